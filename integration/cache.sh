@@ -1,10 +1,10 @@
-# Where the set-up keeps what it fetches, outside the repository. Sourced by the scripts beside it.
+# The cache directory for downloads, outside the repository. The scripts in this directory source this file.
 export CURLEW_CACHE="${CURLEW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/curlew}"
 mkdir -p "$CURLEW_CACHE"
 
 say() { printf '== %s\n' "$*" >&2; }
 
-# Installs Debian packages, as root or with sudo. The list of packages is fetched once a run.
+# Installs Debian packages, as root or with sudo. Updates the package list once per run.
 apt_install() {
     local sudo=""
     [ "$(id -u)" = 0 ] || sudo="sudo -n"
@@ -14,7 +14,8 @@ apt_install() {
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
 }
 
-# without_services COMMAND...: packages that it installs start no service (Debian's policy-rc.d, in place for that time).
+# without_services COMMAND...: runs a command that installs packages without starting their services (Debian's
+# policy-rc.d).
 without_services() {
     local sudo="" policy=/usr/sbin/policy-rc.d status=0
     [ "$(id -u)" = 0 ] || sudo="sudo -n"
@@ -28,32 +29,32 @@ without_services() {
     return $status
 }
 
-# Is JDK 17 or later there, with its compiler?
+# Whether JDK 17 or later is installed, including its compiler.
 have_jdk() {
     command -v javac >/dev/null && [ "$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')" -ge 17 ]
 }
 
-# need_java: a JDK and Maven. No release of Debian has every JDK: the first that is there, else what it calls its own.
+# need_java: installs a JDK and Maven. Each Debian release has different JDK versions, so this tries several packages.
 need_java() {
     have_jdk || apt_install openjdk-21-jdk-headless || apt_install openjdk-17-jdk-headless || apt_install default-jdk-headless
     command -v mvn >/dev/null || apt_install maven
 }
 
-# once FOLDER FILE...: true if FOLDER was not yet made from just these files; then empties it.
-# `made FOLDER FILE...` marks it as made, so that what was cut short is done again.
+# once DIRECTORY FILE...: returns 0 and empties DIRECTORY unless it was made from exactly these files.
+# made DIRECTORY FILE...: marks DIRECTORY as complete, so that an interrupted installation is repeated.
 once() {
-    local folder="$1"
+    local directory="$1"
     shift
-    [ "$(cat "$folder/.made-from" 2>/dev/null)" = "$(cat "$@" | sha256sum)" ] && return 1
-    rm -rf "$folder" && mkdir -p "$folder"
+    [ "$(cat "$directory/.made-from" 2>/dev/null)" = "$(cat "$@" | sha256sum)" ] && return 1
+    rm -rf "$directory" && mkdir -p "$directory"
 }
 made() {
-    local folder="$1"
+    local directory="$1"
     shift
-    cat "$@" | sha256sum >"$folder/.made-from"
+    cat "$@" | sha256sum >"$directory/.made-from"
 }
 
-# maven_jars WHAT FOLDER POM [OPTION...]: what a pom of ours names, from Maven.
+# maven_jars WHAT DIRECTORY POM [OPTION...]: downloads the dependencies of a POM in integration/kafka.
 maven_jars() {
     local what="$1" libs="$2" pom
     pom="$(dirname "${BASH_SOURCE[0]}")/kafka/$3"
@@ -65,12 +66,12 @@ maven_jars() {
     made "$libs" "$pom"
 }
 
-# kafka_jars VERSION: the broker of that version.
+# kafka_jars VERSION: downloads this version of the Kafka broker.
 kafka_jars() {
     maven_jars "Kafka $1" "$CURLEW_CACHE/kafka-$1" pom.xml "-Dkafka.version=$1"
 }
 
-# kafka_tools: Kafka's own ProducerPerformance and ConsumerPerformance.
+# kafka_tools: downloads Kafka's ProducerPerformance and ConsumerPerformance.
 kafka_tools() {
     maven_jars "Kafka's performance tools" "$CURLEW_CACHE/kafka-tools" tools-pom.xml
 }

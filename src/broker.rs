@@ -3,13 +3,21 @@
 //! `hub` and `http` know only these traits; `kafka` and `embedded` implement them.
 
 mod backlog;
+mod cause;
 mod denial;
 pub mod diagnosis;
+mod error_response;
 mod failure;
+mod limits;
+mod staleness;
 
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
+pub use cause::Cause;
 pub use denial::{Denial, Operation, kafka_acls};
-pub use failure::{BrokerError, Remedy, WriteState};
+pub use error_response::{ErrorResponse, ErrorSubject};
+pub use failure::{BrokerError, Remedy, Setting, WriteState};
+pub use limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
+pub use staleness::Staleness;
 
 pub use crate::record::TopicId;
 
@@ -79,7 +87,7 @@ pub trait Broker: Send + Sync + 'static {
     fn write_all(&self, submissions: Receiver<Submission>);
 }
 
-/// Fetches from one leader. Reconnects by itself, and returns the errors that reconnecting cannot fix.
+/// Fetches from one leader. Reconnects automatically, and returns errors that a new connection cannot fix.
 pub trait PartitionReader: Send {
     /// Fetches records at each position, in any order. A position without new records may be missing from the result.
     ///
@@ -87,7 +95,8 @@ pub trait PartitionReader: Send {
     /// concerns the connection or the broker; the error of one partition is in its [`FetchResult`].
     fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError>;
 
-    /// Returns a function with which another thread ends a waiting `fetch` early, because the positions have changed.
+    /// Returns a function that interrupts a waiting `fetch` from another thread, for instance when the positions have
+    /// changed.
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
 }
 
@@ -116,9 +125,9 @@ pub struct Capabilities {
 /// Whether a feature is supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It is.
+    /// The feature is supported.
     Yes,
-    /// It is not.
+    /// The feature is not supported.
     No,
 }
 
@@ -160,7 +169,8 @@ pub enum OffsetAt {
 pub struct FetchPosition {
     /// The name of the topic.
     pub topic: TopicName,
-    /// The expected id. A fetch from a recreated topic fails with [`BrokerError::Recreated`] instead of mixing up the two.
+    /// The expected id. If the topic was recreated, the fetch fails with [`BrokerError::Recreated`] instead of
+    /// returning records of the new topic.
     pub topic_id: TopicId,
     /// The number of the partition.
     pub partition: Partition,
@@ -184,14 +194,14 @@ pub struct FetchLimits {
     pub partition_max_bytes: usize,
 }
 
-/// The answer for one [`Want`].
+/// The result for one [`FetchPosition`].
 #[derive(Debug)]
 pub struct FetchResult {
     /// The topic that was fetched.
     pub topic: TopicName,
     /// The partition that was fetched.
     pub partition: Partition,
-    /// The offset that was requested. Earlier records of the first batch are already left out.
+    /// The offset that was requested. Earlier records of the first batch are already removed.
     pub offset: Offset,
     /// The records, or the error of this partition.
     pub result: Result<PartitionData, BrokerError>,
@@ -202,11 +212,10 @@ pub struct FetchResult {
 pub struct PartitionData {
     /// The batches in offset order.
     pub batches: Vec<Records>,
-    /// The offset to fetch next: after everything in the response, including the records that were left out. The requested
-    /// offset if the response was empty.
+    /// The offset to fetch next: after the whole response, including skipped records (control records, aborted
+    /// transactions). The requested offset if the response was empty.
     pub next_offset: Offset,
-    /// The leader epochs of everything in the response, including the records that were left out. Empty if the broker sends
-    /// no epochs.
+    /// The leader epochs of the whole response, including skipped records. Empty if the broker sends no epochs.
     pub epochs: EpochSpan,
     /// The log start offset.
     pub log_start: Offset,
@@ -260,6 +269,7 @@ pub struct RecordLocation {
     pub offset: Option<Offset>,
 }
 
+/// The outcome of one record.
 pub type DeliveryResult = Result<RecordLocation, BrokerError>;
 
 /// Collects one outcome for each record of a submission, and delivers them together when the last one arrives. Cheap to
@@ -331,6 +341,6 @@ impl Drop for Collector {
 
 impl fmt::Debug for DeliveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receipts({} missing)", self.0.lock().missing)
+        write!(f, "DeliveryReport({} missing)", self.0.lock().missing)
     }
 }

@@ -50,6 +50,7 @@ use evaluate::Evaluation;
 use node::CelNode;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use thiserror::Error;
 
 /// The limits of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,8 @@ pub struct Expression {
 }
 
 /// An error in the text of an expression, and its column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("where, column {column}: {problem}")]
 pub struct CompileError {
     /// The column in characters, from 1.
     pub column: usize,
@@ -138,11 +140,3 @@ impl CompileError {
         Self { column, problem: problem.into() }
     }
 }
-
-impl fmt::Display for CompileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "where, column {}: {}", self.column, self.problem)
-    }
-}
-
-impl std::error::Error for CompileError {}

@@ -1,10 +1,11 @@
-//! The commands of the terminal: `consume`, `produce`, `doctor`, `key`, `health`; and the data of `demo`.
+//! The commands of the terminal: `consume`, `produce`, `doctor`, `key`, `health`. Also the data of `demo`.
 
 mod bridge_client;
 mod consume;
 pub mod demo;
 mod doctor;
 mod envelope;
+mod error;
 mod from_bridge;
 mod health;
 mod key;
@@ -22,44 +23,45 @@ pub use key::key;
 pub use produce::produce;
 
 use crate::os::signal::Signals;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
+use error::CommandError;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
-/// Prints one line to standard error. A closed standard error is not a failure.
+/// Prints one line to standard error, and ignores failures.
 fn report(line: impl Display) {
     let line = line.to_string();
     let _ = writeln!(io::stderr(), "curlew: {}", Destination::of(&io::stderr()).text(&line));
 }
 
-/// Turns a command's result into its exit code, and reports an error.
-fn exit(result: Result<(), String>) -> ExitCode {
+/// Reports an error, and returns the exit code.
+fn exit(result: Result<(), CommandError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            report(line);
+        Err(error) => {
+            report(error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn runtime() -> Result<Runtime, String> {
-    Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start the runtime: {e}"))
+fn runtime() -> Result<Runtime, CommandError> {
+    Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)
 }
 
 /// Runs `work` until it ends or a signal arrives. At a signal, `stop` either returns the result, or makes `work` end and
-/// returns `None`. A second signal ends the process at once.
+/// returns `None`. A second signal ends the command at once.
 fn until_signal(
-    work: impl FnOnce() -> Result<(), String> + Send + 'static,
-    stop: impl FnOnce() -> Option<Result<(), String>> + Send + 'static,
-) -> Result<(), String> {
+    work: impl FnOnce() -> Result<(), CommandError> + Send + 'static,
+    stop: impl FnOnce() -> Option<Result<(), CommandError>> + Send + 'static,
+) -> Result<(), CommandError> {
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        let mut signals = Signals::catch().map_err(CommandError::Signals)?;
         let mut work = tokio::task::spawn_blocking(work);
-        let failed = |e: tokio::task::JoinError| Err(format!("the command failed: {e}"));
+        let failed = |e: tokio::task::JoinError| Err(CommandError::Panic(e));
         tokio::select! {
             result = &mut work => return result.unwrap_or_else(failed),
             () = signals.next() => {}
@@ -77,17 +79,17 @@ fn until_signal(
             () = signals.next() => Ok(()),
         }
     });
-    // A thread of `work` may be blocked on input that never arrives.
+    // `work` may be blocked on input that never arrives.
     runtime.shutdown_background();
     result
 }
 
 /// Interprets the result of a write to standard output. A closed pipe (`| head`) is not an error.
-fn print_outcome(result: io::Result<()>) -> Result<PrintOutcome, String> {
+fn print_outcome(result: io::Result<()>) -> Result<PrintOutcome, CommandError> {
     match result {
         Ok(()) => Ok(PrintOutcome::Printed),
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(PrintOutcome::PipeClosed),
-        Err(e) => Err(format!("cannot write to standard output: {e}")),
+        Err(e) => Err(CommandError::Stdout(e)),
     }
 }
 

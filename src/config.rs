@@ -1,4 +1,5 @@
-//! All settings: their flags, variables, file entries, defaults and checks. The only reader of arguments and environment.
+//! All settings, with their flags, variables, file entries, defaults and checks. No other module reads arguments or the
+//! environment.
 
 mod access;
 mod check;
@@ -10,34 +11,36 @@ mod error_line;
 mod exit;
 mod file;
 mod health;
-mod info;
+mod invalid_settings;
+mod invalid_value;
 mod kafka;
 mod key;
-mod layers;
-mod limits;
+mod limit_args;
 mod listen;
+mod merged_args;
 mod output_format;
+mod print_command;
 mod serve;
 mod show;
 mod terminal;
 mod values;
 
-pub use demo::{Demo, DemoFolder};
+pub use demo::{Demo, DemoDir};
 pub use doctor::{Doctor, DoctorTarget};
 pub use exit::EarlyExit;
 pub use health::Health;
 pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;
-pub use terminal::{BridgeArgs, Consume, Export, LineFormat, OnGap, Produce, Separator, SourceArgs, Via};
+pub use terminal::{BridgeArgs, ClientTarget, Consume, Export, LineFormat, OnGap, Produce, Separator, TargetArgs};
 pub use values::{BridgeUrl, UrlScheme};
 
 use crate::logging::LogFormat;
 use crate::os::sd_notify::ServiceManager;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use info::InfoCommand;
-use layers::Layers;
 use log::LevelFilter;
+use merged_args::MergedArgs;
+use print_command::PrintCommand;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -57,7 +60,7 @@ enum Invocation {
     #[command(flatten)]
     Run(Box<Command>),
     #[command(flatten)]
-    Print(InfoCommand),
+    Print(PrintCommand),
 }
 
 /// The command to run.
@@ -75,7 +78,7 @@ pub enum Command {
     Health(Health),
     /// Create a key or a password entry for the file of `curlew serve --auth-file`.
     Key(KeyCommand),
-    /// Check the way to Kafka step by step, and suggest a remedy for each failure.
+    /// Check the connection to Kafka step by step, and suggest a remedy for each failure.
     Doctor(Doctor),
     /// Print all records of a topic, one JSON object per line, for `curlew produce --format record`.
     Export(Export),
@@ -87,9 +90,9 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.log_level,
             Self::Demo(demo) => demo.log_level,
-            Self::Consume(consume) => consume.source.log_level,
-            Self::Produce(produce) => produce.source.log_level,
-            Self::Export(export) => export.source.log_level,
+            Self::Consume(consume) => consume.target.log_level,
+            Self::Produce(produce) => produce.target.log_level,
+            Self::Export(export) => export.target.log_level,
             Self::Key(_) | Self::Health(_) => LogLevel::Warn,
             Self::Doctor(doctor) => doctor.log_level(),
         }
@@ -132,13 +135,13 @@ impl From<LogLevel> for LevelFilter {
 }
 
 impl Command {
-    /// The source arguments of commands that have them.
-    fn source(&mut self) -> Option<&mut SourceArgs> {
+    /// The target of a command that connects either to Kafka or to a bridge.
+    fn target(&mut self) -> Option<&mut TargetArgs> {
         match self {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
-            Self::Consume(consume) => Some(&mut consume.source),
-            Self::Produce(produce) => Some(&mut produce.source),
-            Self::Export(export) => Some(&mut export.source),
+            Self::Consume(consume) => Some(&mut consume.target),
+            Self::Produce(produce) => Some(&mut produce.target),
+            Self::Export(export) => Some(&mut export.target),
         }
     }
 
@@ -147,17 +150,17 @@ impl Command {
             Self::Serve(serve) => Some(&mut serve.kafka),
             Self::Doctor(doctor) => Some(&mut doctor.kafka),
             Self::Demo(_) => None,
-            other => other.source().map(|source| &mut source.kafka),
+            other => other.target().map(|target| &mut target.kafka),
         }
     }
 }
 
-/// Parses the arguments of the process. An error is also help that was requested.
+/// Parses the arguments of the process. Requested help is an [`EarlyExit`] too.
 pub fn from_process() -> Result<Command, EarlyExit> {
     read(std::env::args_os().collect())
 }
 
-/// Returns the service manager that started the process, by systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
+/// Reads systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. Returns an inactive manager without a socket.
 pub fn manager() -> ServiceManager {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
@@ -176,60 +179,60 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
         args.insert(args.len().min(1), "serve".into());
     }
     let definition = match args.iter().any(|arg| arg == "-h") {
-        true => info::short_help(definition()),
+        true => print_command::short_help(definition()),
         false => definition(),
     };
     let is_config_check = args.iter().skip(1).take(2).eq(["config", "check"]);
-    let mut layers = Layers::new(&definition, args);
-    let (cli, matches) = match (is_config_check, layers.faults.as_slice()) {
-        (true, _) => parse_all(&definition, &mut layers)?,
-        (false, []) => parse(&definition, &layers).map_err(|e| EarlyExit::from_clap(&e, &definition, &layers))?,
+    let mut merged = MergedArgs::new(&definition, args);
+    let (cli, matches) = match (is_config_check, merged.errors.as_slice()) {
+        (true, _) => parse_all(&definition, &mut merged)?,
+        (false, []) => parse(&definition, &merged).map_err(|e| EarlyExit::from_clap(&e, &definition, &merged))?,
         (false, [first, more @ ..]) => return Err(EarlyExit::from_file_errors(first, more.len())),
     };
     match cli.invocation {
         Invocation::Run(mut command) => {
-            if let Some(source) = command.source() {
-                source.apply_precedence(&layers);
+            if let Some(target) = command.target() {
+                target.apply_precedence(&merged);
             }
             if let Some(kafka) = command.kafka() {
-                kafka.connect().map_err(EarlyExit::Refused)?;
+                kafka.connect()?;
             }
             match &mut *command {
                 Command::Produce(produce) => produce.check()?,
                 Command::Serve(serve) => {
                     serve.check()?;
-                    serve.file.overridden = layers.overridden;
+                    serve.file.overridden = merged.overridden;
                 }
                 _ => {}
             }
             Ok(*command)
         }
-        Invocation::Print(info) => Err(info.run(definition, &matches, &layers)),
+        Invocation::Print(command) => Err(command.run(definition, &matches, &merged)),
     }
 }
 
-fn parse(definition: &clap::Command, layers: &Layers) -> Result<(Cli, ArgMatches), clap::Error> {
-    let matches = definition.clone().try_get_matches_from(&layers.args)?;
+fn parse(definition: &clap::Command, merged: &MergedArgs) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = definition.clone().try_get_matches_from(&merged.args)?;
     Ok((Cli::from_arg_matches(&matches)?, matches))
 }
 
-/// For `config check`: clap stops at the first invalid variable, so each is recorded in the layers' faults and removed, until
-/// clap accepts the rest.
-fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, ArgMatches), EarlyExit> {
+/// Parses for `config check`. clap stops at the first invalid variable, so this records and removes one error at a time
+/// until clap accepts the rest.
+fn parse_all(definition: &clap::Command, merged: &mut MergedArgs) -> Result<(Cli, ArgMatches), EarlyExit> {
     let mut definition = definition.clone();
     loop {
-        let error = match parse(&definition, layers) {
+        let error = match parse(&definition, merged) {
             Ok(parsed) => return Ok(parsed),
             Err(error) => error,
         };
-        let stop = EarlyExit::from_clap(&error, &definition, layers);
-        if let EarlyExit::Refused(line) = &stop {
-            layers.faults.push(line.clone());
+        let exit = EarlyExit::from_clap(&error, &definition, merged);
+        if let EarlyExit::Error(line) = &exit {
+            merged.errors.push(line.clone());
         }
-        let Some(id) = exit::invalid_variable(&error, &definition, layers) else {
-            return Err(match stop {
-                EarlyExit::Shown(_) => stop,
-                EarlyExit::Refused(_) => EarlyExit::Refused(layers.faults.join("\n")),
+        let Some(id) = exit::invalid_variable(&error, &definition, merged) else {
+            return Err(match exit {
+                EarlyExit::Output(_) => exit,
+                EarlyExit::Error(_) => EarlyExit::Error(merged.errors.join("\n")),
             });
         };
         let without = |check: clap::Command| check.mut_arg(id, |arg| arg.env(None::<&str>));
@@ -237,18 +240,16 @@ fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, Ar
     }
 }
 
-/// The definition of all commands.
+/// Returns the definition of all commands.
 fn definition() -> clap::Command {
-    info::hide_serve_settings(Cli::command())
+    print_command::hide_serve_settings(Cli::command())
 }
 
-/// Parses a command line, split at blanks.
+/// Parses a command line, which is split at blanks.
 #[cfg(test)]
 pub(crate) fn read_line(line: &str) -> Result<Command, EarlyExit> {
     read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())
 }
 
-#[cfg(test)]
-mod file_tests;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ mod text;
 use crate::record::{Offset, Partition, Position, TopicId, TopicName};
 use std::fmt;
 use text::CursorText;
+use thiserror::Error;
 
 /// Bits of a topic's id tag, in a cursor of few topics and in one of many.
 const TAG_BITS: u32 = 24;
@@ -114,56 +115,40 @@ pub struct Cursor {
 }
 
 /// Why a text is not a cursor of a given stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CursorError {
     /// Not a cursor, damaged, or cut off.
+    #[error("the cursor is damaged or cut off; give the id of an event exactly as it was sent")]
     Damaged,
     /// Written by a later version of Curlew.
+    #[error("the cursor was made by a later version of Curlew")]
     Version,
     /// The cursor of a stream with other topics or partitions.
+    #[error(
+        "the cursor belongs to a stream of other topics or partitions; use it with the topics and partitions of the stream \
+         that it came from"
+    )]
     OtherStream,
     /// Positions that skip a partition before the last one of their topic, or name one twice.
+    #[error("the offsets skip a partition or name one twice; name the partitions of each topic from the first one on")]
     Holes,
 }
 
-impl fmt::Display for CursorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Damaged => "the cursor is damaged or cut off; give the id of an event exactly as it was sent",
-            Self::Version => "the cursor was made by a later version of Curlew",
-            Self::OtherStream => {
-                "the cursor belongs to a stream of other topics or partitions; \
-                 use it with the topics and partitions of the stream that it came from"
-            }
-            Self::Holes => {
-                "the offsets skip a partition or name one twice; name the partitions of each topic from the first one on"
-            }
-        })
-    }
-}
-
-impl std::error::Error for CursorError {}
-
 /// A cursor is too long for a client to send it back in a `Last-Event-ID` header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "a stream of {partitions} partitions has an id of {bytes} bytes, and a client can send back {limit}; about {fit} \
+     partitions fit: name fewer topics, or choose partitions with partition=N"
+)]
 pub struct IdTooLong {
-    partitions: usize,
-    bytes: usize,
-    most: usize,
-    /// About how many partitions have a short enough id.
-    fit: usize,
-}
-
-impl fmt::Display for IdTooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partitions, bytes, most, fit } = self;
-        write!(
-            f,
-            "a stream of {partitions} partitions has an id of {bytes} bytes, and a client can send back {most} (three \
-             quarters of --max-header); about {fit} partitions fit: name fewer topics, choose partitions with \
-             partition=N, or raise --max-header"
-        )
-    }
+    /// The number of partitions in the cursor.
+    pub partitions: usize,
+    /// The length of its text, in bytes.
+    pub bytes: usize,
+    /// The longest text that a client can send back, in bytes.
+    pub limit: usize,
+    /// The approximate number of partitions whose cursor is short enough.
+    pub fit: usize,
 }
 
 impl PartialEq for Cursor {
@@ -326,7 +311,7 @@ impl Cursor {
         (0..self.topics.len()).for_each(|topic| empty.clear(topic));
         let head = empty.text().len();
         let fit = most.saturating_sub(head) * partitions / bytes.saturating_sub(head).max(1);
-        Err(IdTooLong { partitions, bytes, most, fit })
+        Err(IdTooLong { partitions, bytes, limit: most, fit })
     }
 
     /// Whether `text` is the last SSE id of a complete stream.

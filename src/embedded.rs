@@ -1,4 +1,4 @@
-//! A durable log in a folder that implements the `Broker` trait, so that Curlew works without Kafka.
+//! A durable log in a directory that implements the `Broker` trait, so that Curlew works without Kafka.
 
 mod batch;
 mod catalog;
@@ -19,6 +19,8 @@ mod tests;
 mod topics;
 mod verify;
 
+pub use data_dir::DataDirError;
+pub use failure::{Damage, OpenError, StoreError, Unacceptable};
 pub use inspect::inspect;
 
 use crate::broker::{
@@ -26,7 +28,7 @@ use crate::broker::{
 };
 use crate::record::{Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::EmbeddedLog;
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ use std::time::Duration;
 /// Where the log is stored, and how much of it is kept.
 #[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
-    /// The data folder.
+    /// The data directory.
     pub folder: PathBuf,
     /// The number of partitions of new topics.
     pub partitions: usize,
@@ -46,7 +48,7 @@ pub struct EmbeddedSettings {
     pub retention_bytes: u64,
 }
 
-/// The embedded log as a broker. Dropping it joins its threads and unlocks the folder.
+/// The embedded log as a broker. Dropping it joins its threads and unlocks the directory.
 pub struct Embedded {
     log: Arc<EmbeddedLog>,
     /// Starts retention early when a topic has grown past its limit.
@@ -58,23 +60,22 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the log, or creates it. The error is one line for the operator.
-    pub fn open(settings: EmbeddedSettings) -> Result<Self, String> {
+    /// Opens the log, or creates it. The text of an error is one line for the operator.
+    pub fn open(settings: EmbeddedSettings) -> Result<Self, OpenError> {
         let log = Arc::new(EmbeddedLog::open(settings)?);
-        let (nudge, nudged) = bounded(1);
+        let (wake_retention, woken) = bounded(1);
         let (ended, is_ended) = bounded(0);
         let own = log.clone();
         let has_ended = is_ended.clone();
-        let retention = Worker::start("retention", move || retention::run(&own, &nudged, &is_ended));
+        let retention = Worker::start("retention", move || retention::run(&own, &woken, &is_ended));
         let own = log.clone();
         let verify = Worker::start("verify", move || verify::run(&own, &has_ended));
-        let failed = |e: std::io::Error| format!("cannot start a thread: {e}");
         Ok(Self {
             log,
-            wake_retention: nudge,
+            wake_retention,
             _ended: ended,
-            _retention: retention.map_err(failed)?,
-            _verify: verify.map_err(failed)?,
+            _retention: retention.map_err(OpenError::Thread)?,
+            _verify: verify.map_err(OpenError::Thread)?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! HTTP: routes, produce, streams. Only this module names warp. The URL table is in `routes`.
 
+mod api_docs;
 mod arrival;
 mod auth;
 mod certificate;
@@ -7,6 +8,7 @@ mod dashboard;
 mod delete;
 pub mod event;
 mod handoff;
+mod health;
 mod io;
 pub mod limits;
 mod login;
@@ -22,9 +24,9 @@ mod response;
 mod routes;
 mod server;
 mod shutdown;
-mod status;
 mod stream;
 mod subscribe;
+mod topics;
 mod trace;
 mod transport;
 

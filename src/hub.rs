@@ -3,20 +3,22 @@
 //! In: [`Hub::produce`] → a bounded queue → one `writer` thread ([`produce`]) → the broker.
 //!
 //! Out: one fetch thread per leader broker → each batch is encoded once per feed ([`live`]) → the mailbox of every stream
-//! ([`stream`]). New, resumed and slow streams read the log by themselves ([`catch_up`]) until they can join a feed.
+//! ([`stream`]). Streams that are new, resumed or slow read the log individually ([`catch_up`]) until they can join a feed.
 //!
-//! Imports run one way: `catch_up` knows `live` and `stream`, `live` knows `stream`.
+//! Imports run one way: `catch_up` imports `live` and `stream`, and `live` imports `stream`.
+
+#![deny(missing_docs)]
 
 mod catch_up;
 mod counts;
 mod live;
 mod produce;
-mod snapshot;
+mod status;
 mod stream;
 mod subscription;
 
-pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
-pub use snapshot::{HubSnapshot, TopicBacklog};
+pub use counts::{Amount, Histogram, HubCounts, ProduceOutcome, RequestKind};
+pub use status::{HubStatus, TopicBacklog};
 pub use stream::mailbox::Mailbox;
 pub use subscription::{ClientTag, Filter, Format, FormatChoice, Gap, GapReason, Missing, Subscription, Until};
 
@@ -27,14 +29,14 @@ use crate::cursor::Cursor;
 use crate::record::{NewRecord, Timestamp, TopicName};
 use crate::sync::lock;
 use crate::sync::memory_budget::{MemoryBudget, Share};
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use catch_up::pool::CatchUp;
 use catch_up::shared_turns::SharedTurns;
 use catch_up::task::{CatchUpSettings, CatchUpTask, Opening};
 use catch_up::task_queue::{TaskQueue, park};
 use crossbeam_channel::{Sender, bounded};
 use live::feed::Evicted;
-use live::metadata::MetadataRefresher;
+use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
 use live::sample_clock::SampleClock;
 use produce::ProduceBridge;
@@ -49,41 +51,42 @@ use stream::lag::LagTracker;
 use stream::slot::StreamSlot;
 use stream::state::{StreamSettings, StreamState};
 
-/// Bounds of what the hub holds, and its timeouts.
+/// The limits and timeouts of a [`Hub`].
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Open streams; further ones are rejected.
+    /// Maximum number of open streams. Further streams are rejected.
     pub max_streams: usize,
-    /// Bytes of records that wait for their acknowledgement; further ones are rejected.
+    /// Maximum size of the records that wait for their acknowledgement, in bytes. Further records are rejected.
     pub queued_bytes: usize,
-    /// How long a caller waits for the outcome of a record.
+    /// Timeout for the outcome of a record.
     pub produce_timeout: Duration,
-    /// How often partitions, leaders and topic ids are looked up.
+    /// Interval between look-ups of partitions, leaders and topic ids.
     pub metadata_refresh: Duration,
-    /// How long streams wait for a topic that has gone missing. After that, streams without another topic end.
+    /// How long streams wait for a deleted topic to reappear. After that, streams without another topic end.
     pub topic_patience: Duration,
-    /// Bytes of live records kept for streams that come back; older records are read from the broker again.
+    /// Size of the cache of live records for streams that reconnect, in bytes. Older records are read from the broker again.
     pub recent_bytes: usize,
-    /// About how many bytes one live fetch returns.
+    /// Approximate number of bytes that one live fetch returns.
     pub fetch_bytes: usize,
-    /// Size of the cache for streams that catch up behind others, in bytes.
-    pub shelf_bytes: usize,
-    /// About how many bytes a stream reads in one turn while it catches up.
+    /// Size of the cache of records that streams have read while they caught up, in bytes.
+    pub read_cache_bytes: usize,
+    /// Approximate number of bytes that a stream reads in one turn while it catches up.
     pub catch_up_bytes: usize,
-    /// About how many bytes one chunk of a stream has while it catches up. This and `catch_up_ahead` hold as long as all
-    /// such streams together hold less than `catch_up_held`; after that each stream gets one small chunk at a time.
+    /// Approximate size of the chunks of a stream that catches up, in bytes. Once the chunks of all streams exceed
+    /// `catch_up_held`, this and `catch_up_ahead` no longer apply: each stream gets one small chunk at a time.
     pub catch_up_chunk: usize,
-    /// Chunks that may wait for the client of a stream that catches up when its next turn begins.
+    /// Number of chunks that may still wait for the client when the next turn of a stream that catches up begins.
     pub catch_up_ahead: usize,
-    /// Bytes that chunks of streams may hold together, beyond a small chunk for each stream.
+    /// Size of the chunks of all streams together, in bytes, from which on streams get small chunks. The first 16 KiB of each
+    /// chunk do not count.
     pub catch_up_held: usize,
-    /// Length of the longest id that a client can send back, in bytes. A stream whose id would be longer ends.
+    /// Maximum length of an id, in bytes: clients send it back in a header. A stream whose id grows longer ends.
     pub max_id_bytes: usize,
     /// How long a stream that ends at a time waits after it for records that are on their way.
     pub until_delay: Duration,
-    /// Threads that read for streams that catch up.
+    /// Number of threads that read for streams that catch up.
     pub catch_up_threads: usize,
-    /// Memory that reading and streams may use together.
+    /// The memory budget of the process. The hub uses the shares for fetched batches and for chunks.
     pub memory: MemoryBudget,
 }
 
@@ -97,7 +100,7 @@ impl Default for Settings {
             topic_patience: Duration::from_secs(60),
             recent_bytes: 8 << 20,
             fetch_bytes: 1 << 20,
-            shelf_bytes: 8 << 20,
+            read_cache_bytes: 8 << 20,
             catch_up_bytes: 128 << 10,
             catch_up_chunk: 160 << 10,
             catch_up_ahead: 0,
@@ -110,17 +113,18 @@ impl Default for Settings {
     }
 }
 
-/// Why the hub rejects records or a stream.
+/// The reason why the hub rejected records or a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// [`Settings::queued_bytes`] are waiting already.
+    /// The queue of records holds [`Settings::queued_bytes`], or its maximum number of submissions.
     QueueFull,
-    /// [`Settings::max_streams`] are open already.
+    /// [`Settings::max_streams`] are open, or too many closed streams have not been cleaned up yet.
     TooManyStreams,
+    /// [`Hub::shut_down`] was called.
     ShuttingDown,
 }
 
-/// A handle to the threads between clients and the broker. Dropping it ends and joins them.
+/// Owns the threads between the clients and the broker. Dropping it ends and joins them.
 pub struct Hub {
     broker: Arc<dyn Broker>,
     live: Arc<Live>,
@@ -133,18 +137,18 @@ pub struct Hub {
     streams: Arc<AtomicUsize>,
     max_streams: usize,
     next_private: AtomicU64,
-    // Closed before the threads below are joined.
+    // Must be closed before the threads below are joined.
     ended: Mutex<Option<Sender<()>>>,
     threads: Mutex<Vec<Worker>>,
 }
 
 impl Hub {
-    /// Starts the threads. Fails only if the operating system refuses one.
+    /// Starts the threads. Fails only if the operating system cannot start one.
     pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> std::io::Result<Self> {
         let counts = Arc::<HubCounts>::default();
         let (ended, is_ended) = bounded(0);
         let catch_up_threads = settings.catch_up_threads.max(1);
-        // Twice as many as streams: the task of a closed stream may still wait for its turn.
+        // More than the open streams, because the task of a closed stream stays queued until its turn.
         let most_tasks = 2 * settings.max_streams + 16;
         let tasks = Arc::new(TaskQueue::new(most_tasks, catch_up_threads, is_ended.clone()));
         let task_settings = Arc::new(CatchUpSettings {
@@ -156,7 +160,7 @@ impl Hub {
         });
         let on_evict = {
             let (tasks, task_settings) = (tasks.clone(), task_settings.clone());
-            // The stream reads again when its client takes a chunk or waits for one.
+            // The stream resumes when its client takes a chunk or waits for one.
             move |evicted: Evicted| park(CatchUpTask::evicted(evicted, task_settings.clone()), 0, &tasks)
         };
         let live = Arc::new(Live::new(&settings, counts.clone(), Arc::new(on_evict)));
@@ -166,7 +170,7 @@ impl Hub {
             broker.clone(),
             tasks.clone(),
             turns.clone(),
-            (settings.shelf_bytes, settings.memory.catch_up.clone()),
+            (settings.read_cache_bytes, settings.memory.catch_up.clone()),
         ));
         let clock = SampleClock { live: live.clone(), ended: is_ended.clone() };
         let refresher = MetadataRefresher {
@@ -175,7 +179,7 @@ impl Hub {
             refresh: settings.metadata_refresh,
             topic_patience: settings.topic_patience,
             max_bytes: settings.fetch_bytes,
-            also_tidy: Box::new(move || turns.forget_old()),
+            on_tidy: Box::new(move || turns.forget_old()),
             ended: is_ended,
         };
         let mut threads = vec![Worker::start("metadata", move || refresher.run())?];
@@ -210,18 +214,18 @@ impl Hub {
         })
     }
 
-    /// The broker, for requests that need no thread of the hub. Its calls block.
+    /// Returns the broker, for requests that do not need the hub's threads. Its calls block.
     pub fn broker(&self) -> &Arc<dyn Broker> {
         &self.broker
     }
 
-    /// Number of partitions of a topic that a live stream reads, so that it is known to exist; otherwise `None`.
+    /// Returns the number of partitions of a topic if a live stream reads it. `None`: ask the broker.
     pub fn partitions(&self, topic: &TopicName) -> Option<usize> {
         self.live.partitions(topic)
     }
 
-    /// Queues records for the broker. `done` is called once with an outcome for each record, on a thread of the hub, within
-    /// about [`Settings::produce_timeout`]; it must not block. It is not called if this returns an error.
+    /// Queues records for the broker. A thread of the hub calls `done` once, with the outcome of each record in order,
+    /// within about [`Settings::produce_timeout`]. `done` must not block. If this returns an error, `done` is not called.
     pub fn produce(
         &self,
         topic: TopicName,
@@ -233,13 +237,13 @@ impl Hub {
         self.writer.submit(topic, acks, auto_create, records, done)
     }
 
-    /// Opens a stream. Never blocks on the broker: the hub's threads do the look-ups, and their errors arrive in the stream as
-    /// [`Format::problem`].
+    /// Opens a stream. Never blocks on the broker: the hub's threads look up the topics, and the stream reports their errors
+    /// with [`Format::problem`].
     pub fn subscribe(&self, subscription: Subscription) -> Result<Mailbox, Rejected> {
         self.subscribe_for(ClientTag::default(), subscription)
     }
 
-    /// Opens a stream of one of many clients. Streams of a client take turns with those of other clients.
+    /// Like [`subscribe`](Self::subscribe), for one of many clients: while streams catch up, their clients take turns.
     pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Rejected> {
         if self.live.is_closing() {
             return Err(Rejected::ShuttingDown);
@@ -270,18 +274,18 @@ impl Hub {
         Ok(mailbox)
     }
 
-    /// Counters since the start of the hub.
+    /// Returns the counters, which began at zero when the hub was started.
     pub fn counts(&self) -> &Arc<HubCounts> {
         &self.stream_settings.counts
     }
 
-    /// Number of open streams.
+    /// Returns the number of open streams.
     pub fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// Ends every stream after a complete frame, rejects new streams and records, and waits until the queued records have
-    /// their outcomes.
+    /// Ends every stream after a complete frame, rejects new streams and records, and blocks until the outcomes of all queued
+    /// records are known.
     pub fn shut_down(&self) {
         self.live.close();
         drop(lock(&self.ended).take());

@@ -1,5 +1,5 @@
-//! The log: one line per event on standard error, in UTC. Curlew's own lines at the chosen level, those of its libraries
-//! from warnings up. Lines that belong to a request carry its id.
+//! The log: one line per event on standard error, with times in UTC. Libraries log only warnings and errors. Lines that belong to
+//! a request contain its id.
 
 mod json;
 mod panics;
@@ -19,7 +19,7 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line: `ts`, `level`, `target`, `message`, `request`, and the event's own fields.
     Json,
-    /// Warnings in the form in which commands print their errors.
+    /// Warnings of terminal commands, in the form of their errors: `curlew: MESSAGE`.
     #[value(skip)]
     Plain,
 }

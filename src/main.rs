@@ -4,8 +4,8 @@ use curlew::auth::{AuthWatcher, Authenticator};
 use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
-use curlew::config::{self, Command, Demo, DemoFolder, EarlyExit, Serve};
-use curlew::embedded::Embedded;
+use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, Serve};
+use curlew::embedded::{Embedded, OpenError};
 use curlew::http::{self, App, ServerTls};
 use curlew::hub::Hub;
 use curlew::kafka;
@@ -15,10 +15,13 @@ use curlew::os::sd_notify::ServiceManager;
 use curlew::os::signal::{HangUps, Signals};
 use log::{Level, info, log, warn};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use thiserror::Error;
+use tokio::task::JoinError;
 
-/// File descriptors reserved for everything but client connections: brokers, standard streams, the runtime.
+/// File descriptors reserved for brokers, standard streams and the runtime.
 const OWN_FILES: usize = 128;
 
 fn main() -> ExitCode {
@@ -44,43 +47,83 @@ fn main() -> ExitCode {
 #[derive(Debug, Clone, Copy)]
 enum DemoMode<'a> {
     Off,
-    /// Demo data is written to this folder, which is removed at the end.
-    On(&'a DemoFolder),
+    /// Demo data is written to this directory, which is removed at the end.
+    On(&'a DemoDir),
 }
 
-/// Serves demo data from a temporary folder.
-fn demo(settings: &Demo) -> Result<(), String> {
-    let folder = DemoFolder::new().map_err(|e| format!("cannot make a folder for the demo: {e}"))?;
-    run(&settings.serve(&folder)?, DemoMode::On(&folder))
+/// Why `serve` ends before a signal. The text is one line.
+#[derive(Debug, Error)]
+enum ServeError {
+    #[error("cannot create a directory for the demo: {0}")]
+    DemoDir(#[source] io::Error),
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] io::Error),
+    #[error("cannot listen on {address}: {source}; {}", listen_remedy(.source))]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    #[error("cannot watch the auth file: {0}")]
+    WatchAuthFile(#[source] io::Error),
+    /// Opening the embedded log panicked.
+    #[error("cannot open the data: {0}")]
+    OpenData(#[source] JoinError),
+    #[error("{source}{}", data_remedy(.source))]
+    Data { source: OpenError },
+    #[error("the server ended unexpectedly: {0}")]
+    Server(#[source] JoinError),
+    /// Invalid settings, or files that they name.
+    #[error("{0}")]
+    Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-fn exit_code(format: LogFormat, result: Result<(), String>) -> ExitCode {
+fn data_remedy(error: &OpenError) -> &'static str {
+    if error.concerns_directory() { "; choose another with --data" } else { "" }
+}
+
+fn listen_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there; choose another port with --listen",
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; choose another with --listen",
+        io::ErrorKind::PermissionDenied => "ports below 1024 require root; choose another with --listen",
+        _ => "choose another address with --listen",
+    }
+}
+
+/// Serves demo data from a temporary directory.
+fn demo(settings: &Demo) -> Result<(), ServeError> {
+    let dir = DemoDir::new().map_err(ServeError::DemoDir)?;
+    let serve = settings.serve(&dir).map_err(|e| ServeError::Settings(e.into()))?;
+    run(&serve, DemoMode::On(&dir))
+}
+
+fn exit_code(format: LogFormat, result: Result<(), ServeError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
+        Err(error) => {
             match format {
-                LogFormat::Text | LogFormat::Plain => drop(writeln!(io::stderr(), "curlew: {line}")),
-                LogFormat::Json => log::error!("{line}"),
+                LogFormat::Text | LogFormat::Plain => drop(writeln!(io::stderr(), "curlew: {error}")),
+                LogFormat::Json => log::error!("{error}"),
             }
             ExitCode::from(2)
         }
     }
 }
 
-/// Serves until a signal. An error is one line of text.
-fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
+/// Serves until a signal.
+fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     let served = runtime.block_on(async {
         if let Some(file) = &settings.file.config {
             info!("loaded settings from {}", file.display());
         }
         settings.file.overridden.iter().for_each(|line| info!("{line}"));
-        let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
-        let auth = settings.auth()?;
+        let mut signals = Signals::catch().map_err(ServeError::Signals)?;
+        let auth = settings.auth().map_err(ServeError::Settings)?;
         let address = settings.listen;
-        let tls = settings.tls().map(ServerTls::load).transpose()?;
-        let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
+        let tls = settings.tls().map(ServerTls::load).transpose().map_err(|e| ServeError::Settings(e.into()))?;
+        let listener = http::bind(address).map_err(|source| ServeError::Listen { address, source })?;
         let broker = tokio::select! {
             broker = broker(settings) => broker?,
             // As safe as SIGKILL, which the embedded log survives at any time.
@@ -91,15 +134,15 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), String> {
         };
         let topics = describe_topics(settings);
         let memory = settings.memory();
-        let hub = Hub::start(broker, settings.hub(&memory)).map_err(|e| format!("cannot start a thread: {e}"))?;
+        let hub = Hub::start(broker, settings.hub(&memory)).map_err(ServeError::Thread)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let serving = format!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));
         info!("{serving}");
         let hub = Arc::new(hub);
         let plant = matches!(mode, DemoMode::On(_)).then(|| Plant::start(hub.clone())).transpose();
-        let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
+        let _plant = plant.map_err(ServeError::Thread)?;
         let app = App::new(hub.clone(), settings.http(allowed_connections(settings.max_connections), auth.clone(), &memory));
-        let reload = reload_auth(&auth).map_err(|e| format!("cannot watch the auth file: {e}"))?;
+        let reload = reload_auth(&auth).map_err(ServeError::WatchAuthFile)?;
         let manager = config::manager();
         manager.ready(&serving);
         let broker = hub.broker().clone();
@@ -115,7 +158,7 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), String> {
         let mut serving = tokio::spawn(http::serve(listener, tls, app, async { drop(is_shutdown.await) }));
         tokio::pin!(reload);
         tokio::select! {
-            served = &mut serving => return served.map_err(|e| format!("the server ended unexpectedly: {e}")),
+            served = &mut serving => return served.map_err(ServeError::Server),
             () = &mut reload => {}
             () = signals.next() => {}
             () = feed_watchdog(&manager, &hub) => {}
@@ -129,14 +172,14 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), String> {
         tokio::select! {
             served = serving => match served {
                 Ok(()) => info!("shut down"),
-                Err(error) => warn!("the server ended unexpectedly: {error}"),
+                Err(error) => warn!("{}", ServeError::Server(error)),
             },
             // Never completes. Requests still being served follow changes of the auth file.
             () = reload => {}
             // The second signal: exits without waiting for queued records.
             () = signals.next() => {
-                if let DemoMode::On(folder) = mode {
-                    folder.remove();
+                if let DemoMode::On(dir) = mode {
+                    dir.remove();
                 }
                 std::process::exit(1)
             }
@@ -177,13 +220,13 @@ async fn feed_watchdog(manager: &ServiceManager, hub: &Hub) {
 
 /// Connects to Kafka if it is configured, and opens the embedded log otherwise. After a power failure, opening the log
 /// takes as long as reading it.
-async fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
+async fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, ServeError> {
     if let Some(kafka) = settings.kafka() {
         return Ok(kafka::connect(&kafka));
     }
     let embedded = settings.embedded();
-    let opened = tokio::task::spawn_blocking(|| Embedded::open(embedded)).await;
-    Ok(Arc::new(opened.map_err(|e| format!("cannot open the data: {e}"))??))
+    let opened = tokio::task::spawn_blocking(|| Embedded::open(embedded)).await.map_err(ServeError::OpenData)?;
+    Ok(Arc::new(opened.map_err(|source| ServeError::Data { source })?))
 }
 
 fn describe_topics(settings: &Serve) -> String {
@@ -193,38 +236,28 @@ fn describe_topics(settings: &Serve) -> String {
     }
 }
 
-/// Returns `wanted`, lowered to what the limit of open files allows.
-fn allowed_connections(wanted: usize) -> usize {
+/// Returns `max_connections`, or the number that the limit of open files allows if that is less.
+fn allowed_connections(max_connections: usize) -> usize {
     let allowed = fd_limit::raise().saturating_sub(OWN_FILES).max(1);
-    if allowed < wanted {
-        // Up to 5 % less is common with the default limits, and not worth a warning.
-        let level = if allowed < wanted - wanted / 20 { Level::Warn } else { Level::Info };
+    if allowed < max_connections {
+        // With the default limits up to 5 % less is common, and needs no warning.
+        let level = if allowed < max_connections - max_connections / 20 { Level::Warn } else { Level::Info };
         log!(
             level,
-            "the system allows {allowed} connections, not {wanted}: raise the limit of open files (ulimit -n) or lower --max-connections"
+            "the system allows {allowed} connections, not {max_connections}: raise the limit of open files (ulimit -n) or lower --max-connections"
         );
     }
-    wanted.min(allowed)
-}
-
-fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> String {
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there; choose another port with --listen",
-        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; choose another with --listen",
-        io::ErrorKind::PermissionDenied => "ports below 1024 require root; choose another with --listen",
-        _ => "choose another address with --listen",
-    };
-    format!("cannot listen on {address}: {error}; {remedy}")
+    max_connections.min(allowed)
 }
 
 /// Prints help or an error. A closed pipe does not change the exit code.
 fn exit_early(exit: &EarlyExit) -> ExitCode {
     match exit {
-        EarlyExit::Shown(text) => {
+        EarlyExit::Output(text) => {
             let _ = write!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        EarlyExit::Refused(_) => {
+        EarlyExit::Error(_) => {
             let _ = writeln!(io::stderr(), "{exit}");
             ExitCode::from(2)
         }

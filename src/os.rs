@@ -1,4 +1,4 @@
-//! What the operating system tells and takes: files, signals, limits, the service manager, the terminal.
+//! Interfaces to the operating system: files, signals, limits, the service manager, the terminal.
 
 pub mod fd_limit;
 pub mod file_stamp;
@@ -7,4 +7,4 @@ pub mod process;
 pub mod sd_notify;
 pub mod signal;
 pub mod small_file;
-pub mod terminal;
+pub mod terminal_escapes;

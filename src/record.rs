@@ -2,67 +2,15 @@
 
 mod copy;
 pub mod partitioner;
+mod topic_name;
+
+pub use topic_name::{InvalidTopicName, TopicName};
 
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
-
-/// A valid Kafka topic name: 1 to 249 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicName(Arc<str>);
-
-/// The error for an invalid topic name. Its text quotes the name and says what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidTopicName(String);
-
-impl TopicName {
-    /// Kafka's limit on the length of a topic name, in bytes.
-    pub const MAX_LEN: usize = 249;
-
-    /// Checks `name`.
-    pub fn new(name: &str) -> Result<Self, InvalidTopicName> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        let complaint = if name.is_empty() {
-            "a topic name must not be empty".to_owned()
-        } else if name == "." || name == ".." {
-            format!("{name:?} cannot be a topic name")
-        } else if name.len() > Self::MAX_LEN {
-            format!("a topic name has at most {} characters; this one has {}", Self::MAX_LEN, name.len())
-        } else if let Some(bad) = name.chars().find(|c| !u8::try_from(*c).is_ok_and(allowed)) {
-            format!("topic name {name:?} contains {bad:?}; allowed are A-Z a-z 0-9 . _ -")
-        } else {
-            return Ok(Self(name.into()));
-        };
-        Err(InvalidTopicName(complaint))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for TopicName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for TopicName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
-
-impl fmt::Display for InvalidTopicName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for InvalidTopicName {}
 
 /// A topic's id (KIP-516), which differs from that of an older topic of the same name. `None` if the broker has no ids.
 pub type TopicId = Option<uuid::Uuid>;

@@ -1,19 +1,20 @@
-//! Passwords, keys and tokens, which no log or error may contain.
+//! A type for passwords, keys and tokens, which must not occur in logs and errors.
 
 use serde::Deserialize;
 use std::fmt;
 
-/// A secret text. `Debug` does not reveal it, and there is no `Display`.
+/// A secret. `Debug` does not reveal it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Returns the text, to send or to verify it.
+    /// Returns the secret, to send or to verify it.
     pub fn reveal(&self) -> &str {
         &self.0
     }

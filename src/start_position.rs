@@ -3,8 +3,8 @@
 
 use crate::cursor::{Cursor, CursorError, Selection};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
-use std::fmt;
 use std::time::Duration;
+use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -34,8 +34,8 @@ pub enum Start {
     Time(Timestamp),
     /// A cursor of the stream's topics and partitions.
     Cursor(Cursor),
-    /// Such a cursor that was at the end of the log a moment ago, so that the stream joins the live flow without reading
-    /// the log first.
+    /// A cursor of the stream that was at the end of the log a moment ago; the stream joins the live flow without
+    /// reading the log first.
     End(Cursor),
 }
 
@@ -53,24 +53,15 @@ impl StartPosition {
 }
 
 /// An invalid start position. The text quotes it, lists the allowed forms and may add a hint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "from {given:?} is not a start position; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, an age like \
+     -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
+)]
 pub struct InvalidStart {
     given: String,
     hint: &'static str,
 }
-
-impl fmt::Display for InvalidStart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { given, hint } = self;
-        write!(
-            f,
-            "from {given:?} is not a start position; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, \
-             an age like -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
-        )
-    }
-}
-
-impl std::error::Error for InvalidStart {}
 
 const IS_A_NUMBER: &str = "; an offset alone does not say where to start in several partitions";
 const LOOKS_CUT: &str = "; if it is an event's id, it is damaged or cut off: give it exactly as it was sent";

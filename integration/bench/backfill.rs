@@ -1,19 +1,20 @@
-//! A whole topic to one client, beside other readers; its memory; and whether live streams notice.
+//! Reading a complete topic: the throughput to one client compared with other readers, the memory, and the effect on
+//! live streams.
 
 use crate::Size;
-use crate::audience::Delays;
-use crate::fanout::{delays, of_turns};
-use crate::place;
+use crate::endpoint;
+use crate::fanout::{delays, median_percentile};
 use crate::record::LENGTH;
 use crate::rivals::{consumer_performance, producer_performance, records_per_second};
-use crate::table::{TURNS, Table};
+use crate::subscribers::Delays;
+use crate::table::{ROUNDS, Table};
 use crate::usage::{peak, resident};
 use curlew_integration::bridge::{Bridge, binary};
 use curlew_integration::kafka::Kafka;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Beside the backfill.
+/// The load of live streams during the backfill.
 const LIVE_STREAMS: usize = 100;
 const LIVE_RATE: u32 = 100;
 
@@ -54,22 +55,22 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     let most = peak(process) / 1e6;
     table.row("… Curlew's memory, at most", "MB", most, &[("before the first", before / 1e6)]);
 
-    let live = place::curlew(port, &kafka.fresh("live", 1));
+    let live = endpoint::curlew(port, &kafka.fresh("live", 1));
     let live = || delays(&live, LIVE_STREAMS, LIVE_STREAMS, LIVE_RATE, size.length);
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
+    for _ in 0..ROUNDS {
         alone.push(live());
         beside.push(while_repeating(&with_curl, live));
     }
     for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
-        let [alone, beside] = [&mut alone, &mut beside].map(|delays| of_turns(delays, part));
+        let [alone, beside] = [&mut alone, &mut beside].map(|delays| median_percentile(delays, part));
         let what =
             format!("produce to arrival, {LIVE_STREAMS} streams, {LIVE_RATE} records/s, beside backfills, {name}");
         table.row(&what, "ms", beside, &[("Curlew without them", alone)]);
     }
 }
 
-/// One backfill after the other until the live streams have been measured.
+/// Repeats the backfill until the live streams have been measured.
 fn while_repeating(backfill: &(impl Fn() -> f64 + Sync), live: impl FnOnce() -> Delays) -> Delays {
     let measured = AtomicBool::new(false);
     std::thread::scope(|threads| {

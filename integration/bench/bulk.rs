@@ -1,4 +1,4 @@
-//! Many records in through one connection.
+//! Producing many records through one connection.
 
 use crate::Size;
 use crate::record::{LENGTH, record};
@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::Instant;
 
 pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
-    let folder = tempfile::tempdir().expect("temp folder");
-    let lines = folder.path().join("lines");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let lines = directory.path().join("lines");
     let mut line = record();
     assert_eq!(line.len(), LENGTH);
     line.push(b'\n');
@@ -39,12 +39,12 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     );
 }
 
-/// Lines written together.
-const TOGETHER: usize = 250;
+/// Lines per write.
+const BATCH: usize = 250;
 
-/// Streams lines and reads every receipt; records a second from the first line to the last receipt.
+/// Streams lines and reads every receipt. Returns records per second, from the first line to the last receipt.
 pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
-    let records = records.next_multiple_of(TOGETHER);
+    let records = records.next_multiple_of(BATCH);
     let mut writer = http::connect(port);
     let reader = writer.try_clone().expect("socket");
     let head = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
@@ -52,7 +52,7 @@ pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
     let started = Instant::now();
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            let together = TOGETHER;
+            let together = BATCH;
             let chunk =
                 [format!("{:x}\r\n", line.len() * together).as_bytes(), &line.repeat(together), b"\r\n"].concat();
             for _ in 0..records / together {
@@ -60,7 +60,7 @@ pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
             }
             writer.write_all(b"0\r\n\r\n").expect("end");
         });
-        let answer = http::open(reader).expect("answer");
+        let answer = http::read_head(reader).expect("answer");
         assert_eq!(answer.status, 200);
         let receipts = answer.into_body().split(b'\n').map(|receipt| receipt.expect("receipt"));
         let mut acknowledged = 0;

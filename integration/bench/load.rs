@@ -1,5 +1,5 @@
-//! A load generator that is light enough not to be what is measured: one thread, request bytes made
-//! once, of an answer only the status and Content-Length are looked at.
+//! A load generator that is cheap enough not to distort the measurement: it has one thread, builds the request once,
+//! and reads only the status and `Content-Length` of responses.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,22 +13,22 @@ pub enum Connections {
     NewForEveryRequest,
 }
 
-/// What came of it.
-pub struct Outcome {
+/// The result of a measurement.
+pub struct LoadResult {
     pub per_second: f64,
     /// Sorted.
     latencies: Vec<Duration>,
 }
 
-impl Outcome {
-    /// In milliseconds; `part` is from 0 to 1.
+impl LoadResult {
+    /// Returns a percentile in milliseconds. `part` is from 0 to 1.
     pub fn percentile(&self, part: f64) -> f64 {
         let at = ((self.latencies.len() as f64 - 1.0) * part).round() as usize;
         self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
     }
 }
 
-/// A POST as curl would send it.
+/// Builds a POST request like those of curl.
 pub fn post(target: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
@@ -37,8 +37,8 @@ pub fn post(target: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Sends `request` over and over on each of `at_once` connections. Panics on any answer but success.
-pub fn run(port: u16, request: &[u8], at_once: usize, connections: Connections, length: Duration) -> Outcome {
+/// Sends `request` repeatedly on `at_once` connections. Panics unless every response is a success.
+pub fn run(port: u16, request: &[u8], at_once: usize, connections: Connections, length: Duration) -> LoadResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let seen = Rc::new(RefCell::new(Vec::new()));
     let request: Rc<[u8]> = request.into();
@@ -52,7 +52,7 @@ pub fn run(port: u16, request: &[u8], at_once: usize, connections: Connections, 
     let took = started.elapsed();
     let mut latencies = seen.take();
     latencies.sort_unstable();
-    Outcome { per_second: latencies.len() as f64 / took.as_secs_f64(), latencies }
+    LoadResult { per_second: latencies.len() as f64 / took.as_secs_f64(), latencies }
 }
 
 async fn one_after_another(
@@ -72,11 +72,11 @@ async fn one_after_another(
             None => connect(port).await,
         };
         stream.write_all(&request).await.expect("write");
-        read_answer(&mut stream, &mut answer).await;
+        read_response(&mut stream, &mut answer).await;
         seen.borrow_mut().push(started.elapsed());
         match connections {
             Connections::Kept => kept = Some(stream),
-            // With a reset: this side must not run out of ports, which the goodbyes would hold for a minute.
+            // Closes with a reset, because connections in TIME_WAIT would use up the ports for a minute.
             Connections::NewForEveryRequest => drop(stream.set_zero_linger()),
         }
     }
@@ -88,21 +88,22 @@ async fn connect(port: u16) -> TcpStream {
     stream
 }
 
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) {
     let mut filled = 0;
     loop {
         let read = stream.read(&mut buffer[filled..]).await.expect("read");
         filled += read;
         let got = &buffer[..filled];
-        assert!(read > 0, "cut off after: {}", String::from_utf8_lossy(got));
-        if answer_length(got).is_some_and(|length| filled >= length) {
+        assert!(read > 0, "disconnected after: {}", String::from_utf8_lossy(got));
+        if response_length(got).is_some_and(|length| filled >= length) {
             return;
         }
     }
 }
 
-/// Bytes of the answer that `got` begins with, once its head is there. Panics on any answer but success.
-pub fn answer_length(got: &[u8]) -> Option<usize> {
+/// Returns the length of the response at the beginning of `got`, once its head is complete. Panics unless it is a
+/// success.
+pub fn response_length(got: &[u8]) -> Option<usize> {
     let head = got.windows(4).position(|end| end == b"\r\n\r\n")?;
     assert!(got.starts_with(b"HTTP/1.1 20"), "{}", String::from_utf8_lossy(got));
     Some(head + 4 + content_length(&got[..head]))
@@ -113,5 +114,5 @@ fn content_length(head: &[u8]) -> usize {
         .filter_map(|line| line.split_at_checked("content-length:".len()))
         .find(|(name, _)| name.eq_ignore_ascii_case(b"content-length:"))
         .and_then(|(_, value)| str::from_utf8(value).ok()?.trim().parse().ok())
-        .expect("an answer with Content-Length")
+        .expect("a response with Content-Length")
 }

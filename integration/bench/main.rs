@@ -1,22 +1,23 @@
-//! `make bench`: Curlew beside others on the same machine, in turns, and the ratios, as a table for the README.
+//! `make bench`: compares Curlew with other programs on the same machine, alternating between them, and prints a table
+//! for the README.
 //!
-//! Load generator, broker and the measured share the machine's cores, so only numbers of one run are
-//! to be compared. `BENCH=quick` shortens everything.
+//! The load generator, the broker and the measured program share the cores of the machine, so only numbers of the same
+//! run are comparable. `BENCH=quick` shortens all measurements.
 
-mod audience;
 mod backfill;
 mod bare_warp;
 mod bulk;
 mod durable;
+mod endpoint;
 mod fanout;
 mod idle;
 mod latency;
 mod load;
-mod place;
 mod publisher;
 mod record;
 mod requests;
 mod rivals;
+mod subscribers;
 mod table;
 mod usage;
 
@@ -25,17 +26,17 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use table::Table;
 
-/// How much is measured.
+/// The size of the measurements.
 pub struct Size {
-    /// Of one measurement of requests, or of streams.
+    /// Duration of one measurement of requests or streams.
     length: Duration,
-    /// Records of one ndjson stream.
+    /// Number of records in one NDJSON request.
     produced: usize,
-    /// Records of the topic that is read.
+    /// Number of records in a topic that is read completely.
     consumed: usize,
     /// Bytes of records in the log that is opened.
     kept: usize,
-    /// Streams without records.
+    /// Numbers of idle streams.
     idle: &'static [usize],
 }
 
@@ -87,11 +88,11 @@ fn measure(parts: impl Iterator<Item = (&'static str, Part)>) {
     }
     let command = if is_quick { "BENCH=quick make bench" } else { "make bench" };
     println!("`{command}` on {}, {}, in {} s;", today(), processor(), started.elapsed().as_secs());
-    println!("load of the minute before: {load}. Medians of {} turns.\n", table::TURNS);
+    println!("load of the minute before: {load}. Medians of {} turns.\n", table::ROUNDS);
     table.print();
 }
 
-/// Numbers taken while others use the cores are worth little; the reader is told.
+/// Returns the load average of the last minute. A high load makes the numbers unreliable.
 fn load_average() -> String {
     let all = std::fs::read_to_string("/proc/loadavg").expect("/proc/loadavg");
     all.split(' ').next().unwrap_or("?").to_owned()
@@ -101,7 +102,7 @@ fn processor() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let all = std::fs::read_to_string("/proc/cpuinfo").expect("/proc/cpuinfo");
     let model = all.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    format!("{cores} cores of {}", model.map_or("a processor without name", |(_, name)| name))
+    format!("{cores} cores of {}", model.map_or("an unknown processor", |(_, name)| name))
 }
 
 fn today() -> String {

@@ -5,17 +5,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Length of a record's value in bytes.
 pub const LENGTH: usize = 200;
 
-/// Stands once in a record, and nowhere else in a stream.
+/// Occurs once in each record, and nowhere else in a stream.
 pub const MARK: u8 = b'#';
 
 const STAMP: usize = 16;
 
-/// Time since the epoch: other programs have the same clock.
+/// Returns the time since the epoch. Other programs use the same clock.
 pub fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970")
 }
 
-/// A record made now.
+/// Creates a record with the current time.
 pub fn record() -> Vec<u8> {
     let mut record =
         format!(r##"{{"device":"thermometer-17","at":"#{:0STAMP$}","note":""##, now().as_micros()).into_bytes();
@@ -24,9 +24,9 @@ pub fn record() -> Vec<u8> {
     record
 }
 
-/// When a record was made, from its [`MARK`] on; `None`: its end has not come yet.
+/// Reads the timestamp of a record that starts at its [`MARK`], or `None` if it is incomplete.
 pub fn stamp(marked: &[u8]) -> Option<Duration> {
     let digits = marked.get(1..=STAMP)?;
     let micros = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    Some(Duration::from_micros(micros.expect("a stamp after each mark")))
+    Some(Duration::from_micros(micros.expect("a timestamp after each mark")))
 }

@@ -1,10 +1,10 @@
-//! Small produce requests beside a bare warp route.
+//! Small produce requests, compared with a bare warp route.
 
 use crate::Size;
 use crate::bare_warp::BareWarp;
-use crate::load::{self, Connections, Outcome};
+use crate::load::{self, Connections, LoadResult};
 use crate::record::{LENGTH, record};
-use crate::table::{TURNS, Table, median};
+use crate::table::{ROUNDS, Table, median};
 use curlew_integration::bridge::Bridge;
 use curlew_integration::kafka::Kafka;
 
@@ -22,7 +22,7 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     let warp = BareWarp::start();
     let request = load::post(&format!("/topics/{topic}"), "application/json", &record());
     let run = |port, (at_once, connections), length| load::run(port, &request, at_once, connections, length);
-    // The broker's JVM has to warm up; what comes first is not counted.
+    // Warms up the JVM of the broker; not counted.
     for row in ROWS {
         run(bridge.port, row, size.length / 2);
     }
@@ -40,7 +40,7 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
             ],
         );
     }
-    let alone: Vec<Outcome> = (0..TURNS).map(|_| run(bridge.port, ROWS[0], size.length)).collect();
+    let alone: Vec<LoadResult> = (0..ROUNDS).map(|_| run(bridge.port, ROWS[0], size.length)).collect();
     for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
         let ours = median(alone.iter().map(|outcome| outcome.percentile(part)).collect());
         table.row(&format!("… one connection, until the receipt, {name}"), "ms", ours, &[]);

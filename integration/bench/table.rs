@@ -1,25 +1,25 @@
-//! Pairs measured in turns, their medians and ratios.
+//! Measures contenders in turn, and prints medians and ratios.
 
-/// How often each is measured, in turns with the others.
-pub const TURNS: usize = 3;
+/// Number of measurements of each contender.
+pub const ROUNDS: usize = 3;
 
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// Somebody's way to do the same.
+/// A name, and a function that measures once.
 pub type Contender<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 
-/// What was measured, as the README has it.
+/// The rows of the table in README.
 #[derive(Default)]
 pub struct Table(Vec<String>);
 
 impl Table {
-    /// Runs all in turns for their medians. Curlew is the first.
+    /// Measures all contenders in turn and adds a row with their medians. Curlew is the first.
     pub fn compare(&mut self, what: &str, unit: &str, mut contenders: Vec<Contender>) {
         let mut results = vec![Vec::new(); contenders.len()];
-        for _ in 0..TURNS {
+        for _ in 0..ROUNDS {
             for ((_, measure), results) in contenders.iter_mut().zip(&mut results) {
                 results.push(measure());
             }
@@ -33,7 +33,7 @@ impl Table {
         self.row(what, unit, medians[0], &others);
     }
 
-    /// A row of Curlew's number and others', with its share of each.
+    /// Adds a row with Curlew's number, the others' numbers and the ratios.
     pub fn row(&mut self, what: &str, unit: &str, ours: f64, others: &[(&str, f64)]) {
         let beside: Vec<String> = others
             .iter()
@@ -50,7 +50,7 @@ impl Table {
     }
 }
 
-/// With separators from a thousand on, with three digits below ten.
+/// Formats a number with thousands separators, or with two decimals below ten.
 pub fn number(value: f64) -> String {
     if value < 10.0 {
         return format!("{value:.2}");

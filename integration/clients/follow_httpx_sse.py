@@ -1,4 +1,4 @@
-"""PyPI's `httpx-sse` on a stream: every event as one line of JSON. Runs until it is killed.
+"""Follows a stream with PyPI's `httpx-sse` and prints every event as a line of JSON, until it is killed.
 
 The library leaves reconnecting to its user: as EventSource does, but without the pause.
 """
@@ -20,7 +20,7 @@ with httpx.Client(timeout=60, trust_env=False) as client:
                 source.response.raise_for_status()
                 for event in source.iter_sse():
                     last_id = event.id or last_id
-                    # The library also hands over frames with nothing but an id or a retry.
+                    # The library also returns frames with only an id or a retry.
                     if event.data:
                         print(json.dumps({"kind": event.event, "data": event.data, "id": event.id}), flush=True)
         except httpx.HTTPStatusError as refused:

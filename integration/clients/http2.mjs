@@ -1,4 +1,4 @@
-// Node's own HTTP/2: fifty streams on one connection over TLS.
+// Node's HTTP/2 client: fifty streams on one connection over TLS.
 import { connect } from "node:http2";
 
 const client = connect(process.argv[2]);

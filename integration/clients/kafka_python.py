@@ -1,4 +1,4 @@
-"""PyPI's `kafka-python`: `produce BOOTSTRAP TOPIC COMPRESSION` sends stdin's lines, `consume BOOTSTRAP TOPIC` prints."""
+"""PyPI's `kafka-python`: `produce BOOTSTRAP TOPIC COMPRESSION` sends lines of stdin, `consume BOOTSTRAP TOPIC` prints records."""
 
 import json
 import sys

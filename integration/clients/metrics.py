@@ -1,4 +1,4 @@
-"""PyPI's `prometheus_client` reads metrics from stdin, `text` or `openmetrics`: prints each sample's value, as JSON."""
+"""Parses metrics from stdin (`text` or `openmetrics`) with PyPI's `prometheus_client`, and prints the samples as JSON."""
 
 import json
 import sys

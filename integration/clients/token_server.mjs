@@ -1,4 +1,5 @@
-// An authorization server over HTTPS: `node token_server.mjs CERT KEY TOKEN` gives TOKEN to every client, and prints its port.
+// An authorization server over HTTPS: `node token_server.mjs CERT KEY TOKEN` issues TOKEN to every client, and prints
+// its port.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 

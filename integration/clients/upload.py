@@ -1,4 +1,4 @@
-"""Uploads a file of lines as one x-ndjson request and prints the status and the answer: upload.py LIBRARY FILE URL."""
+"""Uploads a file of lines as one x-ndjson request and prints the status and the response: upload.py LIBRARY FILE URL."""
 
 import sys
 import urllib.request

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The binary under test: `$CURLEW_BIN`, else the newest that cargo has built.
+/// The binary under test: `$CURLEW_BIN`, or the most recent build of cargo.
 pub fn binary() -> PathBuf {
     if let Some(given) = std::env::var_os("CURLEW_BIN") {
         return given.into();
@@ -16,14 +16,14 @@ pub fn binary() -> PathBuf {
     let target = crate::file("../target");
     ["x86_64-unknown-linux-musl/release", "release", "debug"]
         .iter()
-        .map(|folder| target.join(folder).join("curlew"))
+        .map(|directory| target.join(directory).join("curlew"))
         .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
         .max()
         .expect("build curlew first, or set CURLEW_BIN")
         .1
 }
 
-/// `curlew` with no settings from outside.
+/// Returns a command that runs `curlew` without settings from the environment.
 pub fn curlew(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
@@ -35,7 +35,7 @@ pub fn curlew(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs `curlew` to its end, which must come within a minute.
+/// Runs `curlew` until it exits. Panics if that takes more than a minute.
 pub fn run(arguments: &[&str]) -> Output {
     run_with_input(arguments, b"")
 }
@@ -53,29 +53,29 @@ pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
     let writer = std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &input)));
     let output = child.wait_with_output().expect("wait");
     let _ = writer.join();
-    assert_ne!(output.status.code(), Some(124), "curlew {arguments:?} did not end: {output:?}");
+    assert_ne!(output.status.code(), Some(124), "curlew {arguments:?} did not exit: {output:?}");
     output
 }
 
-/// `curlew serve` on a port of its own.
+/// A running `curlew serve` with a free port and a temporary directory.
 pub struct Bridge {
     pub port: u16,
     arguments: Vec<String>,
     process: Process,
-    folder: TempDir,
+    directory: TempDir,
     open_files: OpenFiles,
 }
 
-/// How many files a bridge may have open.
+/// The limit of open files of a bridge.
 #[derive(Debug, Clone, Copy)]
 enum OpenFiles {
-    /// As many as this process.
+    /// The limit of this process.
     Inherited,
     AtMost(u32),
 }
 
 impl Bridge {
-    /// Serves the brokers of `bootstrap`; returns when `/health` answers.
+    /// Serves the Kafka cluster at `bootstrap`. Returns once `/health` responds.
     pub fn start(bootstrap: &str) -> Self {
         Self::start_with(bootstrap, &[])
     }
@@ -84,23 +84,23 @@ impl Bridge {
         Self::serve(&[&["--kafka", bootstrap], options].concat())
     }
 
-    /// Serves the topics in the folder `data`.
+    /// Serves the topics stored in the directory `data`.
     pub fn embedded(data: &std::path::Path, options: &[&str]) -> Self {
         Self::serve(&[&["--data", data.to_str().expect("UTF-8")], options].concat())
     }
 
-    /// The same under `ulimit -n` of so many.
+    /// Like [`embedded`](Self::embedded), under `ulimit -n`.
     pub fn embedded_with_open_files(open_files: u32, data: &std::path::Path, options: &[&str]) -> Self {
         let options = [&["--data", data.to_str().expect("UTF-8")], options].concat();
         Self::run("serve", &options, OpenFiles::AtMost(open_files))
     }
 
-    /// `curlew demo`.
+    /// Runs `curlew demo`.
     pub fn demo() -> Self {
         Self::run("demo", &[], OpenFiles::Inherited)
     }
 
-    /// With these options and no other.
+    /// Runs `curlew serve` with these options only.
     pub fn serve(options: &[&str]) -> Self {
         Self::run("serve", options, OpenFiles::Inherited)
     }
@@ -109,14 +109,14 @@ impl Bridge {
         let port = free_port();
         let mut arguments: Vec<String> = [command, "--listen", &format!("127.0.0.1:{port}")].map(String::from).to_vec();
         arguments.extend(options.iter().map(|o| (*o).to_owned()));
-        let folder = tempfile::Builder::new().prefix("curlew-bridge-").tempdir().expect("temp folder");
-        let process = Self::launch(&arguments, &folder, open_files);
-        let mut bridge = Self { port, arguments, process, folder, open_files };
+        let directory = tempfile::Builder::new().prefix("curlew-bridge-").tempdir().expect("temporary directory");
+        let process = Self::launch(&arguments, &directory, open_files);
+        let mut bridge = Self { port, arguments, process, directory, open_files };
         bridge.wait_until_up();
         bridge
     }
 
-    fn launch(arguments: &[String], folder: &TempDir, open_files: OpenFiles) -> Process {
+    fn launch(arguments: &[String], directory: &TempDir, open_files: OpenFiles) -> Process {
         let mut command = curlew(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         if let OpenFiles::AtMost(most) = open_files {
             let own = command;
@@ -127,14 +127,14 @@ impl Bridge {
                 command.env_remove(name);
             }
         }
-        Process::start("curlew serve", command, &folder.path().join("curlew.log"))
+        Process::start("curlew serve", command, &directory.path().join("curlew.log"))
     }
 
     fn wait_until_up(&mut self) {
         let port = self.port;
         eventually("curlew serve is up", Duration::from_secs(20), || {
             if let Some(status) = self.process.exited() {
-                panic!("curlew serve ended with {status}: {}", self.process.log());
+                panic!("curlew serve exited with {status}: {}", self.process.log());
             }
             http::try_connect(port).map_err(|e| e.to_string())
         });
@@ -143,14 +143,14 @@ impl Bridge {
         }
     }
 
-    /// SIGKILL, then a new one on the same port.
-    pub fn kill_and_start_again(&mut self) {
+    /// Kills the bridge with SIGKILL and starts it again on the same port.
+    pub fn kill_and_restart(&mut self) {
         self.process.kill();
-        self.process = Self::launch(&self.arguments, &self.folder, self.open_files);
+        self.process = Self::launch(&self.arguments, &self.directory, self.open_files);
         self.wait_until_up();
     }
 
-    /// SIGTERM; returns its exit code.
+    /// Stops the bridge with SIGTERM and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.process.stop().code()
     }

@@ -14,7 +14,7 @@ pub struct Browser {
     /// `None` while the browser shuts down.
     pipes: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
     process: Process,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// A tab.
@@ -23,7 +23,7 @@ pub struct Page<'a> {
     name: String,
 }
 
-/// Colour scheme and size of the screen.
+/// The colour scheme and the size of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screen {
     Light,
@@ -33,8 +33,8 @@ pub enum Screen {
 
 impl Browser {
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let log = folder.path().join("log");
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = directory.path().join("log");
         let stderr = std::fs::File::create(&log).expect("log file");
         let mut node = Command::new("node");
         node.arg(crate::file("clients/browser.mjs"))
@@ -43,10 +43,10 @@ impl Browser {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr);
-        let mut process = Process::start_with_own_output("the browser", node, &log);
+        let mut process = Process::start_with_stdio("the browser", node, &log);
         let stdin = process.child().stdin.take().expect("stdin");
         let stdout = process.child().stdout.take().expect("stdout");
-        Self { pipes: Mutex::new(Some((stdin, BufReader::new(stdout)))), process, _folder: folder }
+        Self { pipes: Mutex::new(Some((stdin, BufReader::new(stdout)))), process, _directory: directory }
     }
 
     pub fn open(&self, url: &str, screen: Screen) -> Page<'_> {
@@ -69,16 +69,16 @@ impl Browser {
         writeln!(stdin, "{command}").map_err(|e| format!("the browser has ended: {e}"))?;
         let mut line = String::new();
         stdout.read_line(&mut line).map_err(|e| format!("the browser has ended: {e}"))?;
-        let mut answer: Value = serde_json::from_str(&line).map_err(|e| format!("the browser has ended: {e}"))?;
-        match answer["error"].as_str() {
+        let mut response: Value = serde_json::from_str(&line).map_err(|e| format!("the browser has ended: {e}"))?;
+        match response["error"].as_str() {
             Some(error) => Err(error.to_owned()),
-            None => Ok(answer["ok"].take()),
+            None => Ok(response["ok"].take()),
         }
     }
 }
 
 impl Drop for Browser {
-    /// Lets the browser exit by itself: after a kill, its child processes would remain.
+    /// Closes the pipe, so that the browser exits. If it were killed, its child processes would remain.
     fn drop(&mut self) {
         drop(self.pipes.lock().unwrap_or_else(PoisonError::into_inner).take());
         if !std::thread::panicking() {
@@ -89,14 +89,14 @@ impl Drop for Browser {
 
 fn chromium() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let names = ["chromium", "chromium-browser", "google-chrome"].into_iter();
-    let places = names.flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    places.into_iter().find(|place| place.is_file()).expect("run integration/setup first")
+    let paths = names.flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
+    paths.into_iter().find(|path| path.is_file()).expect("run integration/setup first")
 }
 
 impl Page<'_> {
-    /// Returns the value of an expression in the page; awaits a promise.
+    /// Evaluates an expression in the page, and awaits it if it is a promise.
     #[track_caller]
     pub fn eval(&self, script: &str) -> Value {
         self.try_eval(script).unwrap_or_else(|e| panic!("{e}\nscript: {script:.300}"))
@@ -111,12 +111,12 @@ impl Page<'_> {
         self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until an expression is true. It fails while the page reloads, and is tried again.
+    /// Waits until an expression is true. Retries errors, which happen while the page reloads.
     #[track_caller]
     pub fn wait_until(&self, script: &str) {
         eventually(script, Duration::from_secs(30), || match self.try_eval(script)? {
             Value::Bool(true) => Ok(()),
-            other => Err(format!("{other}; the page says {:.2000}", self.try_eval("document.body.innerText")?)),
+            other => Err(format!("{other}; the page contains {:.2000}", self.try_eval("document.body.innerText")?)),
         });
     }
 
@@ -126,7 +126,7 @@ impl Page<'_> {
     }
 
     /// Returns the errors of the page, including violations of its Content-Security-Policy.
-    pub fn complaints(&self) -> Vec<Value> {
+    pub fn errors(&self) -> Vec<Value> {
         self.browser.call(json!({"do": "complaints", "page": self.name})).as_array().cloned().unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! Followers of a stream that come back whenever they are cut off, and the proof that they missed nothing.
+//! Followers, which reconnect after every disconnect, and the check that they missed no record.
 
 use crate::process::Process;
 use crate::sse::{SseEnd, SseEvent, Stream};
@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Events as they came, from whatever client.
+/// The events that a client has received.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<SseEvent>>>);
+pub struct ReceivedEvents(Arc<Mutex<Vec<SseEvent>>>);
 
-impl Seen {
+impl ReceivedEvents {
     fn add(&self, event: SseEvent) {
         self.0.lock().expect("lock").push(event);
     }
@@ -25,15 +25,15 @@ impl Seen {
         self.0.lock().expect("lock").clone()
     }
 
-    /// Events of this kind.
+    /// Returns the events of this kind.
     pub fn of_kind(&self, kind: &str) -> Vec<SseEvent> {
         self.events().into_iter().filter(|e| e.kind == kind).collect()
     }
 
-    /// Waits until so many records have come.
+    /// Waits until this many records have arrived.
     #[track_caller]
     pub fn wait_for_records(&self, count: usize, limit: Duration) {
-        crate::eventually("the records come", limit, || match self.of_kind("message").len() {
+        crate::eventually("the records arrive", limit, || match self.of_kind("message").len() {
             enough if enough >= count => Ok(()),
             few => Err(format!("{few} of {count}; others: {:?}", self.others())),
         });
@@ -44,12 +44,12 @@ impl Seen {
     }
 }
 
-/// Our own client: comes back at once with the last id it has, as the standard defines it.
+/// A client that reconnects at once with its last id, as the HTML standard defines.
 pub struct Follower {
-    pub seen: Seen,
-    /// Where it connects to the next time.
+    pub seen: ReceivedEvents,
+    /// The port of the next connection.
     port: Arc<AtomicU16>,
-    connects: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     ending: Arc<AtomicBool>,
     last_id: Arc<Mutex<String>>,
     thread: Option<JoinHandle<()>>,
@@ -60,17 +60,17 @@ impl Follower {
         Self::start_at(port, target, "")
     }
 
-    /// Comes with a `Last-Event-ID` from the first time on.
+    /// Sends a `Last-Event-ID` with its first request.
     pub fn start_at(port: u16, target: &str, last_id: &str) -> Self {
         let mut follower = Self {
-            seen: Seen::default(),
+            seen: ReceivedEvents::default(),
             port: Arc::new(port.into()),
-            connects: Arc::default(),
+            connections: Arc::default(),
             ending: Arc::default(),
             last_id: Arc::new(Mutex::new(last_id.to_owned())),
             thread: None,
         };
-        let (seen, port, connects) = (follower.seen.clone(), follower.port.clone(), follower.connects.clone());
+        let (seen, port, connections) = (follower.seen.clone(), follower.port.clone(), follower.connections.clone());
         let (ending, last_id, target) = (follower.ending.clone(), follower.last_id.clone(), target.to_owned());
         follower.thread = Some(std::thread::spawn(move || {
             while !ending.load(Ordering::Relaxed) {
@@ -78,12 +78,12 @@ impl Follower {
                 let id = (!id.is_empty()).then_some(id);
                 match Stream::try_open(port.load(Ordering::Relaxed), &target, id.as_deref()) {
                     Ok(stream) => {
-                        connects.fetch_add(1, Ordering::Relaxed);
+                        connections.fetch_add(1, Ordering::Relaxed);
                         follow(stream, &seen, &last_id, &ending);
                     }
-                    // The server's own refusal ends an EventSource for good.
-                    Err(refused) if refused.starts_with('4') => {
-                        seen.add(SseEvent { kind: "refused".into(), data: refused, id: String::new() });
+                    // An error status from the server ends an EventSource permanently.
+                    Err(rejected) if rejected.starts_with('4') => {
+                        seen.add(SseEvent { kind: "rejected".into(), data: rejected, id: String::new() });
                         return;
                     }
                     Err(_) => std::thread::sleep(Duration::from_millis(20)),
@@ -93,28 +93,28 @@ impl Follower {
         follower
     }
 
-    pub fn go_to(&self, port: u16) {
+    pub fn set_port(&self, port: u16) {
         self.port.store(port, Ordering::Relaxed);
     }
 
-    /// Connections that got as far as the head of an answer.
-    pub fn connects(&self) -> usize {
-        self.connects.load(Ordering::Relaxed)
+    /// Number of connections that received a response head.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
-    /// Waits until it knows where its stream starts.
+    /// Waits for the first id, which tells where the stream starts, and returns it.
     #[track_caller]
     pub fn wait_for_id(&self) -> String {
         crate::eventually("the stream's first id", Duration::from_secs(30), || {
             match self.last_id.lock().expect("lock").clone() {
-                id if id.is_empty() => Err(format!("none yet; seen {:?}", self.seen.events())),
+                id if id.is_empty() => Err(format!("no id yet; received {:?}", self.seen.events())),
                 id => Ok(id),
             }
         })
     }
 
-    /// Leaves; returns its last id.
-    pub fn leave(mut self) -> String {
+    /// Stops the follower and returns its last id.
+    pub fn stop(mut self) -> String {
         self.end();
         self.last_id.lock().expect("lock").clone()
     }
@@ -133,10 +133,10 @@ impl Drop for Follower {
     }
 }
 
-fn follow(mut stream: Stream, seen: &Seen, last_id: &Mutex<String>, ending: &AtomicBool) {
+fn follow(mut stream: Stream, seen: &ReceivedEvents, last_id: &Mutex<String>, ending: &AtomicBool) {
     while !ending.load(Ordering::Relaxed) {
         let next = stream.next_within(Duration::from_millis(100));
-        // The parser's id is that of everything it has parsed: take all of it.
+        // The parser's id is that of the last parsed event, so record all parsed events before it.
         if let Ok(event) = &next {
             seen.add(event.clone());
         }
@@ -146,20 +146,20 @@ fn follow(mut stream: Stream, seen: &Seen, last_id: &Mutex<String>, ending: &Ato
         }
         match next {
             Err(SseEnd::Closed) => return,
-            Err(SseEnd::Broken(why)) if !why.contains("temporarily unavailable") => return,
+            Err(SseEnd::Broken(reason)) if !reason.contains("temporarily unavailable") => return,
             _ => {}
         }
     }
 }
 
-/// A client that nobody here wrote, in a process of its own.
-pub struct Foreigner {
-    pub seen: Seen,
+/// A third-party client in a separate process.
+pub struct ThirdPartyClient {
+    pub seen: ReceivedEvents,
     _process: Process,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
-impl Foreigner {
+impl ThirdPartyClient {
     /// npm's `eventsource`.
     pub fn eventsource(url: &str) -> Self {
         let mut node = Command::new("node");
@@ -167,7 +167,7 @@ impl Foreigner {
         Self::start("eventsource", node)
     }
 
-    /// The bridge's own `client.js`; `base` is the bridge's URL, with a slash at its end.
+    /// The bridge's `client.js`. `base` is the bridge's URL with a trailing slash.
     pub fn event_stream(base: &str, path: &str) -> Self {
         let mut node = Command::new("node");
         node.arg(crate::file("clients/event_stream.mjs")).args([base, path]);
@@ -182,13 +182,13 @@ impl Foreigner {
     }
 
     fn start(name: &str, mut command: Command) -> Self {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let log = folder.path().join("log");
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = directory.path().join("log");
         let stderr = std::fs::File::create(&log).expect("log file");
         command.env("CURLEW_CACHE", crate::cache()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let mut process = Process::start_with_own_output(name, command, Path::new(&log));
+        let mut process = Process::start_with_stdio(name, command, Path::new(&log));
         let stdout = process.child().stdout.take().expect("stdout");
-        let seen = Seen::default();
+        let seen = ReceivedEvents::default();
         let out = seen.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -197,25 +197,25 @@ impl Foreigner {
                 out.add(SseEvent { kind: text("kind"), data: text("data"), id: text("id") });
             }
         });
-        Self { seen, _process: process, _folder: folder }
+        Self { seen, _process: process, _directory: directory }
     }
 }
 
-/// Numbered records for partitions, and the check that each was seen once and in order.
+/// Generates numbered records for partitions, and checks that each was received once and in order.
 #[derive(Debug, Default, Clone)]
 pub struct Numbered {
     next: BTreeMap<usize, usize>,
 }
 
 impl Numbered {
-    /// The next record for `partition`, as the Java client takes it.
+    /// Returns the next record for `partition`, in the format of the Java client.
     pub fn record(&mut self, partition: usize) -> Value {
         let n = self.next.entry(partition).or_default();
         *n += 1;
         json!({"partition": partition, "value": json!({"p": partition, "n": *n - 1}).to_string()})
     }
 
-    /// `count` records for each of `partitions`, in turn.
+    /// Returns `count` records for each of `partitions`, alternating between them.
     pub fn records(&mut self, partitions: &[usize], count: usize) -> Value {
         (0..count).flat_map(|_| partitions.iter().map(|p| self.record(*p)).collect::<Vec<_>>()).collect()
     }
@@ -224,40 +224,40 @@ impl Numbered {
         self.next.values().sum()
     }
 
-    /// How many were lost, came twice, and came out of order.
-    pub fn judge(&self, events: &[SseEvent]) -> Verdict {
-        let mut came: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    /// Counts records that are lost, duplicated and out of order.
+    pub fn check(&self, events: &[SseEvent]) -> Errors {
+        let mut received: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for event in events.iter().filter(|e| e.kind == "message") {
             let value = event.json();
             let number = |name: &str| value[name].as_u64().expect("number") as usize;
-            came.entry(number("p")).or_default().push(number("n"));
+            received.entry(number("p")).or_default().push(number("n"));
         }
-        let mut verdict = Verdict::default();
+        let mut errors = Errors::default();
         for (partition, count) in &self.next {
-            let came = came.remove(partition).unwrap_or_default();
+            let received = received.remove(partition).unwrap_or_default();
             let mut times = vec![0; *count];
-            came.iter().for_each(|n| times[*n] += 1);
-            verdict.lost += times.iter().filter(|t| **t == 0).count();
-            verdict.twice += times.iter().filter(|t| **t > 1).count();
-            verdict.disordered += came.windows(2).filter(|pair| pair[0] > pair[1]).count();
+            received.iter().for_each(|n| times[*n] += 1);
+            errors.lost += times.iter().filter(|t| **t == 0).count();
+            errors.duplicated += times.iter().filter(|t| **t > 1).count();
+            errors.out_of_order += received.windows(2).filter(|pair| pair[0] > pair[1]).count();
         }
-        verdict
+        errors
     }
 
-    /// Panics unless each was seen exactly once and in order, and nothing but records came.
+    /// Panics unless each record was received exactly once and in order, without other events.
     #[track_caller]
-    pub fn assert_exactly_once(&self, seen: &Seen) {
+    pub fn assert_exactly_once(&self, seen: &ReceivedEvents) {
         let events = seen.events();
         let others: Vec<_> = events.iter().filter(|e| e.kind != "message").collect();
         assert!(others.is_empty(), "{others:?}");
-        assert_eq!(self.judge(&events), Verdict::default());
+        assert_eq!(self.check(&events), Errors::default());
         assert_eq!(events.len(), self.total());
     }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Errors {
     pub lost: usize,
-    pub twice: usize,
-    pub disordered: usize,
+    pub duplicated: usize,
+    pub out_of_order: usize,
 }

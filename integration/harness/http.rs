@@ -1,34 +1,34 @@
-//! A small HTTP/1.1 client that hides nothing of the wire.
+//! A minimal HTTP/1.1 client that exposes the wire format.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The head of an answer, and a reader of its body that undoes chunking.
-pub struct Answer {
+/// The head of a response, and a reader of its body, which decodes chunks.
+pub struct OpenResponse {
     pub status: u16,
-    /// Names in lower case.
+    /// Names are in lower case.
     pub headers: Vec<(String, String)>,
     body: Body,
 }
 
 struct Body {
     stream: BufReader<TcpStream>,
-    left: Left,
-    /// A chunk's size as far as it has come: a read may time out in the middle of it.
+    left: Remaining,
+    /// The part of a chunk's size line read so far: a read may time out in the middle of it.
     size_line: Vec<u8>,
 }
 
-enum Left {
+enum Remaining {
     UntilClose,
     Bytes(usize),
-    /// Left of this chunk.
+    /// The rest of the current chunk.
     Chunk(usize),
-    Nothing,
+    End,
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
@@ -49,7 +49,7 @@ impl Response {
         find(&self.headers, name)
     }
 
-    /// Panics, with what came, unless the status is `status`.
+    /// Panics with the response unless it has this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
@@ -61,7 +61,7 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
 }
 
-/// Sends a request with `Connection: close` and reads all of the answer.
+/// Sends a request with `Connection: close` and reads the complete response.
 pub fn request(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     let length = body.len().to_string();
     let mut headers = headers.to_vec();
@@ -69,11 +69,11 @@ pub fn request(port: u16, method: &str, target: &str, headers: &[(&str, &str)], 
         headers.push(("Content-Length", &length));
     }
     let mut stream = connect(port);
-    // A server may refuse and close before it has read all of a body.
+    // A server may reject a request and close the connection before it has read the whole body.
     let sent = write_head(&mut stream, method, target, &headers).and_then(|()| stream.write_all(body));
-    match open(stream).and_then(Answer::finish) {
+    match read_head(stream).and_then(OpenResponse::finish) {
         Ok(response) => response,
-        Err(e) => panic!("{method} {target}: no answer: {e}; sending: {sent:?}"),
+        Err(e) => panic!("{method} {target}: no response: {e}; sending: {sent:?}"),
     }
 }
 
@@ -85,7 +85,7 @@ pub fn post(port: u16, target: &str, content_type: &str, body: impl AsRef<[u8]>)
     request(port, "POST", target, &[("Content-Type", content_type)], body.as_ref())
 }
 
-/// A connection that gives up after 60 s of silence.
+/// Opens a connection whose reads time out after 60 s.
 pub fn connect(port: u16) -> TcpStream {
     try_connect(port).unwrap_or_else(|e| panic!("cannot connect to port {port}: {e}"))
 }
@@ -98,7 +98,7 @@ pub fn try_connect(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Writes a request's head, with `Host` (unless given) and `Connection: close`.
+/// Writes a request head, with `Connection: close` and a default `Host`.
 pub fn write_head(stream: &mut TcpStream, method: &str, target: &str, headers: &[(&str, &str)]) -> std::io::Result<()> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -110,15 +110,15 @@ pub fn write_head(stream: &mut TcpStream, method: &str, target: &str, headers: &
     stream.write_all((head + "\r\n").as_bytes())
 }
 
-/// For a small server: reads a request's head to its end, however many segments it takes. False where the connection was
-/// opened in advance only, as browsers do.
+/// Reads a request head, for small test servers. Returns false if the connection is closed without a request, as
+/// browsers close connections that they opened in advance.
 pub fn skip_head(stream: &TcpStream) -> bool {
     let mut lines = BufReader::new(stream).lines();
     lines.by_ref().map_while(Result::ok).any(|line| line.is_empty())
 }
 
-/// Reads an answer's head.
-pub fn open(stream: TcpStream) -> std::io::Result<Answer> {
+/// Reads the response head.
+pub fn read_head(stream: TcpStream) -> std::io::Result<OpenResponse> {
     let broken = |what: &str| std::io::Error::other(what.to_owned());
     let mut stream = BufReader::new(stream);
     let mut lines = Vec::new();
@@ -140,18 +140,18 @@ pub fn open(stream: TcpStream) -> std::io::Result<Answer> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let left = match (find(&headers, "transfer-encoding"), find(&headers, "content-length")) {
-        (Some("chunked"), _) => Left::Chunk(0),
-        (_, Some(length)) => Left::Bytes(length.parse().map_err(|_| broken("bad Content-Length"))?),
-        _ => Left::UntilClose,
+        (Some("chunked"), _) => Remaining::Chunk(0),
+        (_, Some(length)) => Remaining::Bytes(length.parse().map_err(|_| broken("bad Content-Length"))?),
+        _ => Remaining::UntilClose,
     };
-    Ok(Answer {
+    Ok(OpenResponse {
         status: status.ok_or_else(|| broken("bad status line"))?,
         headers,
         body: Body { stream, left, size_line: Vec::new() },
     })
 }
 
-impl Answer {
+impl OpenResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
@@ -162,7 +162,7 @@ impl Answer {
         Ok(Response { status: self.status, headers: self.headers, body })
     }
 
-    /// The body line by line, while it comes.
+    /// Returns a reader of the body, which can be read while it arrives.
     pub fn into_body(self) -> impl BufRead {
         BufReader::new(self.body)
     }
@@ -172,7 +172,7 @@ impl Answer {
     }
 }
 
-impl Read for Answer {
+impl Read for OpenResponse {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.body.read(buffer)
     }
@@ -180,28 +180,28 @@ impl Read for Answer {
 
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if let Left::Chunk(0) = self.left {
+        if let Remaining::Chunk(0) = self.left {
             self.left = self.next_chunk()?;
         }
         let limit = match self.left {
-            Left::UntilClose => buffer.len(),
-            Left::Bytes(left) | Left::Chunk(left) => buffer.len().min(left),
-            Left::Nothing => 0,
+            Remaining::UntilClose => buffer.len(),
+            Remaining::Bytes(left) | Remaining::Chunk(left) => buffer.len().min(left),
+            Remaining::End => 0,
         };
         let got = self.stream.read(&mut buffer[..limit])?;
-        if limit > 0 && got == 0 && !matches!(self.left, Left::UntilClose) {
+        if limit > 0 && got == 0 && !matches!(self.left, Remaining::UntilClose) {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         match &mut self.left {
-            Left::Chunk(left) | Left::Bytes(left) => *left -= got,
-            Left::UntilClose | Left::Nothing => {}
+            Remaining::Chunk(left) | Remaining::Bytes(left) => *left -= got,
+            Remaining::UntilClose | Remaining::End => {}
         }
         Ok(got)
     }
 }
 
 impl Body {
-    fn next_chunk(&mut self) -> std::io::Result<Left> {
+    fn next_chunk(&mut self) -> std::io::Result<Remaining> {
         loop {
             self.stream.read_until(b'\n', &mut self.size_line)?;
             if !self.size_line.ends_with(b"\n") {
@@ -209,12 +209,12 @@ impl Body {
             }
             let line = std::mem::take(&mut self.size_line);
             match String::from_utf8_lossy(&line).trim() {
-                // The end of the chunk before.
+                // The line end of the previous chunk.
                 "" => {}
-                "0" => return Ok(Left::Nothing),
+                "0" => return Ok(Remaining::End),
                 size => {
                     let bad = |_| std::io::Error::other(format!("bad chunk size {size:?}"));
-                    return usize::from_str_radix(size, 16).map(Left::Chunk).map_err(bad);
+                    return usize::from_str_radix(size, 16).map(Remaining::Chunk).map_err(bad);
                 }
             }
         }

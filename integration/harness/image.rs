@@ -1,11 +1,12 @@
-//! What the Dockerfile describes, without a Docker engine: its own lines are read, and their root file system is made.
+//! Runs the image that the Dockerfile describes without a Docker engine: parses its lines and assembles the root file
+//! system.
 
 use crate::file;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An image that is made from nothing and runs one program.
+/// An image based on `scratch` that runs one program.
 #[derive(Debug, Default)]
 pub struct Image {
     copies: Vec<(PathBuf, PathBuf)>,
@@ -19,16 +20,16 @@ pub struct Image {
 }
 
 impl Image {
-    /// Of the Dockerfile in the repository. Panics at a line that it does not understand.
-    pub fn of_dockerfile() -> Self {
+    /// Parses the Dockerfile of the repository. Panics at an unknown instruction.
+    pub fn from_dockerfile() -> Self {
         let text = std::fs::read_to_string(file("../Dockerfile")).expect("Dockerfile");
         let mut image = Self::default();
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         for line in lines {
-            let (word, rest) = line.split_once(' ').expect("an instruction and what it is about");
+            let (word, rest) = line.split_once(' ').expect("an instruction and its arguments");
             let rest = rest.replace("${TARGETARCH}", "amd64");
             match word {
-                "FROM" => assert_eq!(rest, "scratch", "there is nothing else in the image"),
+                "FROM" => assert_eq!(rest, "scratch", "the image has no base"),
                 "ARG" => {}
                 "COPY" => {
                     let paths: Vec<&str> = rest.split(' ').filter(|part| !part.starts_with("--")).collect();
@@ -45,13 +46,13 @@ impl Image {
                 "HEALTHCHECK" => image.health = words(rest.split_once("CMD ").expect("a command").1),
                 "ENTRYPOINT" => image.entrypoint = words(&rest),
                 "CMD" => image.command = words(&rest),
-                other => panic!("{other} is not understood here: {line}"),
+                other => panic!("unknown instruction {other}: {line}"),
             }
         }
         image
     }
 
-    /// Makes the root file system in `root`, with `binary` where the Dockerfile takes what `make dist` built.
+    /// Assembles the root file system in `root`. `binary` replaces the binaries of `make dist`.
     pub fn assemble(&self, root: &Path, binary: &Path) {
         let uid = self.user.split(':').next().expect("a user");
         for (from, to) in &self.copies {
@@ -67,10 +68,10 @@ impl Image {
         }
     }
 
-    /// Runs `words` in `root` as the image's user, with its environment and `more`: the root is read-only, and only the
-    /// volumes can be written. Takes root's rights, which the program does not get.
+    /// Returns a command that runs `words` in `root` as the image's user, with its environment and `more`. The root is
+    /// read-only except for the volumes. Requires root privileges, which the program itself does not have.
     pub fn run(&self, root: &Path, words: &[String], more: &[(&str, &str)]) -> Command {
-        // Bind mounts within a mount namespace of the program's own, which goes with it.
+        // Bind mounts in a mount namespace of this program, which ends with the program.
         let mut script = "mount --bind \"$0\" \"$0\" && ".to_owned();
         for volume in &self.volumes {
             let volume = volume.strip_prefix("/").expect("from the root").display();
@@ -87,9 +88,9 @@ impl Image {
     }
 }
 
-/// `["a", "b"]`: the form that needs no shell.
+/// Parses the exec form `["a", "b"]`, which needs no shell.
 fn words(json: &str) -> Vec<String> {
-    let list: Vec<Value> = serde_json::from_str(json).expect("a JSON list, since the image has no shell");
+    let list: Vec<Value> = serde_json::from_str(json).expect("a JSON list, because the image has no shell");
     list.iter().map(|word| word.as_str().expect("text").to_owned()).collect()
 }
 

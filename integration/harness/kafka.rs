@@ -1,7 +1,7 @@
-//! Real brokers of any version, one or a cluster, in KRaft's combined mode or with a controller apart.
+//! Kafka brokers of any version: one or a cluster, with combined or separate controllers (KRaft).
 
 use crate::controller::Controller;
-use crate::foreign::{Foreign, Seen, seen};
+use crate::java_client::{ConsumedRecord, JavaClient, parse_record};
 use crate::process::Process;
 use crate::{cache, eventually, free_port};
 use serde_json::{Value, json};
@@ -11,38 +11,38 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What a cluster is started with.
+/// The configuration of a cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub version: &'static str,
     pub brokers: usize,
-    /// The cluster's: 16 bytes in base64.
+    /// The cluster id: 16 bytes in base64.
     pub id: &'static str,
-    /// Further lines of `server.properties`.
+    /// Additional lines of `server.properties`.
     pub properties: Vec<String>,
-    /// Every broker gets a second listener on a port of its own that advertises a proxy's port.
+    /// Gives every broker a second listener, which advertises the port of a proxy.
     pub proxied: bool,
-    /// Where the first broker listens, if that matters.
+    /// The port of the first broker; `None` for a free one.
     pub port: Option<u16>,
-    /// Options of Java.
+    /// JVM options.
     pub java: &'static [&'static str],
-    /// Further listeners of every broker: name, security protocol, port.
+    /// Additional listeners of every broker: name, security protocol, port.
     pub listeners: Vec<(&'static str, &'static str, u16)>,
-    /// Users and passwords for SCRAM-SHA-256 and SCRAM-SHA-512, there from the first start on.
+    /// Users with passwords for SCRAM-SHA-256 and SCRAM-SHA-512, created when the storage is formatted.
     pub scram: Vec<(String, String)>,
     pub controllers: Controllers,
 }
 
-/// Where the controllers of a cluster run.
+/// Where the controllers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controllers {
-    /// Each broker is one.
+    /// Each broker is also a controller.
     Combined,
-    /// A process apart, from which brokers can be cut off.
-    Apart,
+    /// One controller in a separate process, from which brokers can be cut off.
+    Separate,
 }
 
-/// Up quickly and small, for the tests.
+/// A small heap and a fast start, for tests.
 const SMALL: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 impl Default for Options {
@@ -62,12 +62,12 @@ impl Default for Options {
     }
 }
 
-/// A cluster that is up. Ends, and its data go, when dropped.
+/// A running cluster. Dropping it stops the cluster and deletes its data.
 pub struct Kafka {
     pub(crate) nodes: Vec<Node>,
-    /// Where it runs apart.
+    /// Set if the controller runs in a separate process.
     pub(crate) controller: Option<Controller>,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 pub(crate) struct Node {
@@ -75,11 +75,11 @@ pub(crate) struct Node {
     behind_proxy: Option<Proxied>,
     version: &'static str,
     java: &'static [&'static str],
-    folder: PathBuf,
+    directory: PathBuf,
     pub process: Option<Process>,
 }
 
-/// Where a proxy must listen, and where it must send what it gets.
+/// The port at which a proxy must listen, and the port to which it must connect.
 #[derive(Debug, Clone, Copy)]
 pub struct Proxied {
     pub listen: u16,
@@ -87,25 +87,25 @@ pub struct Proxied {
 }
 
 impl Kafka {
-    /// One 4.4.0 broker for all tests that leave it running as it is.
+    /// Returns a shared 4.4.0 broker, for tests that do not change it.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(Options::default()))
     }
 
-    /// One 3.9.1 broker likewise.
+    /// Returns a shared 3.9.1 broker, for tests that do not change it.
     pub fn shared_old() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(Options { version: "3.9.1", ..Options::default() }))
     }
 
     pub fn start(options: Options) -> Self {
-        let folder = crate::lasting_folder("kafka");
+        let directory = crate::shared_directory("kafka");
         let mut ports: Vec<[u16; 4]> = (0..options.brokers).map(|_| std::array::from_fn(|_| free_port())).collect();
         ports[0][0] = options.port.unwrap_or(ports[0][0]);
-        let controller = (options.controllers == Controllers::Apart).then(|| {
+        let controller = (options.controllers == Controllers::Separate).then(|| {
             let port = free_port();
-            let controller = Controller::new(folder.path(), port);
+            let controller = Controller::new(directory.path(), port);
             (controller.configure(port), controller)
         });
         let voters: Vec<String> = ports
@@ -123,14 +123,14 @@ impl Kafka {
                     behind_proxy: options.proxied.then_some(Proxied { listen: ports[2], upstream: ports[3] }),
                     version: options.version,
                     java: options.java,
-                    folder: folder.path().join(format!("node-{}", i + 1)),
+                    directory: directory.path().join(format!("node-{}", i + 1)),
                     process: None,
                 };
                 node.configure(i + 1, ports[1], &voters, &options);
                 node
             })
             .collect();
-        // Each costs the start of a JVM.
+        // Each of these starts a JVM.
         std::thread::scope(|scope| {
             let properties = nodes.iter().map(Node::properties);
             for properties in properties.chain(controller.iter().map(|(properties, _)| properties.clone())) {
@@ -138,32 +138,32 @@ impl Kafka {
                 scope.spawn(move || format(java, &properties, options));
             }
         });
-        let mut kafka = Self { nodes, controller: controller.map(|(_, controller)| controller), _folder: folder };
+        let mut kafka = Self { nodes, controller: controller.map(|(_, controller)| controller), _directory: directory };
         kafka.start_controller();
         kafka.nodes.iter_mut().for_each(Node::start);
         kafka.wait_until_ready(options.brokers);
         kafka
     }
 
-    /// All brokers, as `--kafka` takes them.
+    /// Returns the addresses of all brokers, as `--kafka` accepts them.
     pub fn bootstrap(&self) -> String {
         let all: Vec<String> = self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.port)).collect();
         all.join(",")
     }
 
-    /// Some of the brokers, which count from 1, likewise.
+    /// Returns the addresses of some brokers, by their ids, which start at 1.
     pub fn bootstrap_of(&self, brokers: &[usize]) -> String {
         let some: Vec<String> =
             brokers.iter().map(|broker| format!("127.0.0.1:{}", self.nodes[broker - 1].port)).collect();
         some.join(",")
     }
 
-    /// The brokers' places for proxies, in order, where asked for by [`Options::proxied`].
+    /// Returns the ports for proxies, one pair per broker, if [`Options::proxied`] is set.
     pub fn proxied(&self) -> Vec<Proxied> {
         self.nodes.iter().filter_map(|n| n.behind_proxy).collect()
     }
 
-    /// Creates a topic whose partitions have these replicas, the first of each its leader.
+    /// Creates a topic with the given replicas of each partition. The first replica is the leader.
     pub fn create_on(&self, topic: &str, assignment: Value, config: Value) {
         self.call(json!({"do": "create", "topic": topic, "assignment": assignment, "config": config}));
     }
@@ -176,22 +176,22 @@ impl Kafka {
                     panic!("Kafka ended with {status}");
                 }
             }
-            let asked = json!({"do": "ready", "bootstrap": bootstrap, "brokers": brokers});
-            Foreign::shared().try_call(asked)
+            let request = json!({"do": "ready", "bootstrap": bootstrap, "brokers": brokers});
+            JavaClient::shared().try_call(request)
         });
     }
 
-    /// Runs a command of `Foreign.java` on this cluster.
+    /// Sends a command to `KafkaClient.java`, with the address of this cluster.
     pub fn call(&self, command: Value) -> Value {
-        let asked = command.to_string();
-        Foreign::shared().try_call(self.addressed(command)).unwrap_or_else(|e| {
+        let request = command.to_string();
+        JavaClient::shared().try_call(self.with_bootstrap(command)).unwrap_or_else(|e| {
             let nodes = self.nodes.iter().filter_map(|n| n.process.as_ref());
             let brokers: Vec<String> = nodes.map(|b| format!("{}\n{}", b.end_of_log(), b.stacks())).collect();
-            panic!("Java client: {e}\nwas asked {asked:.300}\n{}", brokers.join("\n"))
+            panic!("Java client: {e}\ncommand {request:.300}\n{}", brokers.join("\n"))
         })
     }
 
-    pub(crate) fn addressed(&self, mut command: Value) -> Value {
+    pub(crate) fn with_bootstrap(&self, mut command: Value) -> Value {
         command["bootstrap"] = json!(self.bootstrap());
         command
     }
@@ -204,19 +204,19 @@ impl Kafka {
         self.call(json!({"do": "create", "topic": topic, "partitions": partitions, "config": config}));
     }
 
-    /// A topic under a name of its own.
+    /// Creates a topic with a unique name, and returns the name.
     pub fn fresh(&self, name: &str, partitions: usize) -> String {
         let topic = crate::fresh_topic(name);
         self.create(&topic, partitions);
         topic
     }
 
-    /// Deletes a topic and waits until the name can be used again.
+    /// Deletes a topic, and waits until the name can be reused.
     pub fn delete(&self, topic: &str) {
         self.call(json!({"do": "delete", "topic": topic}));
         eventually("the topic is gone", Duration::from_secs(20), || {
-            let asked = self.addressed(json!({"do": "leaders", "topic": topic}));
-            match Foreign::shared().try_call(asked) {
+            let request = self.with_bootstrap(json!({"do": "leaders", "topic": topic}));
+            match JavaClient::shared().try_call(request) {
                 Err(e) if e.contains("UnknownTopic") => Ok(()),
                 other => Err(format!("{other:?}")),
             }
@@ -232,64 +232,65 @@ impl Kafka {
         self.call(json!({"do": "delete_records", "topic": topic, "partition": partition, "before": before}));
     }
 
-    /// Produces with the Java client; returns (partition, offset) of each.
+    /// Produces with the Java client, and returns the partition and offset of each record.
     pub fn produce(&self, topic: &str, records: Value) -> Vec<(i64, i64)> {
         self.produce_compressed(topic, "none", records)
     }
 
-    /// Likewise, for another thread and as often as wanted, with the Java exception where there is one.
-    pub fn producing(&self, topic: &str, records: Value) -> impl Fn() -> Result<Value, String> + Send + 'static {
-        let asked = json!({"do": "produce", "topic": topic, "compression": "none", "records": records});
-        let asked = self.addressed(asked);
-        move || Foreign::shared().try_call(asked.clone())
+    /// Returns a function that produces `records` each time it is called, on any thread. An error is the Java
+    /// exception.
+    pub fn producer(&self, topic: &str, records: Value) -> impl Fn() -> Result<Value, String> + Send + 'static {
+        let request = json!({"do": "produce", "topic": topic, "compression": "none", "records": records});
+        let request = self.with_bootstrap(request);
+        move || JavaClient::shared().try_call(request.clone())
     }
 
     pub fn produce_compressed(&self, topic: &str, compression: &str, records: Value) -> Vec<(i64, i64)> {
-        places(&self.call(json!({"do": "produce", "topic": topic, "compression": compression, "records": records})))
+        locations(&self.call(json!({"do": "produce", "topic": topic, "compression": compression, "records": records})))
     }
 
-    /// Writes `records` in a transaction; `end` is `commit` or `abort`.
+    /// Writes `records` in a transaction. `end` is `commit` or `abort`.
     pub fn transaction(&self, topic: &str, end: &str, records: Value) -> Vec<(i64, i64)> {
-        places(&self.call(json!({"do": "transaction", "topic": topic, "end": end, "records": records})))
+        locations(&self.call(json!({"do": "transaction", "topic": topic, "end": end, "records": records})))
     }
 
-    /// Everything committed in `topic` as the Java consumer sees it.
-    pub fn consume(&self, topic: &str) -> Vec<Seen> {
+    /// Returns all committed records of `topic`, as the Java consumer reads them.
+    pub fn consume(&self, topic: &str) -> Vec<ConsumedRecord> {
         let records = self.call(json!({"do": "consume", "topic": topic}));
-        records.as_array().expect("records").iter().map(seen).collect()
+        records.as_array().expect("records").iter().map(parse_record).collect()
     }
 
-    /// Where the Java client puts each key in a topic of so many partitions.
+    /// Returns the partition that the Java client chooses for each key, in a topic with `partitions` partitions.
     pub fn partitions_for(&self, keys: &[Vec<u8>], partitions: usize) -> Vec<i64> {
-        let keys: Vec<Value> = keys.iter().map(|k| crate::foreign::bytes(k)).collect();
+        let keys: Vec<Value> = keys.iter().map(|k| crate::java_client::bytes(k)).collect();
         let answer = self.call(json!({"do": "partitions_for", "keys": keys, "partitions": partitions}));
         answer.as_array().expect("list").iter().map(|p| p.as_i64().expect("number")).collect()
     }
 
-    /// Lets `principal` (`User:alice`) do `operation` (`READ`) on a topic.
+    /// Adds an ACL that allows `principal` (`User:alice`) an `operation` (`READ`) on a topic.
     pub fn allow(&self, principal: &str, operation: &str, topic: &str) {
         self.call(json!({"do": "allow", "principal": principal, "operation": operation, "topic": topic}));
     }
 
-    /// Takes back all that `principal` may do on a topic.
-    pub fn forbid(&self, principal: &str, topic: &str) {
+    /// Removes all ACLs of `principal` on a topic.
+    pub fn revoke(&self, principal: &str, topic: &str) {
         self.call(json!({"do": "forbid", "principal": principal, "topic": topic}));
     }
 
-    /// The node that is the active controller.
+    /// Returns the node id of the active controller.
     pub fn active_controller(&self) -> usize {
         let node = self.call(json!({"do": "controller"}));
         node.as_u64().expect("a node") as usize
     }
 
-    /// How many bytes a second clients with this id may produce.
-    pub fn limit_producing(&self, client_id: &str, bytes: usize) {
+    /// Sets a quota for clients with this id, in bytes per second.
+    pub fn set_producer_quota(&self, client_id: &str, bytes: usize) {
         self.call(json!({"do": "quota", "client": client_id, "rate": bytes}));
     }
 
-    /// The leader of each partition; `Err` while one has none.
+    /// Returns the leader of each partition, or an error while a partition has no leader.
     pub fn leaders(&self, topic: &str) -> Result<Vec<i64>, String> {
-        let answer = Foreign::shared().try_call(self.addressed(json!({"do": "leaders", "topic": topic})))?;
+        let answer = JavaClient::shared().try_call(self.with_bootstrap(json!({"do": "leaders", "topic": topic})))?;
         Ok(answer.as_array().expect("list").iter().map(|p| p.as_i64().expect("number")).collect())
     }
 }
@@ -309,7 +310,7 @@ fn format(mut java: Command, properties: &Path, options: &Options) {
     assert!(formatted.status.success(), "StorageTool: {formatted:?}");
 }
 
-fn places(answer: &Value) -> Vec<(i64, i64)> {
+fn locations(answer: &Value) -> Vec<(i64, i64)> {
     let number = |v: &Value| v.as_i64().expect("number");
     answer.as_array().expect("list").iter().map(|p| (number(&p[0]), number(&p[1]))).collect()
 }
@@ -325,7 +326,7 @@ impl Node {
     }
 
     fn properties(&self) -> PathBuf {
-        self.folder.join("server.properties")
+        self.directory.join("server.properties")
     }
 
     fn configure(&self, id: usize, controller: u16, voters: &str, options: &Options) {
@@ -336,7 +337,7 @@ impl Node {
                 listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
                 "broker,controller"
             }
-            Controllers::Apart => "broker",
+            Controllers::Separate => "broker",
         };
         let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", self.port);
         if let Some(proxied) = self.behind_proxy {
@@ -357,27 +358,27 @@ impl Node {
             format!("advertised.listeners={advertised}"),
             "controller.listener.names=CONTROLLER".to_owned(),
             format!("listener.security.protocol.map={protocols}"),
-            format!("log.dirs={}", self.folder.join("log").display()),
+            format!("log.dirs={}", self.directory.join("log").display()),
             format!("offsets.topic.replication.factor={replicas}"),
             "offsets.topic.num.partitions=1".to_owned(),
             format!("transaction.state.log.replication.factor={replicas}"),
             "transaction.state.log.min.isr=1".to_owned(),
             "transaction.state.log.num.partitions=2".to_owned(),
             "group.initial.rebalance.delay.ms=0".to_owned(),
-            // Tests write records of long ago, which must not go before they are read.
+            // Tests write records with old timestamps, which retention must not delete.
             "log.retention.ms=-1".to_owned(),
             "num.network.threads=2".to_owned(),
             "num.io.threads=4".to_owned(),
             "log.cleaner.dedupe.buffer.size=10485760".to_owned(),
         ];
         lines.extend(options.properties.iter().cloned());
-        std::fs::create_dir_all(&self.folder).expect("folder");
+        std::fs::create_dir_all(&self.directory).expect("directory");
         std::fs::write(self.properties(), lines.join("\n")).expect("server.properties");
     }
 
     pub fn start(&mut self) {
         let mut java = self.java();
         java.arg("kafka.Kafka").arg(self.properties());
-        self.process = Some(Process::start("Kafka", java, &self.folder.join("broker.log")));
+        self.process = Some(Process::start("Kafka", java, &self.directory.join("broker.log")));
     }
 }

@@ -1,20 +1,19 @@
-//! What the suites share: brokers, bridges, clients, proxies.
+//! Code shared by the test suites: brokers, bridges, clients, proxies.
 //!
-//! - [`process`]: programs that end with the test, whatever ends the test
-//! - [`kafka`]: real brokers of any version, one or a cluster; [`controller`]: the controller apart from them;
-//!   [`faults`]: what can happen to them
-//! - [`secured`]: a broker with TLS, SASL and access rules, and certificates for it
-//! - [`foreign`]: Kafka's own Java client, for admin work and as the reference
+//! - [`process`]: programs that end with the test, even if the test is killed
+//! - [`kafka`]: Kafka brokers of any version; [`controller`]: a separate controller; [`faults`]: their faults
+//! - [`secured`]: a broker with TLS, SASL and ACLs, and its certificates
+//! - [`java_client`]: Kafka's Java client, for administration and as the reference implementation
 //! - [`bridge`]: the real `curlew` binary
-//! - [`image`]: what the Dockerfile describes, without an engine
-//! - [`http`], [`sse`]: small clients that hide nothing of the wire
-//! - [`follow`]: clients that come back when cut off, and the count of what they missed
+//! - [`image`]: the image that the Dockerfile describes, without a Docker engine
+//! - [`http`], [`sse`]: minimal clients that expose the wire format
+//! - [`follow`]: clients that reconnect, and the check that they missed no record
 //! - [`browser`]: a real Chromium
 //! - [`crowd`]: thousands of streams at once
-//! - [`proxy`]: cuts connections, counts Kafka requests
+//! - [`proxy`]: proxies that cut connections or count Kafka requests
 //! - [`web_proxy`]: nginx, Caddy and HAProxy in front of a bridge
 //!
-//! Everything panics with a readable message when it fails: it is a test that failed.
+//! Everything panics with a readable message on failure, which fails the test.
 
 pub mod bridge;
 pub mod browser;
@@ -22,16 +21,16 @@ pub mod controller;
 pub mod crowd;
 pub mod faults;
 pub mod follow;
-pub mod foreign;
 pub mod http;
 pub mod image;
+pub mod java_client;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod secured;
 pub mod sse;
 pub mod web_proxy;
-/// The oracle for event streams, which the tests of the bridge itself use too.
+/// The test oracle for event streams, shared with the tests of `curlew` itself.
 #[path = "../../src/http/event/whatwg.rs"]
 pub mod whatwg;
 
@@ -39,19 +38,19 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Asks until there is an answer; panics with the last complaint after `limit`.
-pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
+/// Calls `check` until it returns `Ok`. After `limit`, panics with the last error.
+pub fn eventually<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + limit;
     loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(complaint) if Instant::now() > deadline => panic!("{what}: not within {limit:?}: {complaint}"),
+        match check() {
+            Ok(value) => return value,
+            Err(error) if Instant::now() > deadline => panic!("{what}: not within {limit:?}: {error}"),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }
 
-/// A port that nothing listens on, below those that the system gives to outgoing connections.
+/// Returns a port without a listener, below the range that the kernel assigns to outgoing connections.
 pub fn free_port() -> u16 {
     (0..1000)
         .map(|_| fastrand::u16(20_000..32_000))
@@ -59,7 +58,7 @@ pub fn free_port() -> u16 {
         .expect("no free port")
 }
 
-/// Where `integration/setup` keeps jars and clients.
+/// Returns the directory in which `integration/setup` installs jars and clients.
 pub fn cache() -> PathBuf {
     let from = |name| std::env::var_os(name).map(PathBuf::from);
     from("CURLEW_CACHE")
@@ -69,20 +68,20 @@ pub fn cache() -> PathBuf {
         .expect("run integration/setup first")
 }
 
-/// A file of this crate.
+/// Returns the path of a file of this crate.
 pub fn file(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A folder for what a whole process shares, which nothing removes: the next process does.
-pub fn lasting_folder(name: &str) -> tempfile::TempDir {
-    sweep();
+/// Creates a directory for state shared by a whole process. It is not deleted at exit, but by the next process.
+pub fn shared_directory(name: &str) -> tempfile::TempDir {
+    delete_stale_directories();
     let prefix = format!("curlew-{name}-{}-", std::process::id());
-    tempfile::Builder::new().prefix(&prefix).tempdir().expect("temp folder")
+    tempfile::Builder::new().prefix(&prefix).tempdir().expect("temporary directory")
 }
 
-/// Removes the lasting folders of processes that are no more.
-fn sweep() {
+/// Deletes the shared directories of processes that have ended.
+fn delete_stale_directories() {
     let all = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().filter_map(Result::ok);
     for entry in all {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -95,7 +94,7 @@ fn sweep() {
     }
 }
 
-/// A topic name that no other test has.
+/// Returns a unique topic name.
 pub fn fresh_topic(name: &str) -> String {
     format!("{name}-{:08x}", fastrand::u32(..))
 }

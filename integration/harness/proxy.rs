@@ -1,4 +1,4 @@
-//! Proxies between a client and a server: one cuts connections, one counts Kafka requests.
+//! TCP proxies: one cuts connections, one counts Kafka requests.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Listens until dropped; each connection is served on separate threads.
+/// Listens until dropped. Each connection is served by separate threads.
 pub struct Proxy {
     port: u16,
     ending: Arc<AtomicBool>,
@@ -15,7 +15,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// On port `listen`; 0 for any.
+    /// Starts a proxy on port `listen`, or on a free port if it is 0.
     pub fn start(listen: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", listen)).expect("proxy port");
         let port = listener.local_addr().expect("address").port();
@@ -38,19 +38,19 @@ impl Proxy {
     }
 }
 
-/// The client id of the first request of Kafka's protocol on a connection, and its bytes to be passed on.
+/// Reads the first Kafka request of a connection. Returns its client id, and its bytes for forwarding.
 pub fn first_client_id(mut client: &TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     let mut length = [0; 4];
     client.read_exact(&mut length)?;
     let mut frame = length.to_vec();
     frame.resize(4 + u32::from_be_bytes(length) as usize, 0);
     client.read_exact(&mut frame[4..])?;
-    // After the length: API key, version, correlation id.
+    // The bytes after the length are API key, version and correlation id.
     let length = usize::from(u16::from_be_bytes([frame[12], frame[13]]));
     Ok((String::from_utf8_lossy(&frame[14..14 + length]).into_owned(), frame))
 }
 
-/// Sends `first` to the server, then whatever comes, until one side ends.
+/// Sends `first` to the server, and then forwards bytes in both directions until one side closes.
 pub fn pass_both_ways(client: TcpStream, server: TcpStream, first: &[u8]) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (mut from_client, mut to_server) = (client.try_clone().expect("socket"), server.try_clone().expect("socket"));
@@ -74,7 +74,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Cuts each connection after a random number of the server's bytes, in the middle of whatever it is.
+/// Cuts each connection after a random number of bytes from the server, possibly in the middle of a frame.
 pub struct CutProxy {
     proxy: Proxy,
     cuts: Arc<AtomicUsize>,
@@ -83,7 +83,7 @@ pub struct CutProxy {
 }
 
 impl CutProxy {
-    /// Cuts after 1 to `at_most` bytes; the same `seed`, the same cuts.
+    /// Cuts connections after 1 to `at_most` bytes. The same `seed` gives the same cuts.
     pub fn start(upstream: u16, at_most: usize, seed: u64) -> Self {
         let (cuts, cutting) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
         let upstream = Arc::new(Mutex::new(upstream));
@@ -104,23 +104,23 @@ impl CutProxy {
         self.proxy.port
     }
 
-    /// Connections cut so far.
+    /// Number of connections cut so far.
     pub fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
     }
 
-    /// New connections live from now on.
+    /// Stops cutting new connections.
     pub fn stop_cutting(&self) {
         self.cutting.store(false, Ordering::Relaxed);
     }
 
-    /// New connections go there from now on.
+    /// Connects new connections to this port.
     pub fn send_to(&self, upstream: u16) {
         *self.upstream.lock().expect("lock") = upstream;
     }
 }
 
-/// True if it was the budget that ended the connection.
+/// Returns whether the connection ended because `budget` was used up.
 fn pass_and_cut(client: TcpStream, server: TcpStream, mut budget: usize) -> bool {
     let (mut from_client, mut to_server) = (client.try_clone().expect("socket"), server.try_clone().expect("socket"));
     std::thread::spawn(move || {
@@ -141,7 +141,7 @@ fn pass_and_cut(client: TcpStream, server: TcpStream, mut budget: usize) -> bool
     budget == 0
 }
 
-/// Passes Kafka's protocol on and counts requests, by client id and API key (0 Produce, 1 Fetch, …).
+/// Forwards Kafka requests and counts them, by client id and API key (0 Produce, 1 Fetch, …).
 pub struct CountingProxy {
     _proxy: Proxy,
     counts: Arc<Mutex<Counts>>,
@@ -149,9 +149,9 @@ pub struct CountingProxy {
 
 #[derive(Debug, Default, Clone)]
 pub struct Counts {
-    /// Requests by API key.
+    /// Number of requests by API key.
     pub requests: BTreeMap<i16, usize>,
-    /// Connections that have sent at least one request of the API key.
+    /// Number of connections that have sent at least one request, by API key.
     pub connections: BTreeMap<i16, usize>,
 }
 
@@ -181,12 +181,12 @@ impl CountingProxy {
         self.counts.lock().expect("lock").clone()
     }
 
-    /// Requests of that API key so far.
+    /// Returns the number of requests with this API key.
     pub fn requests(&self, api: i16) -> usize {
         self.counts().requests.get(&api).copied().unwrap_or_default()
     }
 
-    /// Connections that have sent such a request so far.
+    /// Returns the number of connections that have sent a request with this API key.
     pub fn connections(&self, api: i16) -> usize {
         self.counts().connections.get(&api).copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! A broker with a listener for each security protocol, with users, ACLs and the certificates that it needs.
+//! A broker with a listener per security protocol, and with the users, ACLs and certificates for them.
 
 use crate::free_port;
 use crate::kafka::{Kafka, Options};
@@ -19,13 +19,13 @@ pub const BOB: (&str, &str) = ("bob", "bob-secret");
 /// The session lifetime after which the broker requires SCRAM-SHA-256 clients to authenticate again.
 pub const REAUTHENTICATE: Duration = Duration::from_secs(3);
 
-/// The listeners besides the plaintext one, which the tests use for administration.
+/// The listeners besides the plaintext one, which tests use for administration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
     Tls,
     /// Requires a client certificate.
     Mutual,
-    /// Has a certificate for another host name.
+    /// Its certificate is for another host name.
     Elsewhere,
     SaslPlain,
     SaslTls,
@@ -42,7 +42,7 @@ const LISTENERS: [(Listener, &str, &str); 5] = [
 pub struct Secured {
     kafka: Kafka,
     ports: [u16; 5],
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Deref for Secured {
@@ -61,15 +61,15 @@ impl DerefMut for Secured {
 
 impl Secured {
     pub fn start() -> Self {
-        let folder = crate::lasting_folder("secured");
-        make_certificates(folder.path());
+        let directory = crate::shared_directory("secured");
+        make_certificates(directory.path());
         let ports: [u16; 5] = std::array::from_fn(|_| free_port());
-        let properties = properties(folder.path());
+        let properties = properties(directory.path());
         let listeners =
             LISTENERS.iter().zip(ports).map(|((_, name, protocol), port)| (*name, *protocol, port)).collect();
         let scram = [ALICE, BOB].map(|(user, password)| (user.to_owned(), password.to_owned())).to_vec();
         let kafka = Kafka::start(Options { properties, listeners, scram, ..Options::default() });
-        Self { kafka, ports, folder }
+        Self { kafka, ports, directory }
     }
 
     pub fn address(&self, listener: Listener) -> String {
@@ -77,9 +77,9 @@ impl Secured {
         format!("127.0.0.1:{}", self.ports[at])
     }
 
-    /// Returns the path of a file made for the test: `ca.pem`, `other-ca.pem`, `client.pem` (key and certificate).
+    /// Returns the path of a file created for the test: `ca.pem`, `other-ca.pem`, `client.pem` (key and certificate).
     pub fn file(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().expect("UTF-8").to_owned()
+        self.directory.path().join(name).to_str().expect("UTF-8").to_owned()
     }
 
     /// Writes a `client.properties` for `listener` with `lines`; returns its path.
@@ -118,33 +118,33 @@ pub fn token(user: &str, seconds: i64) -> String {
     format!("{}.{}.", part(json!({"alg": "none"})), part(claims))
 }
 
-fn openssl(folder: &Path, arguments: &str) {
-    let output = Command::new("openssl").current_dir(folder).args(arguments.split(' ')).output();
+fn openssl(directory: &Path, arguments: &str) {
+    let output = Command::new("openssl").current_dir(directory).args(arguments.split(' ')).output();
     let output = output.expect("openssl: run integration/setup first");
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn make_certificates(folder: &Path) {
+fn make_certificates(directory: &Path) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for ca in ["ca", "other-ca"] {
-        openssl(folder, &format!("req -x509 {key} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca}"));
+        openssl(directory, &format!("req -x509 {key} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca}"));
     }
     for (name, subject, names) in [
         ("broker", "broker", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
         ("elsewhere", "elsewhere", "subjectAltName=DNS:kafka.elsewhere.example"),
         ("client", "bridge", "extendedKeyUsage=clientAuth"),
     ] {
-        std::fs::write(folder.join(format!("{name}.ext")), names).expect("file");
-        openssl(folder, &format!("req {key} -keyout {name}.key -out {name}.csr -subj /O=Curlew/CN={subject}"));
+        std::fs::write(directory.join(format!("{name}.ext")), names).expect("file");
+        openssl(directory, &format!("req {key} -keyout {name}.key -out {name}.csr -subj /O=Curlew/CN={subject}"));
         let signed = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2";
-        openssl(folder, &format!("x509 -req -in {name}.csr -out {name}.crt -extfile {name}.ext {signed}"));
-        let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).expect("made above");
-        std::fs::write(folder.join(format!("{name}.pem")), read("key") + &read("crt")).expect("file");
+        openssl(directory, &format!("x509 -req -in {name}.csr -out {name}.crt -extfile {name}.ext {signed}"));
+        let read = |end: &str| std::fs::read_to_string(directory.join(format!("{name}.{end}"))).expect("made above");
+        std::fs::write(directory.join(format!("{name}.pem")), read("key") + &read("crt")).expect("file");
     }
 }
 
-fn properties(folder: &Path) -> Vec<String> {
-    let path = |name: &str| folder.join(name).display().to_string();
+fn properties(directory: &Path) -> Vec<String> {
+    let path = |name: &str| directory.join(name).display().to_string();
     let mut lines = vec![
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
         format!("super.users=User:ANONYMOUS;User:{};User:CN=bridge,O=Curlew", ALICE.0),

@@ -1,19 +1,19 @@
 //! Streams of Server-Sent Events from a bridge.
 
-use crate::http::{self, Answer};
+use crate::http::{self, OpenResponse};
 pub use crate::whatwg::{EventSource, SseEvent};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 /// An open stream.
 pub struct Stream {
-    answer: Answer,
+    response: OpenResponse,
     pub source: EventSource,
     ready: std::collections::VecDeque<SseEvent>,
     raw: Vec<u8>,
 }
 
-/// Why there is no next event.
+/// The reason why there is no next event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SseEnd {
     /// The server ended the response properly.
@@ -39,18 +39,18 @@ impl Stream {
         let mut headers = vec![("Accept", "text/event-stream")];
         headers.extend(last_id.map(|id| ("Last-Event-ID", id)));
         http::write_head(&mut stream, "GET", target, &headers).map_err(|e| e.to_string())?;
-        let answer = http::open(stream).map_err(|e| e.to_string())?;
-        let kind = answer.header("content-type").unwrap_or_default().to_owned();
-        if answer.status != 200 || !kind.starts_with("text/event-stream") {
-            let status = answer.status;
-            let body = answer.finish().map(|r| r.text()).unwrap_or_default();
+        let response = http::read_head(stream).map_err(|e| e.to_string())?;
+        let kind = response.header("content-type").unwrap_or_default().to_owned();
+        if response.status != 200 || !kind.starts_with("text/event-stream") {
+            let status = response.status;
+            let body = response.finish().map(|r| r.text()).unwrap_or_default();
             return Err(format!("{status} {kind}: {body}"));
         }
-        Ok(Self { answer, source: EventSource::default(), ready: Default::default(), raw: Vec::new() })
+        Ok(Self { response, source: EventSource::default(), ready: Default::default(), raw: Vec::new() })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.answer.header(name)
+        self.response.header(name)
     }
 
     /// Returns the next event. Gives up after `limit`, even if heartbeats arrive.
@@ -64,7 +64,7 @@ impl Stream {
         }
     }
 
-    /// Passes on the events that have been parsed already.
+    /// Passes all events parsed so far to `hand_out`.
     pub fn drain(&mut self, hand_out: impl FnMut(SseEvent)) {
         self.ready.drain(..).for_each(hand_out);
     }
@@ -72,9 +72,9 @@ impl Stream {
     fn read_more(&mut self, deadline: Instant) -> Result<(), SseEnd> {
         // A timeout of zero would mean no timeout.
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let _ = self.answer.socket().set_read_timeout(Some(left));
+        let _ = self.response.socket().set_read_timeout(Some(left));
         let mut buffer = [0; 65536];
-        match self.answer.read(&mut buffer) {
+        match self.response.read(&mut buffer) {
             Ok(0) => Err(SseEnd::Closed),
             Ok(got) => {
                 self.raw.extend_from_slice(&buffer[..got]);
@@ -97,7 +97,7 @@ impl Stream {
         (0..count).map(|_| self.event().data).collect()
     }
 
-    /// Reads up to the first id, which says where the stream starts, and returns it.
+    /// Reads up to the first id, which tells where the stream starts, and returns it.
     #[track_caller]
     pub fn first_id(&mut self) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -116,7 +116,7 @@ impl Stream {
         }
     }
 
-    /// Returns all events until the server ends the stream, without the final `end` of a complete stream.
+    /// Returns all events until the server ends the stream, without the final `end` event of a complete stream.
     #[track_caller]
     pub fn rest(mut self) -> Vec<SseEvent> {
         let mut events = Vec::new();
@@ -129,13 +129,13 @@ impl Stream {
         }
     }
 
-    /// Returns all bytes so far.
+    /// Returns all bytes received so far.
     pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.raw).into_owned()
     }
 }
 
-/// Removes the final `event: end`, like a page without a listener for it. Elsewhere it is kept.
+/// Removes the final `event: end`, as a page without a listener for it would. An `end` event elsewhere is kept.
 pub fn without_end(mut events: Vec<SseEvent>) -> Vec<SseEvent> {
     events.pop_if(|last| last.kind == "end" && last.data == "{}");
     events

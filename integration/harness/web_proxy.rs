@@ -1,4 +1,4 @@
-//! nginx, Caddy and HAProxy in front of a bridge, with the recipes of `integration/proxies`.
+//! nginx, Caddy and HAProxy in front of a bridge, configured by the recipes in `integration/proxies`.
 
 use crate::process::Process;
 use crate::{eventually, file, free_port, http};
@@ -13,15 +13,15 @@ pub enum Kind {
     HaProxy,
 }
 
-/// A proxy in the foreground that ends with the test.
+/// A proxy in the foreground, which ends with the test.
 pub struct WebProxy {
     pub port: u16,
     _process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Kind {
-    /// The recipe, word for word.
+    /// Returns the text of the recipe.
     pub fn recipe(self) -> String {
         let name = match self {
             Self::Nginx => "nginx.conf",
@@ -32,50 +32,51 @@ impl Kind {
     }
 }
 
-/// What nginx needs around a recipe to run beside the system's own, in one process: workers outlive a master that is killed.
-const AROUND: &str = "
+/// The nginx configuration around a recipe. It runs beside nginx as a service, and in a single process: worker
+/// processes would outlive a killed master.
+const NGINX_CONFIG: &str = "
 daemon off;
 master_process off;
-pid FOLDER/pid;
+pid DIRECTORY/pid;
 error_log stderr warn;
 events {}
 http {
     access_log off;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
+    client_body_temp_path DIRECTORY/body;
+    proxy_temp_path DIRECTORY/proxy;
+    fastcgi_temp_path DIRECTORY/fastcgi;
+    uwsgi_temp_path DIRECTORY/uwsgi;
+    scgi_temp_path DIRECTORY/scgi;
     RECIPE
 }
 ";
 
 impl WebProxy {
-    /// The recipe with the ports of this test in place of 8000 (the proxy's) and 8080 (the bridge's).
+    /// Starts a proxy with the recipe. The ports 8000 (proxy) and 8080 (bridge) are replaced.
     pub fn start(kind: Kind, bridge: u16) -> Self {
         Self::with(kind, &with_port(&kind.recipe(), "8080", bridge))
     }
 
-    /// Another configuration; it listens on 8000, for which the port of this test is put in.
+    /// Starts a proxy with another configuration, in which port 8000 is replaced.
     pub fn with(kind: Kind, recipe: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("curlew-proxy-").tempdir().expect("temp folder");
+        let directory = tempfile::Builder::new().prefix("curlew-proxy-").tempdir().expect("temporary directory");
         let port = free_port();
         let recipe = with_port(recipe, "8000", port);
-        let at = folder.path().join("proxy.conf");
+        let at = directory.path().join("proxy.conf");
         let mut command = match kind {
             Kind::Nginx => {
-                let around = AROUND.replace("FOLDER", &folder.path().display().to_string());
+                let around = NGINX_CONFIG.replace("DIRECTORY", &directory.path().display().to_string());
                 std::fs::write(&at, around.replace("RECIPE", &recipe)).expect("nginx.conf");
                 let mut command = Command::new("nginx");
-                command.arg("-p").arg(folder.path()).arg("-c").arg(&at);
+                command.arg("-p").arg(directory.path()).arg("-c").arg(&at);
                 command
             }
             Kind::Caddy => {
-                // The port of its administration would be the same for all.
+                // All instances would use the same admin port.
                 std::fs::write(&at, format!("{{\n\tadmin off\n}}\n{recipe}")).expect("Caddyfile");
                 let mut command = Command::new("caddy");
                 command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&at);
-                command.env("XDG_DATA_HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
+                command.env("XDG_DATA_HOME", directory.path()).env("XDG_CONFIG_HOME", directory.path());
                 command
             }
             Kind::HaProxy => {
@@ -85,15 +86,15 @@ impl WebProxy {
                 command
             }
         };
-        // Debian keeps two of them where only root looks for programs.
+        // Debian installs two of the programs in a directory that is only in root's PATH.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin"));
-        let process = Process::start("the proxy", command, &folder.path().join("log"));
+        let process = Process::start("the proxy", command, &directory.path().join("log"));
         let limit = Duration::from_secs(20);
         eventually("the proxy listens", limit, || {
             http::try_connect(port).map_err(|e| format!("{e} {}", process.log()))
         });
-        Self { port, _process: process, _folder: folder }
+        Self { port, _process: process, _directory: directory }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -101,7 +102,7 @@ impl WebProxy {
     }
 }
 
-/// `recipe` with `port` in place of the number `from`, but not of its digits within another number: 8000 in 28000.
+/// Replaces the port `from` by `port`, except where it is part of a longer number, such as 8000 in 28000.
 fn with_port(recipe: &str, from: &str, port: u16) -> String {
     let mut parts = recipe.split(from);
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -121,7 +122,7 @@ mod tests {
     use super::with_port;
 
     #[test]
-    fn a_port_is_put_in_for_a_whole_number_only() {
+    fn only_complete_port_numbers_are_replaced() {
         let recipe = "listen 8000; proxy_pass http://127.0.0.1:28000/; # :8000, 80001";
         let expected = "listen 31000; proxy_pass http://127.0.0.1:28000/; # :31000, 80001";
         assert_eq!(with_port(recipe, "8000", 31000), expected);

@@ -8,24 +8,24 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-/// A bridge with an auth file, and one key that may do everything.
+/// A bridge with an auth file, and a key with all rights.
 struct Guarded {
     bridge: Bridge,
     key: String,
     file: PathBuf,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 fn serve(options: &[&str]) -> Guarded {
-    let folder = tempfile::tempdir().expect("temp folder");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let made = String::from_utf8(run(&["key", "new", "--name", "ann"]).stdout).expect("UTF-8");
     let (key, lines) = made.split_once('\n').expect("a key and its lines");
-    let file = folder.path().join("auth.toml");
+    let file = directory.path().join("auth.toml");
     let text = format!("ticket_secret = \"0123456789abcdef0123456789abcdef\"\n{lines}");
     std::fs::write(&file, text).expect("auth file");
     let auth = ["--auth-file", file.to_str().expect("UTF-8"), "--log-level", "trace"];
-    let bridge = Bridge::embedded(&folder.path().join("data"), &[&auth[..], options].concat());
-    Guarded { bridge, key: key.to_owned(), file, _folder: folder }
+    let bridge = Bridge::embedded(&directory.path().join("data"), &[&auth[..], options].concat());
+    Guarded { bridge, key: key.to_owned(), file, _directory: directory }
 }
 
 impl Guarded {
@@ -111,7 +111,7 @@ fn the_dashboard_signs_in_works_and_signs_out() {
     other.wait_until("!document.body.innerText.includes('machines')");
     assert_eq!(other.eval("fetch('/topics').then((answer) => answer.status)"), json!(401));
     for page in [&page, &other] {
-        assert_eq!(page.complaints(), Vec::<Value>::new());
+        assert_eq!(page.errors(), Vec::<Value>::new());
     }
     served.assert_discreet(&[]);
 }
@@ -144,7 +144,7 @@ fn a_page_of_a_listed_origin_reads_with_a_ticket_across_a_restart() {
     page.wait_until("seen.join() === 'one'");
     served.produce("t", "two");
     page.wait_until("seen.join() === 'one,two'");
-    served.bridge.kill_and_start_again();
+    served.bridge.kill_and_restart();
     served.produce("t", "three");
     page.wait_until("seen.join() === 'one,two,three'");
     // An invalid id that is too long to be sent without a preflight. The page can read the error.
@@ -244,7 +244,7 @@ fn a_value_is_shown_as_text_even_if_it_contains_markup() {
     page.wait_until("document.querySelector('.detail') !== null");
     assert_eq!(page.eval("globalThis.pwned ?? ({}).pwned ?? null"), Value::Null);
     assert_eq!(page.eval("document.querySelectorAll('main img, main script').length"), json!(0));
-    assert_eq!(page.complaints(), Vec::<Value>::new());
+    assert_eq!(page.errors(), Vec::<Value>::new());
 }
 
 #[test]
@@ -261,9 +261,9 @@ fn the_terminal_sends_its_token_to_the_bridge_and_never_prints_it() {
     let read = consume(&served.key);
     assert_eq!(String::from_utf8_lossy(&read.stdout).lines().count(), 4, "{read:?}");
     for output in [produce("curlew_wrong"), consume("curlew_wrong"), consume("ann:curlew_wrong")] {
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("unknown key") && !said.contains("curlew_wrong"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("unknown key") && !printed.contains("curlew_wrong"), "{printed}");
     }
     served.assert_discreet(&["curlew_wrong"]);
 }

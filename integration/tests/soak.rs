@@ -1,9 +1,9 @@
-//! Everything at once, for as long as `$CURLEW_SOAK` says (seconds; a minute without it; `make soak` takes ten): a
-//! publisher, a thousand readers, slow ones, keys that are revoked, and a Kafka that is stopped and killed. Nothing is
-//! lost or comes twice, memory stays flat, and no thread and no descriptor is left over.
+//! A soak test of `$CURLEW_SOAK` seconds (60 by default; `make soak` sets 600): a publisher, a thousand readers,
+//! stalled readers, revoked keys, and a Kafka that is stopped and killed. No record is lost or duplicated, memory stays
+//! flat, and no thread or descriptor leaks.
 
 use curlew_integration::bridge::{Bridge, curlew, run};
-use curlew_integration::crowd::{Crowd, Manner, numbered};
+use curlew_integration::crowd::{Crowd, ReadMode, numbered};
 use curlew_integration::eventually;
 use curlew_integration::kafka::{Kafka, Options};
 use std::io::Write;
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 const READERS: usize = 1000;
 const STALLED: usize = 50;
 const GUESTS: usize = 50;
-/// Records a second, each of 200 bytes.
+/// Records per second, of 200 bytes each.
 const RATE: u64 = 50;
 const CYCLE: Duration = Duration::from_secs(15);
 const LONG: Duration = Duration::from_secs(120);
-/// What memory may differ by from one cycle to another, in MiB.
+/// Maximum growth of memory from one cycle to another, in MiB.
 const FLAT: usize = 24;
 
 fn length() -> Duration {
@@ -27,7 +27,7 @@ fn length() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A key, and the lines of an auth file that know it.
+/// A key and its lines of the auth file.
 struct Key {
     secret: String,
     lines: String,
@@ -53,7 +53,7 @@ fn write_keys(file: &Path, keys: &[&Key]) {
     std::fs::rename(new, file).expect("keys");
 }
 
-/// `curlew produce` through the bridge, fed with numbered lines.
+/// `curlew produce` through the bridge, with numbered lines as input.
 struct Publisher {
     child: Child,
     stdin: ChildStdin,
@@ -68,7 +68,7 @@ impl Publisher {
         Self { child, stdin }
     }
 
-    /// Until told to end; then every record is acknowledged.
+    /// Publishes until `ended` is set, and then asserts that every record was acknowledged.
     fn publish(mut self, published: &AtomicU64, ended: &AtomicBool) {
         let started = Instant::now();
         for number in 0.. {
@@ -85,16 +85,16 @@ impl Publisher {
     }
 }
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct ResourceUsage {
     mib: usize,
     threads: usize,
     descriptors: usize,
 }
 
-impl Held {
-    fn by(bridge: &mut Bridge) -> Self {
+impl ResourceUsage {
+    fn of(bridge: &mut Bridge) -> Self {
         let process = bridge.process();
         let count = |of: &str| std::fs::read_dir(format!("/proc/{}/{of}", process.id())).expect("proc").count();
         Self { mib: process.resident() / 1024, threads: count("task"), descriptors: count("fd") }
@@ -102,11 +102,11 @@ impl Held {
 }
 
 #[test]
-fn a_busy_bridge_stays_as_it_is() {
+fn a_busy_bridge_loses_nothing_and_leaks_nothing() {
     let mut kafka = Kafka::start(Options::default());
     let topic = kafka.fresh("soak", 1);
-    let folder = tempfile::tempdir().expect("temp folder");
-    let file = folder.path().join("auth.toml");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("auth.toml");
     let [publisher, reader, guest] = ["publisher", "reader", "guest"].map(Key::new);
     write_keys(&file, &[&publisher, &reader, &guest]);
     let options = ["--auth-file", file.to_str().expect("UTF-8"), "--stall-timeout", "5s"];
@@ -116,64 +116,67 @@ fn a_busy_bridge_stays_as_it_is() {
     let open = |key: &Key, count, manner| Crowd::open_as(port, &target, &key.bearer(), count, manner);
 
     let (published, ended) = (AtomicU64::new(0), AtomicBool::new(false));
-    let idle = Held::by(&mut bridge);
-    let mut readers = open(&reader, READERS, Manner::Reads);
+    let idle = ResourceUsage::of(&mut bridge);
+    let mut readers = open(&reader, READERS, ReadMode::Reads);
     let mut cycles = Vec::new();
     std::thread::scope(|scope| {
-        // However this ends, the publisher must.
-        let _end = End(&ended);
+        // Ends the publisher on panics too.
+        let _end = EndOnDrop(&ended);
         let publishing = Publisher::start(port, &topic, &publisher);
         let publishing = scope.spawn(|| publishing.publish(&published, &ended));
         let started = Instant::now();
         while started.elapsed() < length() {
             let cycle = Instant::now();
-            let stalled = open(&reader, STALLED, Manner::TakesNothing);
-            let guests = open(&guest, GUESTS, Manner::ReadsUntilSentAway);
+            let stalled = open(&reader, STALLED, ReadMode::ReadsNothing);
+            let guests = open(&guest, GUESTS, ReadMode::ReadsUntilProblem);
             match cycles.len() % 2 {
                 0 => kafka.stop(1),
                 _ => kafka.kill(1),
             }
             write_keys(&file, &[&publisher, &reader]);
-            guests.wait_until_sent_away(LONG);
-            kafka.start_again(1);
+            guests.wait_until_ended(LONG);
+            kafka.restart(1);
             write_keys(&file, &[&publisher, &reader, &guest]);
             let due = published.load(Ordering::Relaxed);
             readers.wait_for_records(due, LONG);
-            readers.cut();
-            readers.come_back();
+            readers.disconnect();
+            readers.reconnect();
             readers.wait_for_records(due + RATE, LONG);
             drop((stalled, guests));
             std::thread::sleep(CYCLE.saturating_sub(cycle.elapsed()));
-            assert!(!publishing.is_finished(), "the publisher gave up");
-            let held = Held::by(&mut bridge);
-            println!("after {} s: {due} records, {held:?}", started.elapsed().as_secs());
-            cycles.push(held);
+            assert!(!publishing.is_finished(), "the publisher has ended");
+            let usage = ResourceUsage::of(&mut bridge);
+            println!("after {} s: {due} records, {usage:?}", started.elapsed().as_secs());
+            cycles.push(usage);
         }
         ended.store(true, Ordering::Relaxed);
         publishing.join().expect("the publisher");
     });
     let records = published.load(Ordering::Relaxed);
     readers.wait_for_records(records, LONG);
-    assert!(readers.seen().iter().all(|seen| seen.records == records), "some saw more than {records}");
+    assert!(
+        readers.seen().iter().all(|seen| seen.records == records),
+        "some streams received more than {records} records"
+    );
 
-    // The first cycle brings what all later ones have.
+    // The first cycle allocates what all later cycles reuse.
     let (first, last) = (cycles[0], cycles[cycles.len() - 1]);
     assert!(last.mib < first.mib + FLAT, "memory grew: {cycles:?}");
-    readers.cut();
-    let left = eventually("all descriptors are given back", LONG, || {
-        let held = Held::by(&mut bridge);
-        if held.descriptors < idle.descriptors + 50 { Ok(held) } else { Err(format!("{held:?}")) }
+    readers.disconnect();
+    let left = eventually("all descriptors are closed", LONG, || {
+        let usage = ResourceUsage::of(&mut bridge);
+        if usage.descriptors < idle.descriptors + 50 { Ok(usage) } else { Err(format!("{usage:?}")) }
     });
-    assert!(left.threads <= first.threads, "threads were left over: {cycles:?}, then {left:?}");
+    assert!(left.threads <= first.threads, "threads leaked: {cycles:?}, then {left:?}");
     let health = bridge.get("/health").expect(200).json();
     assert_eq!(health["panics"], 0, "{health}");
     println!("{records} records to {READERS} readers, each once and in order, over {} stops of Kafka", cycles.len());
 }
 
-/// Ends the publisher.
-struct End<'a>(&'a AtomicBool);
+/// Ends the publisher when dropped.
+struct EndOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for End<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

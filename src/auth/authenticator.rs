@@ -1,6 +1,7 @@
 //! Authenticates credentials against the current auth file, and revokes permits when the file changes.
 
 use super::credential::Credential;
+use super::load_error::LoadError;
 use super::loader::AuthLoader;
 use super::password_check::{CheckQueue, PasswordCheck};
 use super::permit::{Denied, Grant, Permit};
@@ -20,9 +21,9 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A handle to the current [`AuthTable`]. Cheap to clone.
 #[derive(Clone)]
-pub struct Authenticator(Option<Arc<Inner>>);
+pub struct Authenticator(Option<Arc<AuthState>>);
 
-struct Inner {
+struct AuthState {
     table: watch::Sender<Arc<AuthTable>>,
     loader: AuthLoader,
     check_queue: CheckQueue,
@@ -48,11 +49,11 @@ impl Authenticator {
         Self(None)
     }
 
-    /// Reads the auth file and the files it names. An error is one line for the operator.
-    pub fn from_file(path: &Path) -> Result<Self, String> {
+    /// Reads the auth file and the files that it names.
+    pub fn from_file(path: &Path) -> Result<Self, LoadError> {
         let loader = AuthLoader::new(path)?;
         let table = watch::Sender::new(Arc::new(loader.table()?));
-        Ok(Self(Some(Arc::new(Inner { table, loader, check_queue: CheckQueue::default() }))))
+        Ok(Self(Some(Arc::new(AuthState { table, loader, check_queue: CheckQueue::default() }))))
     }
 
     pub fn is_enabled(&self) -> bool {
@@ -61,22 +62,22 @@ impl Authenticator {
 
     /// Reloads the files. If they are invalid, logs the error and keeps the previous table.
     pub fn reload(&self) {
-        let Some(inner) = &self.0 else { return };
-        match inner.loader.table() {
-            Ok(table) if table.is_same_as(&inner.table.borrow()) => {}
+        let Some(state) = &self.0 else { return };
+        match state.loader.table() {
+            Ok(table) if table.is_same_as(&state.table.borrow()) => {}
             Ok(table) => {
-                inner.table.send_replace(Arc::new(table));
+                state.table.send_replace(Arc::new(table));
                 info!("reloaded the auth file");
             }
             Err(why) => error!("rejected the new auth file, keeping the previous one: {why}"),
         }
-        let table = inner.table.borrow().clone();
-        inner.loader.stop_unused_fetchers(&table);
+        let table = state.table.borrow().clone();
+        state.loader.stop_unused_fetchers(&table);
     }
 
     /// Whether the auth file, or a file that it names, has changed since it was read.
     pub fn has_changed(&self) -> bool {
-        self.0.as_ref().is_some_and(|inner| inner.loader.is_stale())
+        self.0.as_ref().is_some_and(|state| state.loader.is_stale())
     }
 
     /// Authenticates a credential. `None` is [`AuthError::Missing`], unless authentication is off.
@@ -87,9 +88,9 @@ impl Authenticator {
         credential: Option<&Credential>,
         ticket_use: TicketUse,
     ) -> Result<AuthOutcome, AuthError> {
-        let Some(inner) = &self.0 else { return Ok(AuthOutcome::Permitted(Permit::unrestricted())) };
+        let Some(state) = &self.0 else { return Ok(AuthOutcome::Permitted(Permit::unrestricted())) };
         let credential = credential.ok_or(AuthError::Missing)?;
-        let table = inner.table.borrow().clone();
+        let table = state.table.borrow().clone();
         let mut decision = table.look_up(credential, ticket_use, now());
         if let Decision::FetchKeys(remotes) = &decision {
             for remote in remotes {
@@ -105,7 +106,7 @@ impl Authenticator {
                 false => AuthError::Unknown,
             }),
             Decision::CheckPassword { name, secret, password } => {
-                let (queue, name, secret) = (inner.check_queue.clone(), name.to_owned(), secret.clone());
+                let (queue, name, secret) = (state.check_queue.clone(), name.to_owned(), secret.clone());
                 Ok(AuthOutcome::CheckPassword(PasswordCheck { queue, table: table.clone(), name, secret, password }))
             }
         }
@@ -113,14 +114,14 @@ impl Authenticator {
 
     /// Returns a signed session for a cookie and its expiry in ms since the epoch, or `None` if authentication is off.
     pub fn session(&self, permit: &Permit) -> Result<Option<(String, Timestamp)>, GrantEnd> {
-        let (Some(inner), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
-        inner.table.borrow().session(grant, now()).map(Some)
+        let (Some(state), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
+        state.table.borrow().session(grant, now()).map(Some)
     }
 
     /// Returns a signed ticket for a URL and its expiry in ms since the epoch, or `None` if authentication is off.
     pub fn ticket(&self, permit: &Permit, topics: Vec<TopicName>) -> Result<Option<(String, Timestamp)>, GrantEnd> {
-        let (Some(inner), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
-        inner.table.borrow().ticket(grant, topics, now()).map(Some)
+        let (Some(state), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
+        state.table.borrow().ticket(grant, topics, now()).map(Some)
     }
 
     /// Returns a future that completes when `permit` no longer allows `right` for all of `topics`. It may never
@@ -131,8 +132,8 @@ impl Authenticator {
         right: Right,
         topics: Vec<TopicName>,
     ) -> Option<impl Future<Output = Revocation> + Send + Sync + use<>> {
-        let (inner, grant) = (self.0.as_ref()?, permit.shared_grant()?);
-        let (tables, key_changes) = (inner.table.subscribe(), inner.loader.key_changes());
+        let (state, grant) = (self.0.as_ref()?, permit.shared_grant()?);
+        let (tables, key_changes) = (state.table.subscribe(), state.loader.key_changes());
         Some(revoked(tables, key_changes, grant, right, topics))
     }
 }
@@ -173,6 +174,6 @@ async fn revoked(
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Authenticator").field(&self.0.as_ref().map(|inner| inner.loader.path())).finish()
+        f.debug_tuple("Authenticator").field(&self.0.as_ref().map(|state| state.loader.path())).finish()
     }
 }

@@ -86,10 +86,15 @@ impl fmt::Debug for MacKey {
     }
 }
 
+/// The operating system returned no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system returned no random bytes: {0}")]
+pub struct NoRandomBytes(#[from] getrandom::Error);
+
 /// Returns 256 random bits from the operating system.
-pub fn random() -> Result<[u8; 32], String> {
+pub fn random() -> Result<[u8; 32], NoRandomBytes> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| format!("the operating system returned no random bytes: {e}"))?;
+    getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -1,8 +1,12 @@
 //! Parses the auth file. Errors name the line and never contain a secret.
 
+mod error;
 mod jwt;
 
+pub use error::{AuthFileError, InvalidName};
 pub use jwt::KeySource;
+
+use error::{AuthFileFault, KeyFault};
 
 use super::crypto::Digest;
 use super::identity::ClientIdentity;
@@ -72,40 +76,33 @@ struct KeyEntry {
     metrics: bool,
 }
 
-/// Parses the text of the file. An error is one line with the line number and without secrets.
-pub fn parse(text: &str) -> Result<AuthRules, String> {
-    let at = |span: Range<usize>, what: String| format!("line {}: {what}", line_of(text, span.start));
+/// Parses the text of the file.
+pub fn parse(text: &str) -> Result<AuthRules, AuthFileError> {
+    let at = |span: Range<usize>, fault: AuthFileFault| AuthFileError { line: line_of(text, span.start), fault };
     let file: AuthFile = toml::from_str(text).map_err(|error| {
         // The `Display` of toml's error quotes the line, which may contain a secret.
         let line = error.span().map_or(1, |span| line_of(text, span.start));
-        if text.lines().nth(line - 1).is_some_and(|line| line.starts_with(keys::PREFIX)) {
-            return format!(
-                "line {line}: this is an API key, which belongs to its client; put only the lines below it in this file"
-            );
-        }
-        format!("line {line}: {}", without_values(error.message()))
+        let fault = match text.lines().nth(line - 1).is_some_and(|line| line.starts_with(keys::PREFIX)) {
+            true => AuthFileFault::PlainKey,
+            false => AuthFileFault::Syntax(without_values(error.message())),
+        };
+        AuthFileError { line, fault }
     })?;
     let ticket_secret = file.ticket_secret.map(|secret| {
         let span = secret.span();
         let secret = secret.into_inner();
         match secret.reveal().len() >= MIN_SECRET_LEN {
             true => Ok(secret),
-            false => Err(at(
-                span,
-                format!(
-                    "ticket_secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"
-                ),
-            )),
+            false => Err(at(span, AuthFileFault::ShortTicketSecret)),
         }
     });
     let session = file.session.map_or(Ok(DEFAULT_SESSION), |session| {
         let span = session.span();
-        duration(session.get_ref(), MAX_SESSION)
-            .ok_or_else(|| at(span, "session must be a duration such as 30m, 12h or 7d, up to 31d".to_owned()))
+        duration(session.get_ref(), MAX_SESSION).ok_or_else(|| at(span, AuthFileFault::Session))
     });
     let keys = file.key.into_iter().map(|key| {
         let span = key.span();
-        parse_key(key.into_inner()).map_err(|what| at(span, what))
+        parse_key(key.into_inner()).map_err(|fault| at(span, fault))
     });
     let keys = keys.collect::<Result<_, _>>()?;
     let mut names = HashSet::new();
@@ -113,27 +110,29 @@ pub fn parse(text: &str) -> Result<AuthRules, String> {
         let span = issuer.span();
         let issuer = jwt::validate(issuer.into_inner()).and_then(|issuer| match names.insert(issuer.0.name.clone()) {
             true => Ok(issuer),
-            false => Err(format!("two [[jwt]] are named {:?}; names must be unique", issuer.0.name)),
+            false => Err(AuthFileFault::DuplicateIssuer(issuer.0.name)),
         });
-        issuer.map_err(|what| at(span, what))
+        issuer.map_err(|fault| at(span, fault))
     });
     let issuers = issuers.collect::<Result<_, _>>()?;
     Ok(AuthRules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
 }
 
-fn parse_key(key: KeyEntry) -> Result<ApiKey, String> {
+fn parse_key(key: KeyEntry) -> Result<ApiKey, AuthFileFault> {
+    check_name(&key.name)?;
+    let name = key.name.clone();
+    api_key(key).map_err(|fault| AuthFileFault::Key { name, fault })
+}
+
+fn api_key(key: KeyEntry) -> Result<ApiKey, KeyFault> {
     let KeyEntry { name, sha256, argon2, certificate, expires, produce, consume, manage, metrics } = key;
-    check_name(&name)?;
-    let named = |what: String| format!("key {name:?}: {what}");
     let proof = match (sha256, argon2, certificate) {
-        (Some(hex), None, false) => Digest::from_hex(hex.reveal()).map(KeyProof::Sha256).ok_or_else(|| {
-            named("sha256 is not 64 hexadecimal digits; `curlew key new` prints a key and its line".to_owned())
-        })?,
-        (None, Some(text), false) => KeyProof::Argon2(Password::parse(text.reveal()).map_err(named)?),
+        (Some(hex), None, false) => KeyProof::Sha256(Digest::from_hex(hex.reveal()).ok_or(KeyFault::Sha256)?),
+        (None, Some(text), false) => KeyProof::Argon2(Password::parse(text.reveal())?),
         (None, None, true) => KeyProof::Certificate,
-        _ => return Err(named("give it either sha256 or argon2, or certificate = true".to_owned())),
+        _ => return Err(KeyFault::Proof),
     };
-    let expires = expires.map(|at| instant(&at)).transpose().map_err(named)?;
+    let expires = expires.map(|at| instant(&at).ok_or(KeyFault::Expires)).transpose()?;
     Ok(ApiKey {
         identity: ClientIdentity::new(&name),
         rights: Rights { produce, consume, manage, metrics },
@@ -144,22 +143,21 @@ fn parse_key(key: KeyEntry) -> Result<ApiKey, String> {
 
 /// Checks the name of a key or an issuer. Names appear in logs, so control characters are not allowed. A colon ends the
 /// user name in Basic authentication, and a slash separates an issuer from a subject.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub fn check_name(name: &str) -> Result<(), InvalidName> {
     let is_allowed = |c: char| !c.is_control() && c != ':' && c != '/';
     match !name.is_empty() && name.len() <= MAX_NAME_LEN && name.chars().all(is_allowed) {
         true => Ok(()),
-        false => Err(format!("name {name:?} is not valid: use 1 to {MAX_NAME_LEN} characters, no colon and no slash")),
+        false => Err(InvalidName(name.to_owned())),
     }
 }
 
-/// Converts a TOML datetime, which must have an offset, to ms since the epoch.
-fn instant(at: &Datetime) -> Result<Timestamp, String> {
-    let time = OffsetDateTime::parse(&at.to_string(), &Rfc3339)
-        .map_err(|_| "expires must be an instant with a time zone, such as 2027-01-31T00:00:00Z".to_owned())?;
-    Ok(time.unix_timestamp().saturating_mul(1000))
+/// Converts a TOML datetime to ms since the epoch. Returns `None` if it has no offset.
+fn instant(at: &Datetime) -> Option<Timestamp> {
+    let time = OffsetDateTime::parse(&at.to_string(), &Rfc3339).ok()?;
+    Some(time.unix_timestamp().saturating_mul(1000))
 }
 
-/// Parses a positive duration of at most `most`, such as `30s`, `12h` or `7d`.
+/// Parses a positive duration of at most `max`, such as `30s`, `12h` or `7d`.
 fn duration(text: &str, max: Duration) -> Option<Duration> {
     let ms = parse_age(text).filter(|ms| *ms > 0).and_then(|ms| u64::try_from(ms).ok())?;
     Some(Duration::from_millis(ms)).filter(|time| *time <= max)

@@ -1,9 +1,11 @@
 //! Tokens of identity providers: JSON Web Tokens (RFC 7519) signed with HS256, RS256, ES256 or EdDSA.
 
+mod error;
 mod issuer;
 mod key_set;
 mod remote;
 
+pub use error::{FetcherError, KeySetError};
 pub use issuer::{Issuer, IssuerKeys, IssuerSettings, TokenFlaw, TokenVerdict};
 pub use key_set::{KeySet, KeySetSource};
 pub use remote::{Fetcher, KeySetUrl, Remote};

@@ -1,6 +1,6 @@
 //! The entries of `[[key]]`: API keys, passwords and certificate names, with an index to look them up.
 
-use super::crypto::{Digest, random};
+use super::crypto::{Digest, NoRandomBytes, random};
 use super::identity::ClientIdentity;
 use super::password::Password;
 use super::rights::Rights;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub const PREFIX: &str = "curlew_";
 
 /// Generates a key with 256 random bits. That much entropy makes an unsalted SHA-256 of the key safe to store.
-pub fn new_key() -> Result<Secret, String> {
+pub fn new_key() -> Result<Secret, NoRandomBytes> {
     Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?))))
 }
 
@@ -63,6 +63,15 @@ impl ApiKey {
     }
 }
 
+/// Two keys of the file cannot be told apart. Contains the name of the second one.
+#[derive(Debug, thiserror::Error)]
+pub enum DuplicateKey {
+    #[error("two keys are named {0:?}; names must be unique")]
+    Name(String),
+    #[error("key {0:?} has the sha256 of another key")]
+    Digest(String),
+}
+
 /// All keys of the file, indexed by name and by digest.
 #[derive(Debug, Default)]
 pub struct ApiKeys {
@@ -73,18 +82,18 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
-    /// Rejects duplicate names and duplicate digests. The error names the key.
-    pub fn new(keys: Vec<ApiKey>) -> Result<Self, String> {
+    /// Rejects duplicate names and duplicate digests.
+    pub fn new(keys: Vec<ApiKey>) -> Result<Self, DuplicateKey> {
         let (mut name_index, mut digest_index) = (HashMap::new(), HashMap::new());
         for (index, key) in keys.iter().enumerate() {
             let name = key.identity.name();
             if name_index.insert(name.to_owned(), index).is_some() {
-                return Err(format!("two keys are named {name:?}; names must be unique"));
+                return Err(DuplicateKey::Name(name.to_owned()));
             }
             if let KeyProof::Sha256(digest) = key.proof
                 && digest_index.insert(digest, index).is_some()
             {
-                return Err(format!("key {name:?} has the sha256 of another key"));
+                return Err(DuplicateKey::Digest(name.to_owned()));
             }
         }
         Ok(Self { keys, name_index, digest_index })
@@ -143,8 +152,8 @@ mod tests {
 
     #[test]
     fn the_error_about_a_duplicate_names_the_key() {
-        assert!(ApiKeys::new(vec![key("a", "1"), key("a", "2")]).unwrap_err().contains("\"a\""));
-        assert!(ApiKeys::new(vec![key("a", "1"), key("b", "1")]).unwrap_err().contains("\"b\""));
+        assert!(ApiKeys::new(vec![key("a", "1"), key("a", "2")]).unwrap_err().to_string().contains("\"a\""));
+        assert!(ApiKeys::new(vec![key("a", "1"), key("b", "1")]).unwrap_err().to_string().contains("\"b\""));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Builds an [`AuthTable`] from the auth file and from the key files and URLs that it names.
 
-use super::crypto::{self, Digest};
+use super::crypto::{self, Digest, NoRandomBytes};
 use super::file::{self, KeySource};
-use super::jwt::{Fetcher, Issuer, IssuerKeys, KeySet, KeySetSource, KeySetUrl};
+use super::jwt::{Fetcher, FetcherError, Issuer, IssuerKeys, KeySet, KeySetSource, KeySetUrl};
+use super::load_error::{IssuerKeysError, LoadError, LoadFault, UnreadableFile};
 use super::table::AuthTable;
 use crate::os::file_stamp::FileStamp;
 use crate::os::small_file;
@@ -33,7 +34,7 @@ struct SourceFiles {
 }
 
 impl AuthLoader {
-    pub fn new(path: &Path) -> Result<Self, String> {
+    pub fn new(path: &Path) -> Result<Self, NoRandomBytes> {
         let keys_changed = Arc::new(watch::Sender::new(()));
         let path = path.to_owned();
         Ok(Self {
@@ -53,8 +54,8 @@ impl AuthLoader {
         self.keys_changed.subscribe()
     }
 
-    /// Reads all files and builds a table. An error is one line that names the file.
-    pub fn table(&self) -> Result<AuthTable, String> {
+    /// Reads all files and builds a table.
+    pub fn table(&self) -> Result<AuthTable, LoadError> {
         let directory = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let mut sources = SourceFiles { directory, stamps: Vec::new(), contents: String::new() };
         let table = self.table_of(&mut sources);
@@ -68,43 +69,49 @@ impl AuthLoader {
         lock(&self.stamps).iter().any(FileStamp::has_changed)
     }
 
-    fn table_of(&self, sources: &mut SourceFiles) -> Result<AuthTable, String> {
-        let named = |what: String| format!("{}: {what}", self.path.display());
+    fn table_of(&self, sources: &mut SourceFiles) -> Result<AuthTable, LoadError> {
         let text = sources.read(&self.path)?;
-        let mut rules = file::parse(&text).map_err(named)?;
-        let issuers = std::mem::take(&mut rules.issuers).into_iter().map(|(settings, source)| {
-            let name = settings.name.clone();
-            let keys = self.keys(source, sources).map_err(|what| named(format!("jwt {name:?}: {what}")))?;
-            Ok(Issuer::new(settings, keys))
-        });
-        let issuers = issuers.collect::<Result<_, String>>()?;
-        AuthTable::new(rules, issuers, &self.process_secret, Digest::of(&sources.contents)).map_err(named)
+        let table = self.parse(&text, sources);
+        table.map_err(|fault| LoadError::Invalid { path: self.path.clone(), fault })
     }
 
-    fn keys(&self, source: KeySource, sources: &mut SourceFiles) -> Result<IssuerKeys, String> {
+    /// Parses the text of the auth file and reads the files that it names.
+    fn parse(&self, text: &str, sources: &mut SourceFiles) -> Result<AuthTable, LoadFault> {
+        let mut rules = file::parse(text)?;
+        let issuers = std::mem::take(&mut rules.issuers).into_iter().map(|(settings, source)| {
+            let name = settings.name.clone();
+            let keys = self.keys(source, sources).map_err(|fault| LoadFault::Issuer { name, fault })?;
+            Ok(Issuer::new(settings, keys))
+        });
+        let issuers = issuers.collect::<Result<_, LoadFault>>()?;
+        Ok(AuthTable::new(rules, issuers, &self.process_secret, Digest::of(&sources.contents))?)
+    }
+
+    fn keys(&self, source: KeySource, sources: &mut SourceFiles) -> Result<IssuerKeys, IssuerKeysError> {
         let known = |keys| IssuerKeys::Known(Arc::new(keys));
-        let in_file = |file: &Path, what: String| format!("{}: {what}", file.display());
+        let in_file = |file, fault| IssuerKeysError::File { file, fault };
         Ok(match source {
             KeySource::Secret(secret) => known(KeySet::from_secret(&secret)?),
             KeySource::Pem(text) => known(KeySet::from_pem(&text)?),
             KeySource::PemFile(file) => {
-                known(KeySet::from_pem(&sources.read(&file)?).map_err(|what| in_file(&file, what))?)
+                known(KeySet::from_pem(&sources.read(&file)?).map_err(|fault| in_file(file, fault))?)
             }
             KeySource::JwksFile(file) => known(
-                KeySet::from_jwks(&sources.read(&file)?, KeySetSource::File).map_err(|what| in_file(&file, what))?,
+                KeySet::from_jwks(&sources.read(&file)?, KeySetSource::File).map_err(|fault| in_file(file, fault))?,
             ),
             KeySource::JwksUrl { location, ca_file: None } => self.remote_keys(location)?,
             KeySource::JwksUrl { location, ca_file: Some(file) } => {
                 // Reading it here makes a change of the CA file reload the table.
                 sources.read(&file)?;
-                let ca_certificates = Some(crate::tls::certificates(&sources.at(&file))?);
-                self.remote_keys(KeySetUrl { ca_certificates, ..location })?
+                let certificates = crate::tls::certificates(&sources.at(&file));
+                let certificates = certificates.map_err(|error| IssuerKeysError::Certificates(error.into()))?;
+                self.remote_keys(KeySetUrl { ca_certificates: Some(certificates), ..location })?
             }
         })
     }
 
     /// Returns the keys of a URL. Reuses the fetcher with the same settings, or starts a new one.
-    fn remote_keys(&self, location: KeySetUrl) -> Result<IssuerKeys, String> {
+    fn remote_keys(&self, location: KeySetUrl) -> Result<IssuerKeys, FetcherError> {
         let mut fetchers = lock(&self.fetchers);
         if let Some(fetcher) = fetchers.iter().find(|fetcher| fetcher.remote.location == location) {
             return Ok(IssuerKeys::Remote(fetcher.remote.clone()));
@@ -133,12 +140,12 @@ impl SourceFiles {
         self.directory.join(file)
     }
 
-    fn read(&mut self, file: &Path) -> Result<String, String> {
+    fn read(&mut self, file: &Path) -> Result<String, UnreadableFile> {
         // The auth file comes first. Its path is relative to the working directory, all others to its directory.
         let path = if self.stamps.is_empty() { file.to_owned() } else { self.at(file) };
         // Taken before reading, so that a write during the read counts as a change.
         self.stamps.push(FileStamp::now(path.clone()));
-        let text = small_file::read_regular_text(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let text = small_file::read_regular_text(&path).map_err(|source| UnreadableFile { path, source })?;
         self.contents.push_str(&text);
         self.contents.push('\0');
         Ok(text)

@@ -1,6 +1,6 @@
 //! Rights to topics, granted by patterns of topic names.
 
-use crate::record::TopicName;
+use crate::record::{InvalidTopicName, TopicName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -40,21 +40,24 @@ impl TopicPattern {
     }
 }
 
-impl TryFrom<String> for TopicPattern {
-    type Error = String;
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; a pattern is *, a prefix that ends with *, or a topic's name")]
+pub struct InvalidTopicPattern(#[from] InvalidTopicName);
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let invalid = |what: String| format!("{what}; a pattern is *, a prefix that ends with *, or a topic's name");
+impl TryFrom<String> for TopicPattern {
+    type Error = InvalidTopicPattern;
+
+    fn try_from(text: String) -> Result<Self, InvalidTopicPattern> {
         match text.strip_suffix('*') {
             Some("") => Ok(Self::Prefix(String::new())),
             // Any other prefix must be a valid name; these two are valid prefixes only.
             Some(prefix @ ("." | "..")) => Ok(Self::Prefix(prefix.to_owned())),
             Some(prefix) => {
-                TopicName::new(prefix).map_err(|e| invalid(e.to_string()))?;
+                TopicName::new(prefix)?;
                 Ok(Self::Prefix(prefix.to_owned()))
             }
             None => {
-                TopicName::new(&text).map_err(|e| invalid(e.to_string()))?;
+                TopicName::new(&text)?;
                 Ok(Self::Name(text))
             }
         }
@@ -131,7 +134,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pattern(text: &str) -> Result<TopicPattern, String> {
+    fn pattern(text: &str) -> Result<TopicPattern, InvalidTopicPattern> {
         TopicPattern::try_from(text.to_owned())
     }
 
@@ -152,7 +155,7 @@ mod tests {
             assert_eq!(pattern(text).unwrap().matches(topic), matches, "{text} of {topic}");
         }
         for bad in ["", "a*b", "**", "*a", "a/b", ".", "a b*", "é*"] {
-            assert!(pattern(bad).is_err_and(|why| why.contains("a pattern is")), "{bad}");
+            assert!(pattern(bad).is_err_and(|error| error.to_string().contains("a pattern is")), "{bad}");
         }
     }
 

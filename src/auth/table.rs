@@ -5,7 +5,7 @@ use super::crypto::{Digest, MacKey};
 use super::file::AuthRules;
 use super::identity::ClientIdentity;
 use super::jwt::{self, Issuer, Remote, TokenFlaw, TokenVerdict};
-use super::keys::{ApiKey, ApiKeys};
+use super::keys::{ApiKey, ApiKeys, DuplicateKey};
 use super::password::Password;
 use super::permit::{Grant, GrantOrigin, GrantSource};
 use super::rights::{Right, Rights};
@@ -51,7 +51,16 @@ pub enum AuthError {
     Unavailable(&'static str),
 }
 
-/// Why a grant is no longer valid.
+/// The rules of an auth file that cannot be used together.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    #[error("ticket_secret cannot be used")]
+    TicketSecret,
+    #[error(transparent)]
+    DuplicateKey(#[from] DuplicateKey),
+}
+
+/// The reason for the end of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantEnd {
     Expired,
@@ -83,9 +92,9 @@ pub enum Decision<'a> {
 impl AuthTable {
     /// Builds a table. `fallback` signs sessions and tickets if the file has no `ticket_secret`; `text` is the digest of
     /// all files that were read.
-    pub fn new(rules: AuthRules, issuers: Vec<Issuer>, fallback: &[u8], digest: Digest) -> Result<Self, String> {
+    pub fn new(rules: AuthRules, issuers: Vec<Issuer>, fallback: &[u8], digest: Digest) -> Result<Self, TableError> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
-        let mac_key = MacKey::new(secret).ok_or("ticket_secret cannot be used")?;
+        let mac_key = MacKey::new(secret).ok_or(TableError::TicketSecret)?;
         Ok(Self {
             keys: ApiKeys::new(rules.keys)?,
             mac_key,

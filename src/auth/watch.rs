@@ -1,7 +1,8 @@
 //! Polls the auth file, and the files that it names, for changes.
 
 use super::Authenticator;
-use crate::sync::watchdog::{self, Worker};
+use crate::sync::watchdog;
+use crate::sync::worker::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;

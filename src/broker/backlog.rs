@@ -1,6 +1,6 @@
 //! Records that wait to be written, and partitions that are not writable.
 
-use super::BrokerError;
+use super::{BrokerError, Unwritable};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ pub const UNWRITABLE_AFTER: Duration = Duration::from_secs(5);
 /// to elect a new leader after a broker fails (`broker.session.timeout.ms` is 9 s).
 pub const UNREADY_AFTER: Duration = Duration::from_secs(20);
 
-/// How many topics an error names.
+/// The maximum number of topics that an error names.
 const MAX_NAMED: usize = 3;
 
 /// The records that wait to be written to one topic.
@@ -30,15 +30,16 @@ pub struct Backlog {
 pub struct Backlogs {
     /// The topics with waiting records, or with records that failed a moment ago because a partition was unwritable.
     pub topics: Vec<Backlog>,
-    /// Since when records wait without any acknowledgement, in the partition where that is longest.
+    /// The earliest time since which a partition has had waiting records without an acknowledgement; `None` without
+    /// such a partition.
     pub stuck_since: Option<Instant>,
     /// When the last record of any topic was acknowledged.
     pub last_written: Option<Instant>,
 }
 
 impl Backlogs {
-    /// Fails if records have waited for [`UNREADY_AFTER`] without an acknowledgement of any topic. A single unwritable topic
-    /// beside writable ones is no failure; the metrics report it.
+    /// Fails if records have waited for [`UNREADY_AFTER`] without an acknowledgement of any topic. Succeeds as long as
+    /// any topic is writable; the metrics report the others.
     pub fn ready(&self, now: Instant) -> Result<(), BrokerError> {
         let Some(since) = self.stuck_since.max(self.last_written).filter(|_| self.stuck_since.is_some()) else {
             return Ok(());
@@ -48,17 +49,12 @@ impl Backlogs {
             return Ok(());
         }
         let unwritable = || self.topics.iter().filter(|topic| topic.unwritable > 0);
-        let partitions: usize = unwritable().map(|topic| topic.unwritable).sum();
-        let mut names: Vec<&str> = unwritable().map(|topic| topic.topic.as_str()).take(MAX_NAMED).collect();
-        if unwritable().count() > MAX_NAMED {
-            names.push("…");
-        }
-        Err(BrokerError::Unwritable(format!(
-            "{partitions} partitions of {} have waiting records, and none was acknowledged for {} s (too few in-sync \
-             replicas, no leader, or a leader cut off from its followers)",
-            names.join(", "),
-            stuck.as_secs()
-        )))
+        Err(BrokerError::Unwritable(Unwritable {
+            partitions: unwritable().map(|topic| topic.unwritable).sum(),
+            topics: unwritable().map(|topic| topic.topic.clone()).take(MAX_NAMED).collect(),
+            more_topics: unwritable().count().saturating_sub(MAX_NAMED),
+            stuck_for: stuck,
+        }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Operations that Kafka's ACLs deny, and how to allow them.
 
+use super::error_response::ErrorResponse;
 use crate::record::TopicName;
 use std::fmt;
 
@@ -15,8 +16,8 @@ pub enum Denial {
         /// The bridge's principal on the broker (`User:alice`), if known.
         principal: Option<String>,
     },
-    /// An operation on another resource, in the broker's words.
-    Other(String),
+    /// An operation on another resource, with the broker's error.
+    Other(ErrorResponse),
 }
 
 /// An operation on a topic, as in Kafka's ACLs.
@@ -93,7 +94,7 @@ impl fmt::Display for Denial {
                 let (verb, addition) = (operation.verb(), operation.addition());
                 write!(f, "{user} may not {verb} topic {topic:?}; allow it with: {command}{addition}")
             }
-            Self::Other(message) => f.write_str(message),
+            Self::Other(response) => response.fmt(f),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The errors of a broker, and what a caller can do about them.
 
 use super::Denial;
+use super::cause::Cause;
+use super::error_response::ErrorResponse;
+use super::limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
+use super::staleness::Staleness;
+use crate::cursor::IdTooLong;
 use crate::record::{Epoch, Offset, TopicName, TopicPartition};
 use crate::sync::memory_budget::Shortage;
-use std::fmt;
 use thiserror::Error;
 
 /// Whether the records of a failed write may be in the log.
@@ -15,7 +19,8 @@ pub enum WriteState {
     Maybe,
 }
 
-/// An error of a broker. The text says what happened and what to do.
+/// An error of a broker. The variant says what a caller can do, the text what happened. Errors of a driver or of the operating
+/// system are the [`source`](std::error::Error::source).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BrokerError {
     /// The topic does not exist.
@@ -34,14 +39,14 @@ pub enum BrokerError {
     #[error("topic {0:?} was deleted, or deleted and recreated")]
     Recreated(TopicName),
     /// The requested offset is before the log start offset or after the end of the log.
-    #[error("{0} does not hold the offset asked for")]
+    #[error("{0} does not hold the requested offset")]
     OffsetOutOfRange(TopicPartition),
     /// The log does not hold the record before the requested offset under the expected leader epoch (KIP-320): it was
     /// truncated, and may have grown again since.
-    #[error("{place} was truncated to offset {end}")]
+    #[error("{partition} was truncated to offset {end}")]
     Truncated {
         /// The partition.
-        place: TopicPartition,
+        partition: TopicPartition,
         /// Where the log diverges: only records before it are the same. An `end` at or after the requested offset is the
         /// end of `epoch`, which replaces the epoch that was read.
         end: Offset,
@@ -50,70 +55,65 @@ pub enum BrokerError {
     },
     /// The metadata is outdated (no longer leader, fenced epoch, election). Refresh it and retry.
     #[error("the partition's leader is changing: {0}")]
-    StaleMetadata(String),
+    StaleMetadata(#[source] Staleness),
     /// No connection to a broker. Retriable.
     #[error("no broker answers: {0}")]
-    Unavailable(String),
+    Unavailable(#[source] Cause),
     /// A broker rejects the request for now (starting, too few in-sync replicas, quota). Retriable.
     #[error("the broker cannot do it now: {0}")]
-    NotNow(String),
+    NotNow(#[source] ErrorResponse),
     /// No token for the broker's SASL listener, because its file or the authorization server is unavailable. Retriable.
     #[error("the bridge has no credentials for Kafka: {0}")]
-    NoCredentials(String),
+    NoCredentials(#[source] Cause),
     /// A fault inside the bridge, such as a thread that panicked. Retriable, because threads are restarted.
     #[error("an error inside the bridge: {0}; please report this")]
-    Internal(String),
+    Internal(#[source] Cause),
     /// The operating system fails to read or write the files of the embedded log. Retriable.
     #[error("the embedded log cannot be read or written: {0}")]
-    Storage(String),
-    /// Brokers answer, but waiting records are not acknowledged.
+    Storage(#[source] Cause),
+    /// Brokers respond, but waiting records are not acknowledged.
     #[error("nothing can be written: {0}")]
-    Unwritable(String),
+    Unwritable(#[source] Unwritable),
     /// The write was not acknowledged in time.
     #[error("{}", timed_out(*.0))]
     TimedOut(WriteState),
-    /// The record is larger than the broker accepts.
+    /// The record is larger than the broker or the producer accepts.
     #[error("larger than the broker takes: {0}")]
-    TooLarge(String),
+    TooLarge(#[source] TooLarge),
     /// The broker rejects the record itself (its timestamp, or a missing key on a compacted topic).
     #[error("the broker refuses the record: {0}")]
-    InvalidRecord(String),
+    InvalidRecord(#[source] Cause),
     /// An ACL of the broker is missing.
     #[error("Kafka's access rules forbid it: {0}")]
     Denied(Denial),
     /// Kafka and the bridge do not authenticate each other: a certificate, password or token is wrong, or the listener
     /// expects another security protocol. The configuration must change.
     #[error("Kafka and the bridge do not accept each other: {0}")]
-    Untrusted(String),
+    Untrusted(#[source] Cause),
     /// The driver or the broker's protocol version does not support the request.
     #[error("{0}")]
-    Unsupported(String),
+    Unsupported(#[source] Cause),
     /// A response that is not Kafka's protocol, or a damaged batch.
     #[error("the broker's answer cannot be read: {0}")]
-    Corrupt(String),
+    Corrupt(#[source] Cause),
     /// The disk is full. Nothing was written. The write succeeds once there is space.
     #[error("nothing was written: {0}")]
-    DiskFull(String),
+    DiskFull(#[source] Cause),
     /// The data on the disk is not what was written.
     #[error("{0}")]
-    Damaged(String),
+    Damaged(#[source] Cause),
     /// The id of a stream has become longer than a client can send back.
-    #[error("{0}")]
-    IdTooLong(String),
+    #[error(transparent)]
+    IdTooLong(#[from] IdTooLong),
     /// The memory budget for reading is used up at the moment.
     #[error("{}", Shortage::Now)]
     BudgetUsedUp,
     /// Reading needs more memory than the budget ever allows.
-    #[error("{0}")]
-    OverBudget(String),
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     /// Any other error, with the broker's error code and message.
-    #[error("the broker refuses (error {code}): {message}")]
-    Refused {
-        /// Kafka's error code.
-        code: i16,
-        /// The broker's message.
-        message: String,
-    },
+    #[error("the broker refuses (error {}): {}", .0.code, .0)]
+    Refused(#[source] ErrorResponse),
     /// The bridge lost track of the write: it is shutting down, or one of its threads failed.
     #[error("the bridge lost track of the record; it may have been written")]
     LostTrack,
@@ -131,6 +131,17 @@ pub enum Remedy {
     Refresh,
     /// Report the error. A retry does not help.
     GiveUp,
+}
+
+/// A setting of the bridge that can prevent an error. The layers above know how a user changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// A property of the Kafka client, by its name, such as `max.request.size`.
+    ClientProperty(&'static str),
+    /// The stored bytes that retention keeps of each topic.
+    RetentionBytes,
+    /// The size of the headers that a client may send, which bounds the length of an id.
+    MaxHeader,
 }
 
 impl BrokerError {
@@ -162,7 +173,7 @@ impl BrokerError {
             Self::IdTooLong(_) => "id_too_long",
             Self::BudgetUsedUp => "budget_used_up",
             Self::OverBudget(_) => "over_budget",
-            Self::Refused { .. } => "refused",
+            Self::Refused(_) => "refused",
             Self::LostTrack => "lost",
             Self::ShuttingDown => "ending",
         }
@@ -180,7 +191,43 @@ impl BrokerError {
             | Self::Unwritable(_)
             | Self::BudgetUsedUp => Remedy::Retry,
             Self::StaleMetadata(_) => Remedy::Refresh,
-            _ => Remedy::GiveUp,
+            Self::UnknownTopic(_)
+            | Self::UnknownPartition(_)
+            | Self::Recreated(_)
+            | Self::OffsetOutOfRange(_)
+            | Self::Truncated { .. }
+            | Self::TimedOut(_)
+            | Self::TooLarge(_)
+            | Self::InvalidRecord(_)
+            | Self::Denied(_)
+            | Self::Untrusted(_)
+            | Self::Unsupported(_)
+            | Self::Corrupt(_)
+            | Self::DiskFull(_)
+            | Self::Damaged(_)
+            | Self::IdTooLong(_)
+            | Self::OverBudget(_)
+            | Self::Refused(_)
+            | Self::LostTrack
+            | Self::ShuttingDown => Remedy::GiveUp,
+        }
+    }
+
+    /// The setting that can prevent the error, if there is one.
+    pub fn setting(&self) -> Option<Setting> {
+        match self {
+            Self::TooLarge(TooLarge::Request { .. }) => Some(Setting::ClientProperty("max.request.size")),
+            Self::DiskFull(_) => Some(Setting::RetentionBytes),
+            Self::IdTooLong(_) => Some(Setting::MaxHeader),
+            _ => None,
+        }
+    }
+
+    /// The error for a failed reservation of memory for `subject`.
+    pub fn no_memory(shortage: Shortage, subject: MemorySubject) -> Self {
+        match shortage {
+            Shortage::Now => Self::BudgetUsedUp,
+            Shortage::Always { largest } => Self::OverBudget(OverBudget { subject, largest }),
         }
     }
 }
@@ -194,29 +241,28 @@ fn timed_out(state: WriteState) -> &'static str {
 
 impl From<Shortage> for BrokerError {
     fn from(shortage: Shortage) -> Self {
-        Self::no_memory(shortage, "a batch of records")
+        Self::no_memory(shortage, MemorySubject::AnyBatch)
     }
 }
 
-impl BrokerError {
-    /// The error for a failed reservation of memory for `what`.
-    pub fn no_memory(shortage: Shortage, what: impl fmt::Display) -> Self {
-        match shortage {
-            Shortage::Now => Self::BudgetUsedUp,
-            Shortage::Always { .. } => Self::OverBudget(format!("{what} takes {shortage}")),
-        }
+impl From<Staleness> for BrokerError {
+    fn from(reason: Staleness) -> Self {
+        Self::StaleMetadata(reason)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::ErrorSubject;
+    use std::error::Error;
 
     #[test]
     fn only_unavailable_says_that_no_broker_answers() {
-        let why = || "why".to_owned();
+        let why = || Cause::from("why");
+        let not_now = ErrorResponse { code: 7, subject: ErrorSubject::Cluster, message: "why".to_owned() };
         for error in [
-            BrokerError::NotNow(why()),
+            BrokerError::NotNow(not_now),
             BrokerError::NoCredentials(why()),
             BrokerError::Internal(why()),
             BrokerError::Storage(why()),
@@ -225,5 +271,13 @@ mod tests {
             assert!(error.to_string().contains("why"), "{error}");
             assert_eq!(error.remedy(), Remedy::Retry);
         }
+    }
+
+    #[test]
+    fn the_source_of_an_error_keeps_its_type() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = BrokerError::Unavailable(Cause::new(refused)).clone();
+        let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::ConnectionRefused));
     }
 }

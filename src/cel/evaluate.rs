@@ -68,7 +68,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         })
     }
 
-    /// Whether one of `parts` is `wanted`. If none is, and one is unknown, the result is unknown.
+    /// Whether a part has the value `wanted`. Unknown if no part has it and the value of one is unknown.
     fn any(&self, parts: &'t [CelNode], wanted: bool) -> Evaluated<bool> {
         let mut result = Ok(false);
         for part in parts {

@@ -6,7 +6,8 @@ use regex_lite::{Regex, RegexBuilder};
 pub const MAX_BYTES: usize = 16 << 10;
 /// The smallest size that is assumed for a compiled pattern.
 const MIN_BYTES: usize = 512;
-/// Bytes of compiled pattern that count as one step for each byte of text. That makes a step about as long as others.
+/// Bytes of compiled pattern that count as one step for each byte of text. That makes these steps take about as long as
+/// others.
 const BYTES_A_STEP: usize = 128;
 
 /// A compiled pattern.
@@ -17,20 +18,31 @@ pub struct Pattern {
     pub bytes: usize,
 }
 
+/// Why a pattern cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum PatternError {
+    /// The other patterns of the expression use up the memory.
+    #[error("the patterns of an expression take together at most {MAX_BYTES} bytes, compiled")]
+    NoMemoryLeft,
+    /// The pattern is not valid, or larger than the memory that is left.
+    #[error(transparent)]
+    Rejected(#[from] regex_lite::Error),
+}
+
 impl Pattern {
     /// Compiles a pattern of at most `most` bytes. The engine does not report a pattern's size but respects a limit, so the
     /// smallest power of two that it accepts is taken as the size.
-    pub fn compile(pattern: &str, most: usize) -> Result<Self, String> {
+    pub fn compile(pattern: &str, most: usize) -> Result<Self, PatternError> {
         let mut bytes = MIN_BYTES;
-        let mut refused = format!("the patterns of an expression take together at most {MAX_BYTES} bytes, compiled");
+        let mut rejected = PatternError::NoMemoryLeft;
         while bytes <= most {
             match RegexBuilder::new(pattern).size_limit(bytes).build() {
                 Ok(regex) => return Ok(Self { regex, bytes }),
-                Err(error) => refused = error.to_string(),
+                Err(error) => rejected = error.into(),
             }
             bytes *= 2;
         }
-        Err(refused)
+        Err(rejected)
     }
 
     /// The largest number of steps of a search: each byte of the text can visit every state of the pattern.

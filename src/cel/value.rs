@@ -10,9 +10,9 @@ use std::fmt;
 pub enum JsonValue<'r> {
     Null,
     Bool(bool),
-    /// A number without fraction and exponent that fits 64 bits.
+    /// A number without a fraction or exponent that fits in an `i64`.
     Int(i64),
-    /// Such a number that is larger than any int.
+    /// A number without a fraction or exponent that fits only in a `u64`.
     Uint(u64),
     Double(f64),
     String(Cow<'r, str>),
@@ -25,7 +25,7 @@ pub enum JsonValue<'r> {
 /// The fields of a map, sorted by name. Of repeated names, the last one counts.
 pub type Fields<'r> = Vec<(Cow<'r, str>, JsonValue<'r>)>;
 
-/// What a part of an expression comes to. Cheap to make from any part of a [`Json`], whatever its size.
+/// The value of a part of an expression. Cheap to create from a [`JsonValue`] of any size.
 #[derive(Debug, Clone)]
 pub enum CelValue<'t> {
     Null,
@@ -93,7 +93,7 @@ impl<'r> JsonValue<'r> {
     }
 }
 
-/// Looks at the first byte only, which saves most texts a failed attempt.
+/// Checks only the first character, so that most plain texts are not parsed in vain.
 fn may_be_json(bytes: &[u8]) -> bool {
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     first.is_some_and(|b| matches!(b, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))

@@ -9,13 +9,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,21 +28,62 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Limit of a response body in bytes.
 const MAX_RESPONSE: usize = 64 << 20;
 
-/// Why a request has no response, as text.
-#[derive(Debug)]
+/// Why a request has no complete response.
+#[derive(Debug, Error)]
 pub enum ClientError {
-    /// The request was not sent.
-    NotReached(String),
-    /// The request was sent, or a part of it, and may have been processed.
-    Cut(String),
+    #[error(
+        "cannot reach a bridge at {url} ({source}); start one with `curlew serve`, give its address with --url, or connect \
+         to Kafka directly with --kafka HOST:PORT"
+    )]
+    Unreachable { url: BridgeUrl, source: Box<dyn Error + Send + Sync> },
+    #[error("no trusted connection to {url} ({source}); {}", tls_remedy(.source))]
+    Untrusted { url: BridgeUrl, source: io::Error },
+    #[error("the request is invalid: {0}")]
+    InvalidRequest(#[from] hyper::http::Error),
+    #[error("the bridge at {url} closed the connection: {source}")]
+    ClosedBeforeRequest { url: BridgeUrl, source: hyper::Error },
+    #[error("the bridge at {url} closed the connection: {source}")]
+    ClosedBeforeResponse { url: BridgeUrl, source: hyper::Error },
+    #[error("the response ended early: {0}")]
+    IncompleteResponse(#[source] Box<dyn Error + Send + Sync>),
 }
 
-impl std::fmt::Display for ClientError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl ClientError {
+    /// Returns whether a part of the request was sent, so that the bridge may have processed it.
+    pub fn was_sent(&self) -> bool {
         match self {
-            Self::NotReached(why) | Self::Cut(why) => f.write_str(why),
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::InvalidRequest(_)
+            | Self::ClosedBeforeRequest { .. } => false,
+            Self::ClosedBeforeResponse { .. } | Self::IncompleteResponse(_) => true,
         }
     }
+}
+
+/// Returns the remedy for a failed TLS handshake.
+fn tls_remedy(error: &io::Error) -> &'static str {
+    match crate::tls::fault_in(error) {
+        Some(rustls::Error::InvalidCertificate(_)) => "give its CA's certificate, or its own, with --cacert FILE",
+        Some(rustls::Error::InvalidMessage(_)) => "if it does not serve HTTPS, use http://",
+        _ => "its log may have details",
+    }
+}
+
+/// Why the arguments do not lead to a bridge. None of the texts contains the token.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    #[error("the token contains characters that are not allowed in a header")]
+    Token,
+    #[error("{0} is not a valid server name")]
+    ServerName(String),
+    /// The file of --cacert cannot be read.
+    #[error("{0}")]
+    Cacert(#[source] Box<dyn Error + Send + Sync>),
+    #[error("{0}; give the one to trust with --cacert FILE")]
+    NoTrustAnchors(#[source] TlsError),
+    #[error(transparent)]
+    Tls(TlsError),
 }
 
 /// The address of a bridge, and the credentials for it.
@@ -56,38 +101,37 @@ struct BridgeTls {
 }
 
 impl BridgeTarget {
-    /// A token is a key, a JWT, or `NAME:SECRET`. Errors do not repeat it.
-    pub fn new(at: BridgeArgs<'_>) -> Result<Self, String> {
-        let authorization = at.token.map(|token| {
+    /// Prepares TLS and the `Authorization` header. A token is a key, a JWT, or `NAME:SECRET`.
+    pub fn new(bridge: BridgeArgs<'_>) -> Result<Self, TargetError> {
+        let authorization = bridge.token.map(|token| {
             let text = match token.reveal().contains(':') {
                 true => format!("Basic {}", STANDARD.encode(token.reveal())),
                 false => format!("Bearer {}", token.reveal()),
             };
-            let mut value = HeaderValue::try_from(text)
-                .map_err(|_| "the token contains characters that are not allowed in a header")?;
+            let mut value = HeaderValue::try_from(text).map_err(|_| TargetError::Token)?;
             value.set_sensitive(true);
-            Ok::<_, &str>(value)
+            Ok::<_, TargetError>(value)
         });
-        let tls = match at.url.scheme {
+        let tls = match bridge.url.scheme {
             UrlScheme::Http => None,
-            UrlScheme::Https => Some(BridgeTls::new(&at.url.authority, at.cacert)?),
+            UrlScheme::Https => Some(BridgeTls::new(&bridge.url.authority, bridge.cacert)?),
         };
-        Ok(Self { url: at.url.clone(), tls, authorization: authorization.transpose()? })
+        Ok(Self { url: bridge.url.clone(), tls, authorization: authorization.transpose()? })
     }
 }
 
 impl BridgeTls {
-    fn new(authority: &str, cacert: Option<&Path>) -> Result<Self, String> {
+    fn new(authority: &str, cacert: Option<&Path>) -> Result<Self, TargetError> {
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| format!("{host} is not a valid server name"))?;
+            .map_err(|_| TargetError::ServerName(host.to_owned()))?;
         let trust = match cacert {
-            Some(file) => Trust::Given(crate::tls::certificates(file)?),
+            Some(file) => Trust::Given(crate::tls::certificates(file).map_err(|e| TargetError::Cacert(e.into()))?),
             None => Trust::System,
         };
         let tls = ClientTls::new(trust, None, NameCheck::Required, TlsVersions::Both).map_err(|error| match error {
-            TlsError::NoSystemRoots => format!("{error}; give the one to trust with --cacert FILE"),
-            error => error.to_string(),
+            TlsError::NoSystemRoots => TargetError::NoTrustAnchors(error),
+            error => TargetError::Tls(error),
         })?;
         Ok(Self { config: tls.config, name })
     }
@@ -108,24 +152,21 @@ pub struct BridgeClient {
 impl BridgeClient {
     pub async fn connect(bridge: &BridgeTarget) -> Result<Self, ClientError> {
         let url = &bridge.url;
-        let why = |e: &dyn std::fmt::Display| {
-            ClientError::NotReached(format!(
-                "no bridge answers at {url} ({e}); start one with `curlew serve`, give its address with --url, \
-                 or connect to Kafka directly with --kafka HOST:PORT"
-            ))
-        };
+        let unreachable = |source| ClientError::Unreachable { url: url.clone(), source };
         let connecting = async {
-            let tcp = TcpStream::connect(&url.authority).await.map_err(|e| why(&e))?;
+            let tcp = TcpStream::connect(&url.authority).await.map_err(|e| unreachable(e.into()))?;
             let _ = tcp.set_nodelay(true);
             match &bridge.tls {
-                None => handshake(tcp).await.map_err(|e| why(&e)),
+                None => handshake(tcp).await.map_err(|e| unreachable(e.into())),
                 Some(BridgeTls { config, name }) => {
                     let tls = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await;
-                    handshake(tls.map_err(|e| tls_error(url, &e))?).await.map_err(|e| why(&e))
+                    let tls = tls.map_err(|source| ClientError::Untrusted { url: url.clone(), source })?;
+                    handshake(tls).await.map_err(|e| unreachable(e.into()))
                 }
             }
         };
-        let sender = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|e| why(&e))??;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        let sender = connected.map_err(|e| unreachable(e.into()))??;
         Ok(Self { bridge: bridge.clone(), sender })
     }
 
@@ -157,10 +198,11 @@ impl BridgeClient {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body)).map_err(|e| ClientError::NotReached(e.to_string()))?;
-        let lost = |e: hyper::Error| format!("the bridge at {url} closed the connection: {e}");
-        self.sender.ready().await.map_err(|e| ClientError::NotReached(lost(e)))?;
-        self.sender.send_request(request).await.map_err(|e| ClientError::Cut(lost(e)))
+        let request = request.body(Full::new(body))?;
+        let ready = self.sender.ready().await;
+        ready.map_err(|source| ClientError::ClosedBeforeRequest { url: url.clone(), source })?;
+        let sent = self.sender.send_request(request).await;
+        sent.map_err(|source| ClientError::ClosedBeforeResponse { url: url.clone(), source })
     }
 }
 
@@ -173,33 +215,58 @@ async fn handshake(
     Ok(sender)
 }
 
-/// Explains a failed TLS handshake.
-fn tls_error(url: &BridgeUrl, error: &std::io::Error) -> ClientError {
-    let remedy = match crate::tls::fault_in(error) {
-        Some(rustls::Error::InvalidCertificate(_)) => "give its CA's certificate, or its own, with --cacert FILE",
-        Some(rustls::Error::InvalidMessage(_)) => "if it does not serve HTTPS, use http://",
-        _ => "its log may have details",
-    };
-    ClientError::NotReached(format!("no trusted connection to {url} ({error}); {remedy}"))
-}
-
 /// Reads the complete body of a response, up to [`MAX_RESPONSE`].
 pub async fn body(response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let limited = http_body_util::Limited::new(response.into_body(), MAX_RESPONSE);
-    let collected = limited.collect().await.map_err(|e| ClientError::Cut(format!("the response ended early: {e}")))?;
-    Ok(collected.to_bytes())
+    Ok(limited.collect().await.map_err(ClientError::IncompleteResponse)?.to_bytes())
 }
 
-/// Returns the message of a problem (RFC 9457), of an error of the REST Proxy, or a text with the status.
-pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Problem {
-        detail: Option<String>,
-        message: Option<String>,
-        title: Option<String>,
+/// An error response, or a `problem` event of a stream.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct BridgeProblem {
+    /// `None` in an event without a valid status.
+    pub status: Option<StatusCode>,
+    message: String,
+}
+
+/// The members of a problem (RFC 9457), or of an error of Confluent's REST Proxy.
+#[derive(Deserialize, Default)]
+struct ProblemBody {
+    status: Option<serde_json::Value>,
+    detail: Option<String>,
+    message: Option<String>,
+    title: Option<String>,
+}
+
+impl BridgeProblem {
+    /// The problem in the body of an error response, which may also have another form.
+    pub fn from_response(status: StatusCode, body: &[u8]) -> Self {
+        ProblemBody::parse(body).with_status(Some(status))
     }
-    let text = serde_json::from_slice::<Problem>(body).ok().and_then(|p| p.detail.or(p.message).or(p.title));
-    text.unwrap_or_else(|| format!("the bridge responded with {status}"))
+
+    /// The problem in the data of an event.
+    pub fn from_event(data: &[u8]) -> Self {
+        let body = ProblemBody::parse(data);
+        let status = body.status.as_ref().and_then(serde_json::Value::as_u64);
+        let status = status.and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
+        body.with_status(status)
+    }
+}
+
+impl ProblemBody {
+    fn parse(json: &[u8]) -> Self {
+        serde_json::from_slice(json).unwrap_or_default()
+    }
+
+    fn with_status(self, status: Option<StatusCode>) -> BridgeProblem {
+        let message = self.detail.or(self.message).or(self.title);
+        let message = message.unwrap_or_else(|| match status {
+            Some(status) => format!("the bridge responded with {status}"),
+            None => "the bridge reported a problem without a message".to_owned(),
+        });
+        BridgeProblem { status, message }
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +287,6 @@ mod tests {
         };
         assert_eq!(shown("curlew_hush"), "Bearer curlew_hush");
         assert_eq!(shown("ann:hush"), format!("Basic {}", STANDARD.encode("ann:hush")));
-        assert!(!bridge("hush\n").unwrap_err().contains("hush"));
+        assert!(!bridge("hush\n").unwrap_err().to_string().contains("hush"));
     }
 }

@@ -1,25 +1,26 @@
 //! `curlew consume`: prints records of topics as they arrive, one per line.
 
 use super::bridge_client::BridgeTarget;
+use super::error::CommandError;
 use super::output::write_record;
 use super::{PrintOutcome, exit, from_bridge, print_outcome, report, until_signal};
 use crate::broker::{BrokerError, Remedy};
-use crate::config::{Consume, OnGap, OutputFormat, Via};
+use crate::config::{ClientTarget, Consume, OnGap, OutputFormat};
 use crate::cursor::Selection;
 use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
 use crate::kafka::{self, Driver};
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use crate::record::{Partition, RecordRef, TopicName};
 use crate::sync::lock;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-/// Returns exit code 0 at the end of the stream, after a signal, and when standard output is closed; 1 after a failure, to
-/// which a gap counts with [`OnGap::Fail`].
+/// Returns exit code 0 at the end of the stream, after a signal, and when standard output is closed; 1 after a failure. With
+/// [`OnGap::Fail`] a gap is a failure.
 pub fn consume(settings: Consume) -> ExitCode {
-    exit(match settings.source.via() {
-        Via::Kafka(kafka) => {
+    exit(match settings.target.selected() {
+        ClientTarget::Kafka(kafka) => {
             let (broker, driver) = (kafka::connect(kafka), kafka.driver);
             // A single stream, tuned for throughput.
             let fast = hub::Settings {
@@ -28,21 +29,23 @@ pub fn consume(settings: Consume) -> ExitCode {
                 catch_up_ahead: 3,
                 catch_up_held: 64 << 20,
                 catch_up_threads: 1,
-                shelf_bytes: 8 << 20,
+                read_cache_bytes: 8 << 20,
                 ..hub::Settings::default()
             };
             Hub::start(broker, fast)
-                .map_err(|e| format!("cannot start a thread: {e}"))
+                .map_err(CommandError::Thread)
                 .and_then(|hub| from_kafka(settings, Arc::new(hub), driver))
         }
-        Via::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
+        ClientTarget::Bridge(bridge) => BridgeTarget::new(bridge)
+            .map_err(CommandError::from)
+            .and_then(|bridge| from_bridge::consume(settings, bridge)),
     })
 }
 
-fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), String> {
+fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), CommandError> {
     let missing = settings.missing();
     let selection = Selection::of(settings.partitions);
-    let start = settings.from.resolve(&settings.topics, &selection).map_err(|e| e.to_string())?;
+    let start = settings.from.resolve(&settings.topics, &selection)?;
     let lines = Arc::new(RecordPrinter {
         output: settings.output,
         on_gap: settings.on_gap,
@@ -64,7 +67,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
         limit: settings.limit,
         format: lines.clone(),
     };
-    let mailbox = hub.subscribe(subscription).map_err(|e| format!("cannot read: {e:?}"))?;
+    let mailbox = hub.subscribe(subscription).map_err(CommandError::Subscribe)?;
     let broker = hub.broker().clone();
     let work = move || {
         // The `wire` driver logs outages itself.
@@ -83,7 +86,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
     until_signal(work, stop)
 }
 
-fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), String> {
+fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     // A chunk holds everything that has arrived since the last one, so it is flushed at once.
     while let Some(chunk) = mailbox.wait_next() {
@@ -99,13 +102,13 @@ struct RecordPrinter {
     output: OutputFormat,
     to: Destination,
     on_gap: OnGap,
-    /// The first failure; later ones are dropped.
-    failure: Mutex<Option<String>>,
+    /// The first failure. Later ones are dropped.
+    failure: Mutex<Option<CommandError>>,
 }
 
 impl RecordPrinter {
-    fn failed(&self, reason: String) {
-        lock(&self.failure).get_or_insert(reason);
+    fn fail(&self, error: CommandError) {
+        lock(&self.failure).get_or_insert(error);
     }
 }
 
@@ -130,14 +133,14 @@ impl Format for RecordPrinter {
         let gap = format!("gap in {topic}/{partition}: offsets {from} to {to} are not available ({})", reason.as_str());
         match self.on_gap {
             OnGap::Continue => report(gap),
-            OnGap::Fail => self.failed(format!("{gap}; the output is incomplete")),
+            OnGap::Fail => self.fail(CommandError::Gap(gap)),
         }
     }
 
     fn problem(&self, _out: &mut Vec<u8>, error: &BrokerError) {
-        // `Ending`: we were told to end, and told the hub.
+        // A signal shuts the hub down, which is not a failure.
         if *error != BrokerError::ShuttingDown {
-            self.failed(error.to_string());
+            self.fail(error.clone().into());
         }
     }
 

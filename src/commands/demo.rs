@@ -5,7 +5,7 @@ mod plant;
 use crate::broker::{Acks, AutoCreate};
 use crate::hub::{Hub, Rejected};
 use crate::record::{self, Header, NewRecord, Timestamp, TopicName};
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{info, warn};
 use plant::{Fan, MACHINES, Machine};

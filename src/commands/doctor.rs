@@ -1,11 +1,11 @@
-//! `curlew doctor`: checks the way to Kafka, or the data folder, step by step.
+//! `curlew doctor`: checks the connection to Kafka, or the data directory, step by step.
 
 use super::{PrintOutcome, print_outcome, report};
 use crate::broker::diagnosis::{Diagnosis, StepOutcome};
 use crate::config::{Doctor, DoctorTarget};
 use crate::embedded;
 use crate::kafka;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
     let to = Destination::of(&out);
     let mut printed = Ok(PrintOutcome::Printed);
     let mut note = |finding: Diagnosis| {
-        // Printed as soon as it is known, since some checks take seconds.
+        // Printed without delay, since some checks take seconds.
         if !settings.json && matches!(printed, Ok(PrintOutcome::Printed)) {
             let lines = finding.to_string();
             let lines: Vec<_> = lines.lines().map(|line| to.text(line)).collect();
@@ -36,15 +36,15 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
             let (timeout, produce_timeout) = (settings.timeout, settings.produce_timeout);
             kafka::doctor::examine(kafka, timeout, &settings.topics, produce_timeout, &mut note)
         }
-        DoctorTarget::Folder(folder) => embedded::inspect(folder, &mut note),
+        DoctorTarget::DataDir(dir) => embedded::inspect(dir, &mut note),
     }
     let ok = findings.iter().all(|finding| finding.outcome != StepOutcome::Failed);
     if settings.json {
         let json = serde_json::to_string_pretty(&DoctorReport { ok, findings: &findings }).map_err(io::Error::other);
         printed = print_outcome(json.and_then(|json| writeln!(out, "{json}")));
     }
-    if let Err(line) = printed {
-        report(line);
+    if let Err(error) = printed {
+        report(error);
         return ExitCode::FAILURE;
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,6 @@
 //! Parses a record's JSON envelope: the events that `consume` receives, and the lines of `produce --format record`.
 
-use crate::record::{Header, NewRecord, Partition, Records, SpanRef, Timestamp, TopicName};
+use crate::record::{Header, InvalidTopicName, NewRecord, Partition, Records, SpanRef, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::string::FromUtf8Error;
+use thiserror::Error;
 
 /// The members of an envelope. Unknown ones are ignored.
 #[derive(Deserialize)]
@@ -22,7 +24,7 @@ pub struct RecordLine<'a> {
     #[serde(borrow)]
     key: Option<&'a RawValue>,
     key_encoding: Option<Cow<'a, str>>,
-    /// `None` only where the member is missing: null is a tombstone.
+    /// `None` only if the member is missing: null is a tombstone.
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
     encoding: Option<Cow<'a, str>>,
@@ -46,33 +48,58 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 type HeaderBytes = (Vec<u8>, Option<Vec<u8>>);
 
+/// Why a line is not a record.
+#[derive(Debug, Error)]
+pub enum RecordLineError {
+    #[error("{0}; a record is {{\"key\":…,\"value\":…,\"headers\":[{{\"name\":…,\"value\":…}}],\"timestamp\":…}}")]
+    Json(#[from] serde_json::Error),
+    /// The line reports that a stream is incomplete: `gap` or `problem`, with a detail in parentheses.
+    #[error("this line is not a record but reports a {0}: records are missing here")]
+    Event(String),
+    #[error("{0:?} is missing")]
+    Missing(&'static str),
+    #[error("\"value\" is missing; null is a tombstone")]
+    MissingValue,
+    #[error(transparent)]
+    Topic(#[from] InvalidTopicName),
+    #[error("partition is {0}; allowed are numbers from 0")]
+    NegativePartition(i32),
+    #[error("timestamp is {0}; allowed are milliseconds since 1970, or a time like \"2026-01-31T08:00:00Z\"")]
+    Timestamp(Value),
+    #[error("{member} cannot be decoded: {source}")]
+    Undecodable { member: &'static str, source: serde_json::Error },
+    #[error("{member} is not base64: {source}")]
+    NotBase64 { member: &'static str, source: base64::DecodeError },
+    #[error("{member} is encoded as {encoding:?}; allowed is base64")]
+    UnknownEncoding { member: &'static str, encoding: String },
+    #[error("a header's name is null")]
+    NullHeaderName,
+    #[error("the name of a header is not UTF-8 ({0}); it cannot be produced")]
+    HeaderName(#[from] FromUtf8Error),
+}
+
 impl<'a> RecordLine<'a> {
-    pub fn read(json: &'a [u8]) -> Result<Self, String> {
-        let envelope: Self = serde_json::from_slice(json).map_err(|e| {
-            format!(
-                "{e}; a record is {{\"key\":…,\"value\":…,\"headers\":[{{\"name\":…,\"value\":…}}],\"timestamp\":…}}"
-            )
-        })?;
-        match &envelope.event {
-            None => Ok(envelope),
-            Some(event) => {
-                let detail = envelope.detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
-                Err(format!("this line is not a record but reports a {event}{detail}: records are missing here"))
-            }
+    pub fn read(json: &'a [u8]) -> Result<Self, RecordLineError> {
+        let envelope: Self = serde_json::from_slice(json)?;
+        match (&envelope.event, &envelope.detail) {
+            (None, _) => Ok(envelope),
+            (Some(event), None) => Err(RecordLineError::Event(event.clone())),
+            (Some(event), Some(detail)) => Err(RecordLineError::Event(format!("{event} ({detail})"))),
         }
     }
 
-    pub fn topic(&self) -> Result<TopicName, String> {
-        TopicName::new(self.topic.as_deref().ok_or("\"topic\" is missing")?).map_err(|e| e.to_string())
+    pub fn topic(&self) -> Result<TopicName, RecordLineError> {
+        let topic = self.topic.as_deref().ok_or(RecordLineError::Missing("topic"))?;
+        Ok(TopicName::new(topic)?)
     }
 
-    pub fn partition(&self) -> Result<Partition, String> {
-        let partition = self.partition.ok_or("\"partition\" is missing")?;
-        if partition < 0 { Err(format!("partition is {partition}; allowed are numbers from 0")) } else { Ok(partition) }
+    pub fn partition(&self) -> Result<Partition, RecordLineError> {
+        let partition = self.partition.ok_or(RecordLineError::Missing("partition"))?;
+        if partition < 0 { Err(RecordLineError::NegativePartition(partition)) } else { Ok(partition) }
     }
 
     /// Returns the record with its offset, for printing.
-    pub fn records(&self) -> Result<Records, String> {
+    pub fn records(&self) -> Result<Records, RecordLineError> {
         let mut data = Vec::new();
         let mut part = |bytes: Vec<u8>| -> SpanRef {
             let start = data.len();
@@ -84,17 +111,16 @@ impl<'a> RecordLine<'a> {
         let headers: Vec<_> =
             self.headers()?.into_iter().map(|(name, value)| (part(name), value.map(&mut part))).collect();
         let mut records = Records::over(data.into());
-        let offset = self.offset.ok_or("\"offset\" is missing")?;
+        let offset = self.offset.ok_or(RecordLineError::Missing("offset"))?;
         records.push(offset, self.timestamp()?.unwrap_or(-1), key, value);
         headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
         Ok(records)
     }
 
     /// Returns the record for producing, without its partition and offset.
-    pub fn new_record(&self) -> Result<NewRecord, String> {
-        let header = |(name, value): HeaderBytes| match String::from_utf8(name) {
-            Ok(name) => Ok(Header { name, value: value.map(Into::into) }),
-            Err(e) => Err(format!("the name of a header is not UTF-8 ({e}); it cannot be produced")),
+    pub fn new_record(&self) -> Result<NewRecord, RecordLineError> {
+        let header = |(name, value): HeaderBytes| -> Result<_, RecordLineError> {
+            Ok(Header { name: String::from_utf8(name)?, value: value.map(Into::into) })
         };
         Ok(NewRecord {
             partition: None,
@@ -105,50 +131,57 @@ impl<'a> RecordLine<'a> {
         })
     }
 
-    fn key(&self) -> Result<Option<Vec<u8>>, String> {
+    fn key(&self) -> Result<Option<Vec<u8>>, RecordLineError> {
         original("key", self.key, self.key_encoding.as_deref())
     }
 
-    fn value(&self) -> Result<Option<Vec<u8>>, String> {
-        let value = self.value.ok_or("\"value\" is missing; null is a tombstone")?;
+    fn value(&self) -> Result<Option<Vec<u8>>, RecordLineError> {
+        let value = self.value.ok_or(RecordLineError::MissingValue)?;
         original("value", Some(value), self.encoding.as_deref())
     }
 
-    fn headers(&self) -> Result<Vec<HeaderBytes>, String> {
+    fn headers(&self) -> Result<Vec<HeaderBytes>, RecordLineError> {
         let header = |h: &EnvelopeHeader<'_>| {
             let name = original("a header's name", Some(h.name), h.name_encoding.as_deref())?;
-            Ok((name.ok_or("a header's name is null")?, original("a header's value", h.value, h.encoding.as_deref())?))
+            let value = original("a header's value", h.value, h.encoding.as_deref())?;
+            Ok((name.ok_or(RecordLineError::NullHeaderName)?, value))
         };
         self.headers.iter().map(header).collect()
     }
 
-    /// `None`: the record has no timestamp.
-    fn timestamp(&self) -> Result<Option<Timestamp>, String> {
-        let bad = |given: &Value| {
-            format!(
-                "timestamp is {given}; allowed are milliseconds since 1970, or a time like \"2026-01-31T08:00:00Z\""
-            )
+    /// Returns `None` if the record has no timestamp.
+    fn timestamp(&self) -> Result<Option<Timestamp>, RecordLineError> {
+        let timestamp = match &self.timestamp {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => parse_timestamp(text),
+            Some(ms) => ms.as_i64().filter(|ms| *ms >= 0),
         };
-        match &self.timestamp {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => parse_timestamp(text).map(Some).ok_or_else(|| bad(&text.as_str().into())),
-            Some(ms) => ms.as_i64().filter(|ms| *ms >= 0).map(Some).ok_or_else(|| bad(ms)),
-        }
+        let invalid = || RecordLineError::Timestamp(self.timestamp.clone().unwrap_or_default());
+        timestamp.map(Some).ok_or_else(invalid)
     }
 }
 
 /// Decodes a member: a string to its text, null to `None`, any other value to its JSON.
-fn original(what: &str, member: Option<&RawValue>, encoding: Option<&str>) -> Result<Option<Vec<u8>>, String> {
-    let Some(raw) = member.map(RawValue::get) else { return Ok(None) };
+fn original(
+    member: &'static str,
+    value: Option<&RawValue>,
+    encoding: Option<&str>,
+) -> Result<Option<Vec<u8>>, RecordLineError> {
+    let Some(raw) = value.map(RawValue::get) else { return Ok(None) };
     if !raw.starts_with('"') {
         return Ok((raw != "null").then(|| raw.as_bytes().to_vec()));
     }
-    let text: String = serde_json::from_str(raw).map_err(|e| format!("{what} cannot be decoded: {e}"))?;
+    let text: String = serde_json::from_str(raw).map_err(|source| RecordLineError::Undecodable { member, source })?;
     match encoding {
         None => Ok(Some(text.into_bytes())),
-        Some("base64") => STANDARD.decode(&text).map(Some).map_err(|e| format!("{what} is not base64: {e}")),
-        Some(other) => Err(format!("{what} is encoded as {other:?}; allowed is base64")),
+        Some("base64") => base64(member, &text).map(Some),
+        Some(other) => Err(RecordLineError::UnknownEncoding { member, encoding: other.to_owned() }),
     }
+}
+
+/// Decodes the base64 of a member.
+pub fn base64(member: &'static str, text: impl AsRef<[u8]>) -> Result<Vec<u8>, RecordLineError> {
+    STANDARD.decode(text).map_err(|source| RecordLineError::NotBase64 { member, source })
 }
 
 #[cfg(test)]
@@ -250,7 +283,7 @@ mod tests {
             (r#"{"event":"problem","detail":"gone"}"#, "reports a problem (gone)"),
         ] {
             let error = RecordLine::read(line.as_bytes()).and_then(|e| e.new_record()).unwrap_err();
-            assert!(error.contains(why), "{line}: {error}");
+            assert!(error.to_string().contains(why), "{line}: {error}");
         }
     }
 }

@@ -1,23 +1,22 @@
 //! `consume` through a running bridge: Server-Sent Events, resumed by cursor.
 
-use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
-use super::envelope::RecordLine;
+use super::bridge_client::{self, BridgeClient, BridgeProblem, BridgeTarget, ClientError};
+use super::envelope::{self, RecordLine};
+use super::error::CommandError;
 use super::output::{write_envelope, write_record};
 use super::sse::{Parser, ReceivedEvent};
 use super::{PrintOutcome, print_outcome, report, runtime, until_signal};
 use crate::config::{Consume, OnGap, OutputFormat};
 use crate::hub::Missing;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use crate::record::{Records, TopicName};
 use crate::start_position::StartPosition;
 use crate::sync::backoff::Backoff;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
 use http_body_util::BodyExt;
-use serde::Deserialize;
 use std::io::Write;
 use std::time::Duration;
+use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
@@ -25,7 +24,7 @@ use tokio::sync::oneshot;
 /// A stream without data and heartbeats for this long is considered dead.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub fn consume(settings: Consume, bridge: BridgeTarget) -> Result<(), String> {
+pub fn consume(settings: Consume, bridge: BridgeTarget) -> Result<(), CommandError> {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let work = move || {
         runtime()?.block_on(async {
@@ -57,68 +56,83 @@ struct BridgeStream {
 /// How one connection ended.
 enum StreamEnd {
     /// All requested records were printed, or standard output is closed.
-    Done,
-    /// The stream is to be resumed after a pause.
-    Cut(String),
+    Complete,
+    /// The stream can be resumed after a pause.
+    Cut(StreamCut),
+}
+
+/// Why a stream is reconnected.
+#[derive(Debug, Error)]
+enum StreamCut {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Problem(#[from] BridgeProblem),
+    #[error("no heartbeat from the bridge")]
+    NoHeartbeat,
+    #[error("the connection was cut: {0}")]
+    Connection(#[source] hyper::Error),
+    #[error("the bridge ended the stream")]
+    End,
 }
 
 impl BridgeStream {
-    async fn run(&mut self) -> Result<(), String> {
+    async fn run(&mut self) -> Result<(), CommandError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            let seen = self.cursor.clone();
-            let why = match self.stream().await? {
-                StreamEnd::Done => return Ok(()),
-                StreamEnd::Cut(why) => why,
+            let before = self.cursor.clone();
+            let cut = match self.stream().await? {
+                StreamEnd::Complete => return Ok(()),
+                StreamEnd::Cut(cut) => cut,
             };
-            if self.cursor != seen {
+            if self.cursor != before {
                 backoff.reset();
             }
             let pause = backoff.pause(fastrand::f64());
-            log::info!("{why}; reconnecting in {} ms", pause.as_millis());
+            log::info!("{cut}; reconnecting in {} ms", pause.as_millis());
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Reads over one connection until it ends.
-    async fn stream(&mut self) -> Result<StreamEnd, String> {
+    async fn stream(&mut self) -> Result<StreamEnd, CommandError> {
         let mut client = match BridgeClient::connect(&self.bridge).await {
             Ok(client) => client,
-            // After a first event, an unreachable bridge is retried.
-            Err(ClientError::NotReached(why)) if self.cursor.is_none() => return Err(why),
-            Err(why) => return Ok(StreamEnd::Cut(why.to_string())),
+            // Before the first event, the address is probably wrong.
+            Err(error) if self.cursor.is_none() => return Err(error.into()),
+            Err(error) => return Ok(StreamEnd::Cut(error.into())),
         };
         let mut headers = vec![("accept", "text/event-stream")];
         if let Some(cursor) = &self.cursor {
             headers.push(("last-event-id", cursor));
         }
-        let answer = match client.get(&self.path(), &headers).await {
-            Ok(answer) => answer,
-            Err(why) => return Ok(StreamEnd::Cut(why.to_string())),
+        let response = match client.get(&self.path(), &headers).await {
+            Ok(response) => response,
+            Err(error) => return Ok(StreamEnd::Cut(error.into())),
         };
-        let status = answer.status();
+        let status = response.status();
         if !status.is_success() {
-            let body = bridge_client::body(answer).await.unwrap_or_default();
-            let why = bridge_client::problem(status, &body);
-            let later = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-            return if later { Ok(StreamEnd::Cut(why)) } else { Err(why) };
+            let body = bridge_client::body(response).await.unwrap_or_default();
+            let problem = BridgeProblem::from_response(status, &body);
+            let is_temporary = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+            return if is_temporary { Ok(StreamEnd::Cut(problem.into())) } else { Err(problem.into()) };
         }
-        self.events(answer.into_body()).await
+        self.events(response.into_body()).await
     }
 
-    async fn events(&mut self, mut body: hyper::body::Incoming) -> Result<StreamEnd, String> {
+    async fn events(&mut self, mut body: hyper::body::Incoming) -> Result<StreamEnd, CommandError> {
         let mut parser = Parser::default();
         let mut lines = Vec::new();
         loop {
             let bytes = match tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await {
-                Err(_) => return Ok(StreamEnd::Cut("no heartbeat from the bridge".to_owned())),
-                Ok(Some(Err(e))) => return Ok(StreamEnd::Cut(format!("the connection was cut: {e}"))),
-                Ok(None) if self.settings.until_end => return Ok(StreamEnd::Done),
-                Ok(None) => return Ok(StreamEnd::Cut("the bridge ended the stream".to_owned())),
+                Err(_) => return Ok(StreamEnd::Cut(StreamCut::NoHeartbeat)),
+                Ok(Some(Err(e))) => return Ok(StreamEnd::Cut(StreamCut::Connection(e))),
+                Ok(None) if self.settings.until_end => return Ok(StreamEnd::Complete),
+                Ok(None) => return Ok(StreamEnd::Cut(StreamCut::End)),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
             if !parser.push(&bytes) {
-                return Err("the bridge sent a line that is longer than any record".to_owned());
+                return Err(CommandError::LongLine);
             }
             let mut end = None;
             while let Some(event) = parser.next() {
@@ -129,7 +143,7 @@ impl BridgeStream {
             }
             let mut out = std::io::stdout().lock();
             if print_outcome(out.write_all(&lines).and_then(|()| out.flush()))? == PrintOutcome::PipeClosed {
-                return Ok(StreamEnd::Done);
+                return Ok(StreamEnd::Complete);
             }
             lines.clear();
             if let Some(end) = end {
@@ -139,22 +153,20 @@ impl BridgeStream {
     }
 
     /// Appends one event to `lines`. Returns `Some` if it ends the connection.
-    fn handle(&mut self, event: ReceivedEvent, lines: &mut Vec<u8>) -> Result<Option<StreamEnd>, String> {
+    fn handle(&mut self, event: ReceivedEvent, lines: &mut Vec<u8>) -> Result<Option<StreamEnd>, CommandError> {
         let data = event.data.as_deref().unwrap_or_default();
         if let Some(topic) = event.comment.as_deref().and_then(|comment| comment.strip_prefix("waiting for topic ")) {
             report(format_args!("topic {topic} does not exist yet; waiting for it"));
         }
         match event.kind.as_str() {
             "problem" => {
-                let (status, text) = problem(data);
-                let later = status.is_none_or(|s| matches!(s, 429 | 500..));
-                return if later { Ok(Some(StreamEnd::Cut(text))) } else { Err(text) };
+                let problem = BridgeProblem::from_event(data);
+                let is_temporary = problem.status.is_none_or(|status| matches!(status.as_u16(), 429 | 500..));
+                return if is_temporary { Ok(Some(StreamEnd::Cut(problem.into()))) } else { Err(problem.into()) };
             }
             "gap" => match self.settings.on_gap {
                 OnGap::Continue => report(format_args!("gap: {}", String::from_utf8_lossy(data))),
-                OnGap::Fail => {
-                    return Err(format!("gap: {}; the output is incomplete", String::from_utf8_lossy(data)));
-                }
+                OnGap::Fail => return Err(CommandError::Gap(format!("gap: {}", String::from_utf8_lossy(data)))),
             },
             // The stream is complete; the bridge closes the connection.
             "end" => {}
@@ -164,15 +176,14 @@ impl BridgeStream {
                 self.printed += 1;
             }
         }
-        // Set only after the event was handled, so that a resumed stream does not skip it.
+        // After the event was handled, so that a resumed stream does not skip it.
         if event.id.is_some() {
             self.cursor = event.id;
         }
-        Ok(self.settings.limit.filter(|limit| self.printed >= limit.get()).map(|_| StreamEnd::Done))
+        Ok(self.settings.limit.filter(|limit| self.printed >= limit.get()).map(|_| StreamEnd::Complete))
     }
 
-    fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), String> {
-        let unreadable = |e: &dyn std::fmt::Display| format!("the bridge sent an unreadable record: {e}");
+    fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), CommandError> {
         let output = &self.settings.output;
         if matches!(output, OutputFormat::Json | OutputFormat::Exact) {
             write_envelope(lines, self.to, data);
@@ -184,19 +195,17 @@ impl BridgeStream {
         if output.is_value_only() {
             let value = match kind {
                 "tombstone" => None,
-                "binary" => Some(STANDARD.decode(data).map_err(|e| unreadable(&e))?),
+                "binary" => Some(envelope::base64("value", data)?),
                 _ => Some(data.to_vec()),
             };
             let part = value.as_ref().map(|v| 0..v.len());
             let mut records = Records::over(value.unwrap_or_default().into());
             records.push(0, -1, None, part);
-            // The format prints no topic, so any topic serves.
+            // The format does not print the topic.
             self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
-            let envelope = RecordLine::read(data).map_err(|e| unreadable(&e))?;
-            let (topic, partition) =
-                (envelope.topic().map_err(|e| unreadable(&e))?, envelope.partition().map_err(|e| unreadable(&e))?);
-            print(lines, &topic, partition, &envelope.records().map_err(|e| unreadable(&e))?);
+            let envelope = RecordLine::read(data)?;
+            print(lines, &envelope.topic()?, envelope.partition()?, &envelope.records()?);
         }
         Ok(())
     }
@@ -236,31 +245,20 @@ impl BridgeStream {
     }
 }
 
-/// The value of the query parameter `from`.
+/// Returns the value of the query parameter `from`.
 fn from_parameter(from: &StartPosition) -> String {
     match from {
         StartPosition::Latest => "latest".to_owned(),
         StartPosition::Earliest => "earliest".to_owned(),
         StartPosition::Cursor(text) => text.clone(),
-        StartPosition::Offsets(places) => {
-            let places: Vec<_> = places.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();
-            places.join(",")
+        StartPosition::Offsets(offsets) => {
+            let offsets: Vec<_> = offsets.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();
+            offsets.join(",")
         }
-        // An age such as -15m was resolved at startup, and stays fixed over reconnects.
+        // An age such as -15m was resolved at startup, so that reconnects use the same time.
         StartPosition::Time(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000)
             .ok()
             .and_then(|time| time.format(&Rfc3339).ok())
             .unwrap_or_else(|| "earliest".to_owned()),
     }
-}
-
-/// Returns the status and the message of a problem event.
-fn problem(data: &[u8]) -> (Option<u16>, String) {
-    #[derive(Deserialize)]
-    struct Status {
-        status: Option<u16>,
-    }
-    let status = serde_json::from_slice::<Status>(data).ok().and_then(|s| s.status);
-    let code = status.and_then(|s| hyper::StatusCode::from_u16(s).ok()).unwrap_or_default();
-    (status, bridge_client::problem(code, data))
 }

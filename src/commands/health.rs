@@ -1,5 +1,6 @@
 //! `curlew health`: a health check of the bridge on this machine, for containers without curl.
 
+use super::error::CommandError;
 use super::exit;
 use crate::config::Health;
 use crate::tls;
@@ -10,7 +11,7 @@ pub fn health(settings: &Health) -> ExitCode {
     exit(check(settings))
 }
 
-fn check(settings: &Health) -> Result<(), String> {
+fn check(settings: &Health) -> Result<(), CommandError> {
     let url = settings.url();
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -18,19 +19,19 @@ fn check(settings: &Health) -> Result<(), String> {
         .proxy(None)
         .timeout_global(Some(settings.timeout));
     if url.starts_with("https://") {
-        // The request goes to this machine, by an address that its certificate need not name, and carries no secret.
+        // The request goes to this machine and carries no secret. The certificate need not contain the loopback address.
         let tls = ureq::tls::TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(tls::provider()?)
+            .unversioned_rustls_crypto_provider(tls::provider().map_err(|e| CommandError::Tls(e.into()))?)
             .disable_verification(true)
             .build();
         config = config.tls_config(tls);
     }
     match config.build().new_agent().get(&url).call() {
         Ok(response) if response.status().is_success() => Ok(()),
-        Ok(response) => Err(format!("{url} responded with {}", response.status())),
-        // With --tls-client-auth=required, this alert shows that the bridge is listening.
+        Ok(response) => Err(CommandError::Unhealthy { url, status: response.status() }),
+        // The bridge is listening: it sends this alert with --tls-client-auth=required.
         Err(error) if requires_certificate(&error) => Ok(()),
-        Err(error) => Err(format!("{url} does not answer: {error}")),
+        Err(source) => Err(CommandError::Unreachable { url, source }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `curlew key`: generates keys and hashes passwords, and prints their entries for an auth file.
 
+use super::error::CommandError;
 use super::exit;
 use crate::auth::{Digest, Password, TopicPattern, new_key};
 use crate::config::{KeyAction, KeyCommand, NewKey};
@@ -13,15 +14,15 @@ pub fn key(settings: KeyCommand) -> ExitCode {
     exit(run(&settings.action).and_then(|text| {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        written.map_err(|e| format!("cannot write to standard output: {e}"))
+        written.map_err(CommandError::Stdout)
     }))
 }
 
 /// Returns the text to print.
-fn run(action: &KeyAction) -> Result<String, String> {
+fn run(action: &KeyAction) -> Result<String, CommandError> {
     match action {
         KeyAction::New(entry) => {
-            let key = new_key()?;
+            let key = new_key().map_err(|e| CommandError::Key(e.into()))?;
             let shown = key.reveal();
             let lines = lines(entry, "sha256", &Digest::of(shown).hex());
             Ok(format!(
@@ -30,12 +31,13 @@ fn run(action: &KeyAction) -> Result<String, String> {
         }
         KeyAction::Password(entry) => {
             let mut line = String::new();
-            io::stdin().lock().read_line(&mut line).map_err(|e| format!("cannot read standard input: {e}"))?;
+            io::stdin().lock().read_line(&mut line).map_err(CommandError::Stdin)?;
             let password = Secret::new(line.trim_end_matches(['\r', '\n']));
             if password.reveal().chars().count() < MIN_CHARS {
-                return Err(format!("the password on standard input is shorter than {MIN_CHARS} characters"));
+                return Err(CommandError::ShortPassword(MIN_CHARS));
             }
-            Ok(lines(entry, "argon2", &Password::hash(&password)?))
+            let hash = Password::hash(&password).map_err(|e| CommandError::Key(e.into()))?;
+            Ok(lines(entry, "argon2", &hash))
         }
     }
 }
@@ -43,7 +45,7 @@ fn run(action: &KeyAction) -> Result<String, String> {
 /// Minimum length of a password. Shorter ones can be guessed despite argon2.
 const MIN_CHARS: usize = 8;
 
-/// The entry of an auth file.
+/// Returns an entry for the auth file.
 fn lines(entry: &NewKey, kind: &str, hash: &str) -> String {
     let is_unrestricted = [&entry.produce, &entry.consume, &entry.manage].iter().all(|patterns| patterns.is_empty());
     let list = |patterns: &[TopicPattern]| match patterns {

@@ -1,13 +1,23 @@
 //! Splits the standard input of `produce` into batches of records.
 
-use super::envelope::RecordLine;
+use super::envelope::{RecordLine, RecordLineError};
 use crate::config::{LineFormat, Produce, Separator};
 use crate::record::{Header, NewRecord};
 use bytes::{Bytes, BytesMut};
 use std::io::{self, Read};
+use thiserror::Error;
 
-/// Size of one read of standard input, and so about the size of a batch.
+/// Size of one read of standard input, and approximately of a batch, in bytes.
 const READ_BYTES: usize = 256 << 10;
+
+/// Why no more lines are read.
+#[derive(Debug, Error)]
+pub enum InputError {
+    #[error("cannot read standard input: {0}")]
+    Read(#[source] io::Error),
+    #[error("line {number} is not a record, and nothing from this line on was sent: {source}")]
+    Line { number: u64, source: RecordLineError },
+}
 
 /// Reads lines and turns them into records.
 pub struct InputLines<R> {
@@ -17,24 +27,24 @@ pub struct InputLines<R> {
     ended: bool,
     /// Number of lines parsed so far.
     lines: u64,
-    /// Why a line was rejected, returned after the records before it.
-    rejected: Option<String>,
+    /// The error of an invalid line, to return after the records before it.
+    invalid: Option<InputError>,
 }
 
 impl<R: Read> InputLines<R> {
     pub fn new(input: R) -> Self {
-        Self { input, rest: BytesMut::new(), ended: false, lines: 0, rejected: None }
+        Self { input, rest: BytesMut::new(), ended: false, lines: 0, invalid: None }
     }
 
     /// Returns the records of the lines that one read completes, or `None` at the end of input. The last line needs no line
     /// end.
     ///
-    /// Records before an invalid line are returned first, then its error, then `None`: no line after it is read.
-    pub fn next_batch(&mut self, settings: &Produce) -> Result<Option<Vec<NewRecord>>, String> {
+    /// For an invalid line, returns the records before it, then its error, and then `None`.
+    pub fn next_batch(&mut self, settings: &Produce) -> Result<Option<Vec<NewRecord>>, InputError> {
         loop {
-            if let Some(why) = self.rejected.take() {
+            if let Some(error) = self.invalid.take() {
                 self.ended = true;
-                return Err(why);
+                return Err(error);
             }
             let Some(lines) = self.next_lines()? else { return Ok(None) };
             let records = match settings.format {
@@ -48,7 +58,7 @@ impl<R: Read> InputLines<R> {
     }
 
     /// Returns one or more complete lines.
-    fn next_lines(&mut self) -> Result<Option<Bytes>, String> {
+    fn next_lines(&mut self) -> Result<Option<Bytes>, InputError> {
         while !self.ended {
             let kept = self.rest.len();
             self.rest.resize(kept + READ_BYTES, 0);
@@ -57,7 +67,7 @@ impl<R: Read> InputLines<R> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
                 Err(e) => {
                     self.ended = true;
-                    return Err(format!("cannot read standard input: {e}"));
+                    return Err(InputError::Read(e));
                 }
                 Ok(read) => {
                     self.ended = read == 0;
@@ -93,10 +103,8 @@ impl<R: Read> InputLines<R> {
                     record.headers.extend_from_slice(&headers);
                     records.push(record);
                 }
-                Err(why) => {
-                    let line = self.lines;
-                    self.rejected =
-                        Some(format!("line {line} is not a record, and nothing from this line on was sent: {why}"));
+                Err(source) => {
+                    self.invalid = Some(InputError::Line { number: self.lines, source });
                     break;
                 }
             }
@@ -105,7 +113,7 @@ impl<R: Read> InputLines<R> {
     }
 }
 
-fn record(line: &[u8], settings: &Produce) -> Result<NewRecord, String> {
+fn record(line: &[u8], settings: &Produce) -> Result<NewRecord, RecordLineError> {
     let envelope = RecordLine::read(line)?;
     let partition = if settings.keep_partitions { Some(envelope.partition()?) } else { settings.partition };
     Ok(NewRecord { partition, ..envelope.new_record()? })

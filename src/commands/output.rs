@@ -2,7 +2,7 @@
 
 use crate::config::{FormatToken, OutputFormat};
 use crate::http::event::envelope;
-use crate::os::terminal::{Destination, Escapes};
+use crate::os::terminal_escapes::{Destination, Escapes};
 use crate::record::{Partition, RecordRef, TopicName};
 
 /// Appends a record in `format`. A null key or value prints nothing.

@@ -1,11 +1,12 @@
 //! `curlew produce`: sends each line of standard input as a record.
 
 use super::bridge_client::BridgeTarget;
+use super::error::CommandError;
 use super::lines::InputLines;
-use super::progress::{ProduceProgress, combine};
+use super::progress::{ProduceError, ProduceProgress, combine};
 use super::{exit, to_bridge, until_signal};
 use crate::broker::{AutoCreate, DeliveryResult};
-use crate::config::{Produce, Via};
+use crate::config::{ClientTarget, Produce};
 use crate::hub::{self, Hub, Rejected};
 use crate::kafka;
 use crossbeam_channel::bounded;
@@ -13,25 +14,29 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Maximum of in-flight batches; further input is not read until one completes.
+/// Maximum of in-flight batches. Beyond it, no input is read until one completes.
 const OUTSTANDING: usize = 32;
 
 /// Returns exit code 0 if every record was acknowledged, and 1 otherwise.
 pub fn produce(settings: Produce) -> ExitCode {
     let progress = Arc::new(ProduceProgress::default());
-    exit(match settings.source.via() {
-        Via::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
-            .map_err(|e| format!("cannot start a thread: {e}"))
+    exit(match settings.target.selected() {
+        ClientTarget::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
+            .map_err(CommandError::Thread)
             .and_then(|hub| to_kafka(settings, Arc::new(hub), progress)),
-        Via::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| {
+        ClientTarget::Bridge(bridge) => BridgeTarget::new(bridge).map_err(CommandError::from).and_then(|bridge| {
             let at_signal = progress.clone();
             let work = move || to_bridge::produce(&settings, &bridge, &progress);
-            until_signal(work, move || Some(at_signal.summary()))
+            until_signal(work, move || Some(summary(&at_signal)))
         }),
     })
 }
 
-fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) -> Result<(), String> {
+fn summary(progress: &ProduceProgress) -> Result<(), CommandError> {
+    Ok(progress.summary().map_err(ProduceError::from)?)
+}
+
+fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) -> Result<(), CommandError> {
     let (hub_at_signal, at_signal) = (hub.clone(), progress.clone());
     let work = move || {
         // The channel holds a receipt for every in-flight batch, so sending one never fails.
@@ -61,13 +66,7 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
                         let _ = receipts.recv();
                         outstanding -= 1;
                     }
-                    Err(refused) => {
-                        let reason = match refused {
-                            Rejected::QueueFull => "it is larger than the queue",
-                            Rejected::TooManyStreams | Rejected::ShuttingDown => "the command is shutting down",
-                        };
-                        return Err(format!("record {first} and all that follow were not sent: {reason}"));
-                    }
+                    Err(reason) => return Err(ProduceError::NotSent { first, reason }.into()),
                 }
             }
             outstanding += 1;
@@ -75,11 +74,11 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
         for _ in 0..outstanding {
             let _ = receipts.recv();
         }
-        combine(progress.summary(), read)
+        Ok(combine(progress.summary(), read)?)
     };
-    // Standard input may never end. Shutting the hub down completes the records already read.
+    // Standard input may never end. The hub writes the records that have been read before it shuts down.
     until_signal(work, move || {
         hub_at_signal.shut_down();
-        Some(at_signal.summary())
+        Some(summary(&at_signal))
     })
 }

@@ -1,20 +1,58 @@
-//! What `produce` reports: records sent, acknowledged and failed.
+//! The progress of `produce`: counts of the records sent, acknowledged and failed.
 
+use super::lines::InputError;
 use super::report;
+use crate::hub::Rejected;
 use crate::sync::lock;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use thiserror::Error;
 
-/// Failures that are reported one by one; further ones are only counted.
-const NAMED: usize = 3;
+/// Number of failures that are reported one by one. Further ones are only counted.
+const REPORTED: usize = 3;
+
+/// Why not every line of standard input was written.
+#[derive(Debug, Error)]
+pub enum ProduceError {
+    #[error(transparent)]
+    Unacknowledged(#[from] Unacknowledged),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("{0}; {1}")]
+    Both(Unacknowledged, #[source] InputError),
+    #[error("record {first} and all that follow were not sent: {}", not_sent(*reason))]
+    NotSent { first: u64, reason: Rejected },
+}
+
+/// Number of records sent and not acknowledged, of which `failed` have an error.
+#[derive(Debug, Error)]
+#[error("{unacknowledged} of {sent} records were not acknowledged{}", reported_above(*failed))]
+pub struct Unacknowledged {
+    unacknowledged: u64,
+    sent: u64,
+    failed: u64,
+}
+
+fn not_sent(reason: Rejected) -> &'static str {
+    match reason {
+        Rejected::QueueFull => "it is larger than the queue",
+        Rejected::TooManyStreams | Rejected::ShuttingDown => "the command is shutting down",
+    }
+}
+
+fn reported_above(failed: u64) -> &'static str {
+    if failed > REPORTED as u64 { "; the first failures are above" } else { "" }
+}
 
 /// Combines the result of writing the records with that of reading standard input.
-pub fn combine(written: Result<(), String>, read: Result<(), String>) -> Result<(), String> {
+pub fn combine(written: Result<(), Unacknowledged>, read: Result<(), InputError>) -> Result<(), ProduceError> {
     match (written, read) {
-        (Err(written), Err(read)) => Err(format!("{written}; {read}")),
-        (written, read) => written.and(read),
+        (Ok(()), Ok(())) => Ok(()),
+        (Err(written), Ok(())) => Err(written.into()),
+        (Ok(()), Err(read)) => Err(read.into()),
+        (Err(written), Err(read)) => Err(ProduceError::Both(written, read)),
     }
 }
 
@@ -51,7 +89,7 @@ impl ProduceProgress {
         self.numbered.fetch_add(records as u64, Ordering::Relaxed) + 1
     }
 
-    /// Counts the outcomes of the records from number `first` on.
+    /// Counts the outcomes of consecutive records, of which the first has the number `first`.
     pub fn completed<E: std::fmt::Display, T>(&self, first: u64, outcomes: Vec<Result<T, E>>) {
         for (number, outcome) in (first..).zip(outcomes) {
             match outcome {
@@ -61,7 +99,7 @@ impl ProduceProgress {
                 Err(error) => {
                     self.failed.fetch_add(1, Ordering::Relaxed);
                     let mut failures = lock(&self.failures);
-                    if failures.len() < NAMED {
+                    if failures.len() < REPORTED {
                         failures.push(format!("record {number}: {error}"));
                     }
                 }
@@ -70,17 +108,16 @@ impl ProduceProgress {
     }
 
     /// Reports the failures. Returns an error unless every record sent was acknowledged.
-    pub fn summary(&self) -> Result<(), String> {
+    pub fn summary(&self) -> Result<(), Unacknowledged> {
         let (sent, acknowledged) = (self.sent.load(Ordering::Relaxed), self.acknowledged.load(Ordering::Relaxed));
         if lock(&self.shown).is_some() {
             let _ = write!(io::stderr(), "\r");
         }
-        // Drained, so that they are reported once even if a signal and the end of input coincide.
+        // Drained to report them only once if a signal and the end of input coincide.
         lock(&self.failures).drain(..).for_each(report);
         let (unacknowledged, failed) = (sent - acknowledged, self.failed.load(Ordering::Relaxed));
         if unacknowledged > 0 {
-            let more = if failed > NAMED as u64 { "; the first failures are above" } else { "" };
-            return Err(format!("{unacknowledged} of {sent} records were not acknowledged{more}"));
+            return Err(Unacknowledged { unacknowledged, sent, failed });
         }
         if io::stderr().is_terminal() {
             report(format_args!("{acknowledged} records acknowledged"));

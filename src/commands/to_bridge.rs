@@ -1,7 +1,8 @@
 //! `produce` through a running bridge, over one connection: batches in the v2 binary format of Confluent's REST Proxy,
 //! which preserves every byte.
 
-use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
+use super::bridge_client::{self, BridgeClient, BridgeProblem, BridgeTarget, ClientError};
+use super::error::CommandError;
 use super::lines::InputLines;
 use super::progress::{ProduceProgress, combine};
 use super::runtime;
@@ -12,15 +13,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
+use thiserror::Error;
 
 const TYPE: &str = "application/vnd.kafka.binary.v2+json";
-/// How long requests to an unreachable or overloaded bridge are retried.
+/// Time limit for retries while the bridge is unreachable or overloaded.
 const RETRY_FOR: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
 /// Maximum of records per request.
 const RECORDS: usize = 1000;
 
-pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProgress) -> Result<(), String> {
+pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProgress) -> Result<(), CommandError> {
     let runtime = runtime()?;
     let acks = match settings.acks {
         Acks::All => "all",
@@ -28,7 +30,7 @@ pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProg
         Acks::None => "0",
     };
     let path = format!("/topics/{}?acks={acks}", settings.topic);
-    let mut client = Some(runtime.block_on(BridgeClient::connect(bridge)).map_err(|e| e.to_string())?);
+    let mut client = Some(runtime.block_on(BridgeClient::connect(bridge))?);
     let mut lines = InputLines::new(std::io::stdin().lock());
     let read = loop {
         let batch = match lines.next_batch(settings) {
@@ -38,12 +40,61 @@ pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProg
         for records in batch.chunks(RECORDS) {
             progress.sent(records.len());
             let first = progress.assign_numbers(records.len());
-            let body = serde_json::to_vec(&RequestBody::of(records)).map_err(|e| e.to_string())?;
-            let outcomes = runtime.block_on(send(&mut client, bridge, &path, body.into(), records.len()));
-            progress.completed(first, outcomes);
+            let body = serde_json::to_vec(&RequestBody::of(records)).map_err(RequestError::Encode);
+            let sent =
+                body.and_then(|body| runtime.block_on(send(&mut client, bridge, &path, body.into(), records.len())));
+            match sent {
+                Ok(outcomes) => progress.completed(first, outcomes),
+                Err(error) => progress.completed(first, vec![Err::<(), _>(&error); records.len()]),
+            }
         }
     };
-    combine(progress.summary(), read)
+    Ok(combine(progress.summary(), read)?)
+}
+
+type Outcomes = Vec<Result<(), RecordError>>;
+
+/// Why the bridge did not write a record.
+#[derive(Debug, Error)]
+enum RecordError {
+    #[error("{0}")]
+    Message(String),
+    #[error("error {0}")]
+    Code(i64),
+}
+
+/// Why a request has no outcomes of its records.
+#[derive(Debug, Error)]
+enum RequestError {
+    #[error("the records cannot be encoded: {0}")]
+    Encode(#[source] serde_json::Error),
+    #[error(transparent)]
+    NotSent(ClientError),
+    #[error("{0}; the record may have been written")]
+    NoResponse(#[source] ClientError),
+    #[error(transparent)]
+    Problem(BridgeProblem),
+    #[error("the bridge's receipt cannot be read: {0}")]
+    Receipt(#[source] serde_json::Error),
+    #[error("the bridge's receipt is for {received} records, and {sent} were sent")]
+    ReceiptLength { sent: usize, received: usize },
+}
+
+impl From<ClientError> for RequestError {
+    fn from(error: ClientError) -> Self {
+        if error.was_sent() { Self::NoResponse(error) } else { Self::NotSent(error) }
+    }
+}
+
+impl RequestError {
+    /// Returns whether a retry can succeed, and cannot write a record twice.
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::NotSent(_) => true,
+            Self::Problem(problem) => problem.status.is_some_and(|status| matches!(status.as_u16(), 429 | 503)),
+            Self::Encode(_) | Self::NoResponse(_) | Self::Receipt(_) | Self::ReceiptLength { .. } => false,
+        }
+    }
 }
 
 /// Sends one request, with retries, and returns the outcome of each record.
@@ -53,23 +104,15 @@ async fn send(
     path: &str,
     body: bytes::Bytes,
     records: usize,
-) -> Vec<Result<(), String>> {
+) -> Result<Outcomes, RequestError> {
     let deadline = Instant::now() + RETRY_FOR;
     loop {
-        let why = match attempt(client, bridge, path, body.clone(), records).await {
-            Ok(outcomes) => return outcomes,
-            Err(Refusal::Later(why)) if Instant::now() < deadline => why,
-            Err(Refusal::Later(why) | Refusal::Final(why)) => return vec![Err(why); records],
-        };
-        log::info!("{why}; trying again");
+        match attempt(client, bridge, path, body.clone(), records).await {
+            Err(error) if error.is_retriable() && Instant::now() < deadline => log::info!("{error}; trying again"),
+            result => return result,
+        }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-enum Refusal {
-    /// Nothing was written; a retry can succeed.
-    Later(String),
-    Final(String),
 }
 
 async fn attempt(
@@ -78,48 +121,43 @@ async fn attempt(
     path: &str,
     body: bytes::Bytes,
     records: usize,
-) -> Result<Vec<Result<(), String>>, Refusal> {
+) -> Result<Outcomes, RequestError> {
     let mut connection = match client.take() {
         Some(connection) => connection,
-        None => BridgeClient::connect(bridge).await.map_err(|e| Refusal::Later(e.to_string()))?,
+        None => BridgeClient::connect(bridge).await?,
     };
-    let cut = |failure: ClientError| match failure {
-        ClientError::NotReached(why) => Refusal::Later(why),
-        ClientError::Cut(why) => Refusal::Final(format!("{why}; the record may have been written")),
-    };
-    let answer = connection.post(path, TYPE, body).await.map_err(cut)?;
-    let status = answer.status();
-    let answer = bridge_client::body(answer).await.map_err(cut)?;
+    let response = connection.post(path, TYPE, body).await?;
+    let status = response.status();
+    let body = bridge_client::body(response).await?;
     *client = Some(connection);
     match status.as_u16() {
-        200 | 207 => outcomes(&answer, records),
-        202 => Ok(vec![Ok(()); records]),
-        429 | 503 => Err(Refusal::Later(bridge_client::problem(status, &answer))),
-        _ => Err(Refusal::Final(bridge_client::problem(status, &answer))),
+        200 | 207 => outcomes(&body, records),
+        202 => Ok((0..records).map(|_| Ok(())).collect()),
+        _ => Err(RequestError::Problem(BridgeProblem::from_response(status, &body))),
     }
 }
 
-fn outcomes(answer: &[u8], records: usize) -> Result<Vec<Result<(), String>>, Refusal> {
+/// Parses a receipt for `records` records.
+fn outcomes(body: &[u8], records: usize) -> Result<Outcomes, RequestError> {
     #[derive(Deserialize)]
     struct ProduceResponse {
-        offsets: Vec<RequestRecord>,
+        offsets: Vec<RecordReceipt>,
     }
     #[derive(Deserialize)]
-    struct RequestRecord {
+    struct RecordReceipt {
         error: Option<String>,
         error_code: Option<i64>,
     }
-    let unread = |why: &str| Refusal::Final(format!("the bridge's receipt cannot be read: {why}"));
-    let answer: ProduceResponse = serde_json::from_slice(answer).map_err(|e| unread(&e.to_string()))?;
-    if answer.offsets.len() != records {
-        return Err(unread("it is for another number of records"));
+    let receipt: ProduceResponse = serde_json::from_slice(body).map_err(RequestError::Receipt)?;
+    if receipt.offsets.len() != records {
+        return Err(RequestError::ReceiptLength { sent: records, received: receipt.offsets.len() });
     }
-    let outcome = |entry: RequestRecord| match (entry.error, entry.error_code) {
+    let outcome = |record: RecordReceipt| match (record.error, record.error_code) {
         (None, None) => Ok(()),
-        (Some(error), _) => Err(error),
-        (None, Some(code)) => Err(format!("error {code}")),
+        (Some(message), _) => Err(RecordError::Message(message)),
+        (None, Some(code)) => Err(RecordError::Code(code)),
     };
-    Ok(answer.offsets.into_iter().map(outcome).collect())
+    Ok(receipt.offsets.into_iter().map(outcome).collect())
 }
 
 #[derive(Serialize)]

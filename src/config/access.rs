@@ -1,5 +1,6 @@
-//! Access settings, and the check against opening an unauthenticated bridge to a network by mistake.
+//! Authentication settings, and the check that an unauthenticated bridge is not exposed to a network by mistake.
 
+use super::invalid_settings::InvalidSettings;
 use clap::{Args, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,15 +25,12 @@ pub struct Insecure {
 }
 
 impl Access {
-    /// Rejects a non-loopback address without authentication, unless that is requested explicitly.
-    pub fn check(&self, listen: SocketAddr) -> Result<(), String> {
+    /// Rejects a non-loopback address without authentication, except with --insecure-no-auth.
+    pub fn check(&self, listen: SocketAddr) -> Result<(), InvalidSettings> {
         if listen.ip().is_loopback() || self.auth_file.is_some() || self.insecure.insecure_no_auth {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(InvalidSettings::Unauthenticated { listen })
         }
-        Err(format!(
-            "on {listen} the bridge is reachable from the network, and without --auth-file every client may read and write every \
-             topic; give --auth-file FILE (`curlew key new` creates a key for it), or --insecure-no-auth if that is intended, \
-             such as behind an authenticating proxy"
-        ))
     }
 }

@@ -1,5 +1,6 @@
 //! `--kafka-config FILE`: the `client.properties` of Kafka's own clients and tools. librdkafka's names are accepted too.
 
+mod error;
 mod jaas;
 mod pem;
 mod sasl;
@@ -7,10 +8,14 @@ mod text;
 mod tls;
 mod unsupported;
 
+pub use error::ClientPropertiesError;
+
+use super::invalid_value::InvalidValue;
 use super::values;
 use crate::kafka::security::Security;
 use crate::os::small_file;
 use crate::tls::Trust;
+use error::PropertyError;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,30 +35,30 @@ pub struct ClientProperties {
 
 impl ClientProperties {
     /// Reads and checks a file. Neither errors nor notes contain passwords.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let wrong = |why| format!("--kafka-config {}: {why}", path.display());
-        let text = small_file::read_once(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-        let mut read = parse(&text::decode(&text)).map_err(wrong)?;
-        read.notes.iter_mut().for_each(|note| *note = wrong(std::mem::take(note)));
+    pub fn read(path: &Path) -> Result<Self, ClientPropertiesError> {
+        let text = small_file::read_once(path).map_err(PropertyError::Unreadable);
+        let mut read = text
+            .and_then(|text| parse(&text::decode(&text)))
+            .map_err(|source| ClientPropertiesError { path: path.to_owned(), source })?;
+        read.notes.iter_mut().for_each(|note| *note = format!("--kafka-config {}: {note}", path.display()));
         Ok(read)
     }
 }
 
-fn parse(text: &str) -> Result<ClientProperties, String> {
+fn parse(text: &str) -> Result<ClientProperties, PropertyError> {
     let mut properties = Properties(text::parse(text));
     if properties.take("config.providers").is_some() {
-        return Err("config.providers is not supported; write the values themselves into the file, and let only \
-                    the bridge's user read it"
-            .to_owned());
+        return Err(PropertyError::ConfigProviders);
     }
     let bootstrap = properties.take_either("bootstrap.servers", "metadata.broker.list").unwrap_or_default();
     let bootstrap = bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()).map(broker);
-    let bootstrap = bootstrap.collect::<Result<_, _>>().map_err(|why| format!("bootstrap.servers: {why}"))?;
+    let bootstrap = bootstrap.collect::<Result<_, _>>().map_err(PropertyError::BootstrapServers)?;
     let client_id = properties.take("client.id").filter(|id| !id.trim().is_empty());
     let max_request_bytes = properties.max_request_bytes()?;
     let mut notes = Vec::new();
     let protocol = Protocol::of(&mut properties)?;
-    // Files of unused settings are not read: leftovers of another listener may name files that no longer exist.
+    // Files that this protocol does not need are not read: such properties may be left over from another listener, and
+    // their files may be gone.
     let token_endpoint_uses_tls = protocol.has_sasl() && sasl::endpoint(&properties).starts_with("https://");
     let trust =
         if protocol.has_tls() || token_endpoint_uses_tls { tls::trust(&mut properties)? } else { Trust::System };
@@ -74,8 +79,8 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
     })
 }
 
-/// Kafka's `bootstrap.servers` may name the listener before the address: `SASL_SSL://kafka:9093`.
-fn broker(text: &str) -> Result<String, String> {
+/// Parses an entry of `bootstrap.servers`, where Kafka allows a listener name before the address: `SASL_SSL://kafka:9093`.
+fn broker(text: &str) -> Result<String, InvalidValue> {
     values::broker(text.split_once("://").map_or(text, |(_, address)| address))
 }
 
@@ -89,12 +94,12 @@ enum Protocol {
 }
 
 impl Protocol {
-    fn of(properties: &mut Properties) -> Result<Self, String> {
+    fn of(properties: &mut Properties) -> Result<Self, PropertyError> {
         let Some(given) = properties.take("security.protocol") else {
             // Kafka's clients would use plain text, which contradicts these properties.
             let is_security = |name: &&String| name.starts_with("sasl.") || name.starts_with("ssl.");
             return match properties.0.keys().find(is_security) {
-                Some(name) => Err(format!("there is {name} but no security.protocol; {PROTOCOLS}")),
+                Some(name) => Err(PropertyError::MissingProtocol(name.clone())),
                 None => Ok(Self::Plaintext),
             };
         };
@@ -103,7 +108,7 @@ impl Protocol {
             "SSL" => Ok(Self::Ssl),
             "SASL_PLAINTEXT" => Ok(Self::SaslPlaintext),
             "SASL_SSL" => Ok(Self::SaslSsl),
-            other => Err(format!("security.protocol is {other:?}; {PROTOCOLS}")),
+            other => Err(PropertyError::UnknownProtocol(other.to_owned())),
         }
     }
 
@@ -116,9 +121,7 @@ impl Protocol {
     }
 }
 
-const PROTOCOLS: &str = "give PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL as security.protocol";
-
-/// The properties that were not read yet.
+/// The properties that have not been read yet.
 struct Properties(BTreeMap<String, String>);
 
 impl Properties {
@@ -126,19 +129,17 @@ impl Properties {
         self.0.remove(name)
     }
 
-    /// Removes a property by Kafka's name or librdkafka's.
+    /// Removes a property by Kafka's name or librdkafka's name. Kafka's takes precedence.
     fn take_either(&mut self, name: &str, other: &str) -> Option<String> {
         let other = self.take(other);
         self.take(name).or(other)
     }
 
-    /// Kafka's `max.request.size`, or librdkafka's `message.max.bytes`.
-    fn max_request_bytes(&mut self) -> Result<Option<usize>, String> {
+    /// Removes Kafka's `max.request.size` or librdkafka's `message.max.bytes`.
+    fn max_request_bytes(&mut self) -> Result<Option<usize>, PropertyError> {
         let Some(given) = self.take_either("max.request.size", "message.max.bytes") else { return Ok(None) };
         let bytes = given.trim().parse::<usize>().ok().filter(|bytes| (1..=i32::MAX as usize).contains(bytes));
-        bytes
-            .map(Some)
-            .ok_or_else(|| format!("max.request.size is {given:?}; give a number of bytes from 1 to {}", i32::MAX))
+        bytes.map(Some).ok_or(PropertyError::MaxRequestSize(given))
     }
 
     /// Removes a property and trims it. `None` if it is missing or empty.

@@ -1,4 +1,4 @@
-//! Settings of the embedded log: folder, partitions, retention.
+//! Settings of the embedded log: directory, partitions, retention.
 
 use super::values;
 use crate::embedded::EmbeddedSettings;
@@ -9,10 +9,10 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Topics kept here")]
 pub struct DataArgs {
-    /// Folder of the topics if --kafka is not given.
+    /// Directory of the topics if --kafka is not given.
     ///
     /// Created if missing. One process at a time can use it.
-    #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath, default_value = "./curlew-data")]
+    #[arg(long, env = "CURLEW_DATA", value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./curlew-data")]
     data: PathBuf,
 
     /// Partitions of new topics in --data.

@@ -1,6 +1,8 @@
-//! The settings of `curlew demo`: a few of those of `serve`, and a temporary data folder.
+//! The settings of `curlew demo`, a few of those of `serve`, and its temporary data directory.
 
 use super::access::Insecure;
+use super::error_line::one_line;
+use super::invalid_settings::InvalidSettings;
 use super::{LogLevel, Serve, values};
 use clap::{Args, FromArgMatches};
 use std::io;
@@ -24,43 +26,42 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Returns settings for `serve` with the topics in `folder`, whatever else is configured.
-    ///
-    /// An error is that of an environment variable.
-    pub fn serve(&self, folder: &DemoFolder) -> Result<Serve, String> {
+    /// Returns settings for `serve` with the embedded log in `dir`. A configuration of Kafka is ignored.
+    pub fn serve(&self, dir: &DemoDir) -> Result<Serve, InvalidSettings> {
         let listen = self.listen.to_string();
         let mut arguments =
-            vec!["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), folder.0.as_os_str()];
+            vec!["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), dir.0.as_os_str()];
         if self.insecure.insecure_no_auth {
             arguments.push("--insecure-no-auth".as_ref());
         }
         let matches = Serve::augment_args(clap::Command::new("demo")).try_get_matches_from(arguments);
-        let mut serve = matches.and_then(|m| Serve::from_arg_matches(&m)).map_err(|e| e.to_string())?;
+        let serve = matches.and_then(|matches| Serve::from_arg_matches(&matches));
+        let mut serve = serve.map_err(|error| InvalidSettings::Variable(one_line(&error)))?;
         serve.kafka.clear();
         serve.access.check(serve.listen)?;
         Ok(serve)
     }
 }
 
-/// A temporary folder for this process. Dropping it removes it.
+/// A temporary data directory, which is removed when the value is dropped.
 #[derive(Debug)]
-pub struct DemoFolder(PathBuf);
+pub struct DemoDir(PathBuf);
 
-impl DemoFolder {
+impl DemoDir {
     pub fn new() -> io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("curlew-demo-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        // Fails if the path exists, which another user may have created.
-        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self(folder))
+        let path = std::env::temp_dir().join(format!("curlew-demo-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+        // Fails if the path exists. Another user may have created it.
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
     }
 
-    /// Removes the folder, for a process that exits without running destructors.
+    /// Removes the directory. For a process that exits without running destructors.
     pub fn remove(&self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-impl Drop for DemoFolder {
+impl Drop for DemoDir {
     fn drop(&mut self) {
         self.remove();
     }

@@ -17,8 +17,8 @@ pub struct Doctor {
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
 
-    /// Data folder to check if --kafka is not given.
-    #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath,
+    /// Data directory to check if --kafka is not given.
+    #[arg(long, env = "CURLEW_DATA", value_name = "DIR", value_hint = ValueHint::DirPath,
           default_value = "./curlew-data")]
     data: PathBuf,
 
@@ -40,20 +40,20 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// What is checked: the log that `serve` would use.
+/// The log that `serve` would use, and the doctor checks.
 #[derive(Debug)]
 pub enum DoctorTarget<'a> {
     Kafka(&'a KafkaSettings),
-    Folder(&'a Path),
+    DataDir(&'a Path),
 }
 
 impl Doctor {
-    /// Kafka if it is configured, the data folder otherwise.
+    /// Kafka if it is configured, the data directory otherwise.
     pub fn target(&self) -> DoctorTarget<'_> {
-        self.kafka.connection().map_or(DoctorTarget::Folder(&self.data), DoctorTarget::Kafka)
+        self.kafka.connection().map_or(DoctorTarget::DataDir(&self.data), DoctorTarget::Kafka)
     }
 
-    /// Only errors, since the findings report everything else.
+    /// Only errors: the findings report everything else.
     pub(super) fn log_level(&self) -> LogLevel {
         LogLevel::Error
     }

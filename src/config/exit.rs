@@ -1,57 +1,50 @@
-//! Ends the process before it runs a command: with help, other output, or an error.
+//! The early end of a process that runs no command but prints help, other output, or an error.
 
 use super::error_line::one_line;
-use super::layers::{Layers, Origin};
+use super::merged_args::{MergedArgs, SettingSource};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 use std::ffi::OsString;
 use std::fmt;
 
-/// Why no command runs.
+/// The text to print instead of running a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EarlyExit {
-    /// Help or other output, for standard output; exit code 0.
-    Shown(String),
-    /// One line for standard error with the given value, what is allowed, and the remedy; exit code 2. `curlew config check`
-    /// has one line per error.
-    Refused(String),
+    /// Help or other output, for standard output. The exit code is 0.
+    Output(String),
+    /// One line for standard error with the value as given, the allowed values, and the remedy. The exit code is 2. For
+    /// `curlew config check`, one line per error.
+    Error(String),
 }
 
 impl EarlyExit {
-    /// The text.
-    pub(super) fn lines(&self) -> &str {
-        match self {
-            Self::Shown(text) | Self::Refused(text) => text,
-        }
-    }
-
-    /// Joins clap's lines into one.
-    pub(super) fn from_clap(error: &clap::Error, definition: &Command, layers: &Layers) -> Self {
+    /// Turns help into output, and clap's error into one line with the source of the value.
+    pub(super) fn from_clap(error: &clap::Error, definition: &Command, merged: &MergedArgs) -> Self {
         if matches!(
             error.kind(),
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         ) {
-            return Self::Shown(error.render().to_string());
+            return Self::Output(error.render().to_string());
         }
         let mut line = one_line(error);
-        let (command, words) = named_command(definition, &layers.args);
-        if let Some(source) = source_of(error, command, layers) {
+        let (command, words) = named_command(definition, &merged.args);
+        if let Some(source) = source_of(error, command, merged) {
             line.push_str(&format!(" (from {source})"));
         }
         line.push_str(&format!("; `curlew {words}--help` shows what is allowed"));
-        Self::Refused(line)
+        Self::Error(line)
     }
 
-    /// The first error of a file and the number of further ones, which `curlew config check` prints.
+    /// Returns the first error of a file with the number of further ones, which `curlew config check` prints.
     pub(super) fn from_file_errors(first: &str, more: usize) -> Self {
-        Self::Refused(match more {
+        Self::Error(match more {
             0 => first.to_owned(),
             _ => format!("{first} (and {more} more: `curlew config check` shows all)"),
         })
     }
 }
 
-/// Returns the command that the arguments name, and its words, each followed by a blank.
+/// Returns the innermost command in the arguments, and its words, each followed by a blank.
 fn named_command<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, String) {
     let mut words = String::new();
     for arg in args.iter().skip(1) {
@@ -63,12 +56,12 @@ fn named_command<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Comman
 }
 
 /// Returns the source of an invalid value, unless it is a flag.
-fn source_of(error: &clap::Error, command: &Command, layers: &Layers) -> Option<String> {
+fn source_of(error: &clap::Error, command: &Command, merged: &MergedArgs) -> Option<String> {
     let arg = invalid_setting(error, command)?;
-    match layers.origin(arg.get_id().as_str()) {
-        Origin::Variable => Some(format!("the environment, {}", arg.get_env()?.to_string_lossy())),
-        Origin::File(line) => Some(format!("{}:{line}", layers.file.as_ref()?.path.display())),
-        Origin::Flag | Origin::Default => None,
+    match merged.source(arg.get_id().as_str()) {
+        SettingSource::Variable => Some(format!("the environment, {}", arg.get_env()?.to_string_lossy())),
+        SettingSource::File(line) => Some(format!("{}:{line}", merged.file.as_ref()?.path.display())),
+        SettingSource::Flag | SettingSource::Default => None,
     }
 }
 
@@ -83,16 +76,16 @@ fn invalid_setting<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a 
 }
 
 /// Returns the id of the setting whose variable has an invalid value.
-pub fn invalid_variable(error: &clap::Error, definition: &Command, layers: &Layers) -> Option<String> {
-    let id = invalid_setting(error, named_command(definition, &layers.args).0)?.get_id().as_str();
-    (layers.origin(id) == Origin::Variable).then(|| id.to_owned())
+pub fn invalid_variable(error: &clap::Error, definition: &Command, merged: &MergedArgs) -> Option<String> {
+    let id = invalid_setting(error, named_command(definition, &merged.args).0)?.get_id().as_str();
+    (merged.source(id) == SettingSource::Variable).then(|| id.to_owned())
 }
 
 impl fmt::Display for EarlyExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shown(text) => f.write_str(text),
-            Self::Refused(lines) => write!(f, "curlew: {}", lines.replace('\n', "\ncurlew: ")),
+            Self::Output(text) => f.write_str(text),
+            Self::Error(lines) => write!(f, "curlew: {}", lines.replace('\n', "\ncurlew: ")),
         }
     }
 }

@@ -1,12 +1,14 @@
-//! `curlew.toml`: settings by the names of their flags, with their lines.
+//! `curlew.toml`: settings under the names of their flags, with their lines.
 
 use crate::os::small_file;
 use clap::{Args, ValueHint};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-/// The settings file that is used if it exists and --config is not given.
+/// The default settings file, which need not exist.
 pub const DEFAULT_PATH: &str = "./curlew.toml";
 
 #[derive(Debug, Args)]
@@ -14,11 +16,11 @@ pub struct ConfigFile {
     /// Settings file in TOML; ./curlew.toml if it exists.
     ///
     /// Names are those of the flags: listen = "0.0.0.0:8080", no-auto-create = true, cors-origin = ["https://a"]. Flags
-    /// override the environment, which overrides the file. Paths are relative to its folder. /dev/null: no file.
+    /// override the environment, which overrides the file. Paths are relative to its directory. /dev/null: no file.
     #[arg(long, env = "CURLEW_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
-    /// Lines for the log about entries that a variable overrides, which is easily overlooked when editing the file.
+    /// Lines for the log about entries that a variable overrides. Someone who edits the file may overlook the variable.
     #[arg(skip)]
     pub overridden: Vec<String>,
 }
@@ -46,66 +48,105 @@ pub enum FileValue {
     Many(Vec<String>),
 }
 
-/// An error of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error with its position: `PATH:LINE: …`.
+#[derive(Debug, Error)]
 pub struct FileError {
     path: PathBuf,
-    /// `None`: the whole file.
+    /// `None` for an error of the complete file.
     line: Option<usize>,
-    what: String,
+    #[source]
+    fault: FileFault,
 }
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
-        write!(f, ": {}", self.what)
+        write!(f, ": {}", self.fault)
     }
+}
+
+/// Why a settings file, or an entry of it, is rejected.
+#[derive(Debug, Error)]
+pub enum FileFault {
+    #[error("cannot be read: {0}; name another with --config")]
+    Unreadable(#[source] io::Error),
+    /// The message of the TOML parser, as one line.
+    #[error("{0}")]
+    Syntax(String),
+    #[error("{name}: {source}")]
+    Type { name: String, source: ValueTypeError },
+    #[error("{name} is not a setting{}; `curlew config show` lists all", or_similar(.similar.as_deref()))]
+    UnknownSetting { name: String, similar: Option<String> },
+    /// The setting is a switch.
+    #[error("{0}: give true or false")]
+    NotBool(String),
+    /// The setting has a single value.
+    #[error("{0}: give one value, not a list")]
+    List(String),
+    /// The message of the setting's parser, as one line with the name and the value.
+    #[error("{0}")]
+    InvalidValue(String),
+}
+
+fn or_similar(similar: Option<&str>) -> String {
+    similar.map(|name| format!("; a similar one is {name}")).unwrap_or_default()
+}
+
+/// Why a TOML value cannot be the value of a setting.
+#[derive(Debug, Error)]
+pub enum ValueTypeError {
+    #[error("{0} is too large a number")]
+    HugeNumber(String),
+    #[error("a setting cannot be a list of lists")]
+    NestedList,
+    #[error("settings are not grouped in [sections] or {{tables}}; use the flag's full name")]
+    Table,
 }
 
 impl ConfigText {
     pub fn read(path: &Path) -> Result<Self, Vec<FileError>> {
-        let text = small_file::read_once_text(path).map_err(|e| {
-            let what = format!("cannot be read: {e}; name another with --config");
-            vec![FileError { path: path.to_owned(), line: None, what }]
-        })?;
+        let text = small_file::read_once_text(path)
+            .map_err(|e| vec![FileError { path: path.to_owned(), line: None, fault: FileFault::Unreadable(e) }])?;
         Self::parse(path, &text)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, Vec<FileError>> {
         let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-        let fault = |at: Option<usize>, what: &str| {
-            let what = what.lines().collect::<Vec<_>>().join("; ");
-            FileError { path: path.to_owned(), line: at.map(line), what }
-        };
+        let error = |line: Option<usize>, fault: FileFault| FileError { path: path.to_owned(), line, fault };
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(errors.iter().map(|e| fault(e.span().map(|s| s.start), e.message())).collect());
+            let syntax = |e: &toml::de::Error| {
+                let message = e.message().lines().collect::<Vec<_>>().join("; ");
+                error(e.span().map(|span| line(span.start)), FileFault::Syntax(message))
+            };
+            return Err(errors.iter().map(syntax).collect());
         }
         let mut file = Self { path: path.to_owned(), entries: Vec::new() };
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         for (name, value) in table.get_ref() {
-            let at = name.span().start;
+            let (line, name) = (line(name.span().start), name.get_ref().to_string());
             match FileValue::of(value.get_ref()) {
-                Ok(value) => file.entries.push(FileEntry { name: name.get_ref().to_string(), line: line(at), value }),
-                Err(what) => faults.push(fault(Some(at), &format!("{}: {what}", name.get_ref()))),
+                Ok(value) => file.entries.push(FileEntry { name, line, value }),
+                Err(source) => errors.push(error(Some(line), FileFault::Type { name, source })),
             }
         }
         file.entries.sort_by_key(|entry| entry.line);
-        if faults.is_empty() { Ok(file) } else { Err(faults) }
+        if errors.is_empty() { Ok(file) } else { Err(errors) }
     }
 
     pub fn entry(&self, name: &str) -> Option<&FileEntry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    pub fn fault(&self, entry: &FileEntry, what: String) -> FileError {
-        FileError { path: self.path.clone(), line: Some(entry.line), what }
+    /// Returns an error at the line of `entry`.
+    pub fn error(&self, entry: &FileEntry, fault: FileFault) -> FileError {
+        FileError { path: self.path.clone(), line: Some(entry.line), fault }
     }
 }
 
 impl FileValue {
-    fn of(value: &DeValue<'_>) -> Result<Self, String> {
+    fn of(value: &DeValue<'_>) -> Result<Self, ValueTypeError> {
         Ok(match value {
             DeValue::Boolean(yes) => Self::Bool(*yes),
             DeValue::Array(items) => {
@@ -115,7 +156,7 @@ impl FileValue {
         })
     }
 
-    /// Returns the values as texts; a single value is a list of one.
+    /// Returns the values as texts. A single value is a list of one.
     pub fn texts(&self) -> Vec<&str> {
         match self {
             Self::Bool(true) => vec!["true"],
@@ -126,101 +167,20 @@ impl FileValue {
     }
 }
 
-fn scalar(value: &DeValue<'_>) -> Result<String, String> {
+/// Returns a value as the text that its flag would have.
+fn scalar(value: &DeValue<'_>) -> Result<String, ValueTypeError> {
     Ok(match value {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
-            .map_err(|_| format!("{} is too large a number", number.as_str()))?
+            .map_err(|_| ValueTypeError::HugeNumber(number.as_str().to_owned()))?
             .to_string(),
         DeValue::Float(number) => number.as_str().to_owned(),
         DeValue::Boolean(yes) => yes.to_string(),
         DeValue::Datetime(time) => time.to_string(),
-        DeValue::Array(_) => return Err("a setting cannot be a list of lists".to_owned()),
-        DeValue::Table(_) => {
-            return Err("settings are not grouped in [sections] or {tables}; use the flag's full name".to_owned());
-        }
+        DeValue::Array(_) => return Err(ValueTypeError::NestedList),
+        DeValue::Table(_) => return Err(ValueTypeError::Table),
     })
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use expect_test::{Expect, expect};
-    use proptest::prelude::*;
-
-    fn check(text: &str, expected: &Expect) {
-        let said = match ConfigText::parse(Path::new("curlew.toml"), text) {
-            Ok(file) => {
-                file.entries.iter().map(|e| format!("{} {} = {:?}\n", e.line, e.name, e.value)).collect::<String>()
-            }
-            Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
-        };
-        expected.assert_eq(&said);
-    }
-
-    #[test]
-    fn every_kind_of_value_becomes_a_text_for_its_flag() {
-        check(
-            "# ours\nlisten = \"0.0.0.0:80\"\n\npartitions = 3\nno-auto-create = true\nmax = 0x1_0\nrate = 1.5\n\
-             cors-origin = [\"https://a\",\n  \"https://b\"]\nfrom = 2026-01-31T08:00:00Z\n",
-            &expect![[r#"
-                2 listen = One("0.0.0.0:80")
-                4 partitions = One("3")
-                5 no-auto-create = Bool(true)
-                6 max = One("16")
-                7 rate = One("1.5")
-                8 cors-origin = Many(["https://a", "https://b"])
-                10 from = One("2026-01-31T08:00:00Z")
-            "#]],
-        );
-    }
-
-    #[test]
-    fn invalid_entries_are_reported_with_their_line() {
-        check(
-            "listen = 1\nlisten = 2\n",
-            &expect![[r#"
-            curlew.toml:2: duplicate key
-        "#]],
-        );
-        check(
-            "\n\nlisten 1\n",
-            &expect![[r#"
-            curlew.toml:3: key with no value, expected `=`
-        "#]],
-        );
-        check(
-            "a = 1\n[kafka]\nb = 1\n",
-            &expect![[r#"
-            curlew.toml:2: kafka: settings are not grouped in [sections] or {tables}; use the flag's full name
-        "#]],
-        );
-        check(
-            "a = [[1]]\nb.c = 1\nd = 99999999999999999999999999999999999999999\n",
-            &expect![[r#"
-            curlew.toml:1: a: a setting cannot be a list of lists
-            curlew.toml:2: b: settings are not grouped in [sections] or {tables}; use the flag's full name
-            curlew.toml:3: d: 99999999999999999999999999999999999999999 is too large a number
-        "#]],
-        );
-    }
-
-    #[test]
-    fn the_error_for_a_missing_file_names_it() {
-        let said = ConfigText::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
-        assert!(said.starts_with("no/such.toml: cannot be read: No such file"), "{said}");
-    }
-
-    proptest! {
-        #[test]
-        fn parsing_never_panics(text in "(?s).*") {
-            let _ = ConfigText::parse(Path::new("f"), &text);
-        }
-
-        #[test]
-        fn parsing_lines_like_settings_never_panics(lines in proptest::collection::vec("[a-z-]{0,4} ?[=.\\[]? ?[\"\\[{0-9a-z:TZ.,_+-]{0,12}[\"\\]}]?", 0..8)) {
-            let _ = ConfigText::parse(Path::new("f"), &lines.join("\n"));
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Settings of the connection to Kafka.
 
 use super::client_properties::ClientProperties;
+use super::invalid_settings::InvalidSettings;
 use super::values;
 use crate::kafka::{self, Driver};
 use clap::{Args, ValueHint};
@@ -33,7 +34,7 @@ pub struct KafkaArgs {
 }
 
 impl KafkaArgs {
-    /// Kafka, if it is configured.
+    /// The settings of the connection, if Kafka is configured.
     pub fn connection(&self) -> Option<&kafka::KafkaSettings> {
         self.connection.as_ref()
     }
@@ -46,20 +47,17 @@ impl KafkaArgs {
     }
 
     /// Resolves the settings for [`connection`](Self::connection).
-    pub(super) fn connect(&mut self) -> Result<(), String> {
+    pub(super) fn connect(&mut self) -> Result<(), InvalidSettings> {
         self.connection = self.resolve()?;
         Ok(())
     }
 
     /// Combines the flags with the file of --kafka-config.
-    pub(super) fn resolve(&self) -> Result<Option<kafka::KafkaSettings>, String> {
+    pub(super) fn resolve(&self) -> Result<Option<kafka::KafkaSettings>, InvalidSettings> {
         let file = self.kafka_config.as_deref().map(ClientProperties::read).transpose()?;
         let brokers = match (self.brokers.as_slice(), &file) {
             ([], None) => return Ok(None),
-            ([], Some(file)) if file.bootstrap.is_empty() => {
-                let why = "the file of --kafka-config has no bootstrap.servers; give --kafka HOST:PORT too";
-                return Err(why.to_owned());
-            }
+            ([], Some(file)) if file.bootstrap.is_empty() => return Err(InvalidSettings::MissingBootstrapServers),
             ([], Some(file)) => file.bootstrap.clone(),
             (given, _) => given.to_vec(),
         };
@@ -68,11 +66,7 @@ impl KafkaArgs {
             None => Default::default(),
         };
         if security.is_on() && self.driver == Driver::Crate {
-            return Err(format!(
-                "--driver crate supports only PLAINTEXT, and the file of --kafka-config requires {}; omit --driver, or \
-                 give --driver wire",
-                security.describe()
-            ));
+            return Err(InvalidSettings::InsecureDriver(security.describe()));
         }
         Ok(Some(kafka::KafkaSettings {
             brokers,

@@ -1,5 +1,6 @@
 //! The settings of `curlew key`.
 
+use super::invalid_value::InvalidValue;
 use super::values;
 use crate::auth::{TopicPattern, check_name};
 use crate::record::now;
@@ -24,25 +25,25 @@ pub enum KeyAction {
     Password(NewKey),
 }
 
-/// The name and the rights of an entry.
+/// The name, the rights and the lifetime of an entry.
 #[derive(Debug, Args)]
 pub struct NewKey {
     /// Name of the entry, unique in the file.
-    #[arg(long, value_name = "NAME", default_value = "key", value_parser = name)]
+    #[arg(long, value_name = "NAME", default_value = "key", value_parser = |text: &str| check_name(text).map(|()| text.to_owned()))]
     pub name: String,
 
     /// Topics it may write: a name, a prefix followed by *, or * for all. Repeatable.
-    #[arg(long = "produce", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
+    #[arg(long = "produce", value_name = "PATTERN", action = ArgAction::Append, value_parser = |text: &str| TopicPattern::try_from(text.to_owned()))]
     pub produce: Vec<TopicPattern>,
 
     /// Topics it may read, as with --produce. Repeatable.
     ///
     /// Without any pattern it may read and write all topics.
-    #[arg(long = "consume", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
+    #[arg(long = "consume", value_name = "PATTERN", action = ArgAction::Append, value_parser = |text: &str| TopicPattern::try_from(text.to_owned()))]
     pub consume: Vec<TopicPattern>,
 
     /// Topics it may delete, as with --produce. Repeatable.
-    #[arg(long = "manage", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
+    #[arg(long = "manage", value_name = "PATTERN", action = ArgAction::Append, value_parser = |text: &str| TopicPattern::try_from(text.to_owned()))]
     pub manage: Vec<TopicPattern>,
 
     /// Allow it to read /metrics.
@@ -50,21 +51,14 @@ pub struct NewKey {
     pub metrics: bool,
 
     /// Lifetime from now, such as 12h or 90d. Unlimited if not given.
-    #[arg(long = "expires-in", value_name = "TIME", value_parser = end)]
+    #[arg(long = "expires-in", value_name = "TIME", value_parser = expiry)]
     pub expires: Option<OffsetDateTime>,
 }
 
-fn name(text: &str) -> Result<String, String> {
-    check_name(text).map(|()| text.to_owned())
-}
-
-fn pattern(text: &str) -> Result<TopicPattern, String> {
-    TopicPattern::try_from(text.to_owned())
-}
-
-fn end(text: &str) -> Result<OffsetDateTime, String> {
-    let age = values::retention_time(text).map_err(|e| e.replace(", or forever", ""))?;
-    let seconds = i64::try_from(age.as_secs()).ok().and_then(|age| age.checked_add(now().div_euclid(1000)));
-    let end = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    end.ok_or_else(|| "the time is beyond the supported calendar".to_owned())
+/// Parses a lifetime, and returns the time at which it ends.
+fn expiry(text: &str) -> Result<OffsetDateTime, InvalidValue> {
+    let lifetime = values::lifetime(text)?;
+    let seconds = i64::try_from(lifetime.as_secs()).ok().and_then(|s| s.checked_add(now().div_euclid(1000)));
+    let expiry = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    expiry.ok_or(InvalidValue::BeyondCalendar)
 }

@@ -22,7 +22,7 @@ pub struct Listen {
 
     /// CA of client certificates in PEM.
     ///
-    /// A client is identified by the common name of its certificate, else by the first subject alternative name.
+    /// The common name of its certificate identifies a client, or the first subject alternative name if there is none.
     #[arg(long, env = "CURLEW_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath,
           requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub struct Listen {
     trusted_proxies: Vec<Network>,
 }
 
-/// As Kafka's `ssl.client.auth`. Its value `none` corresponds to no CA.
+/// The values of Kafka's `ssl.client.auth`, except `none`, which is the same as no --tls-client-ca.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ClientAuth {
     Requested,
@@ -48,7 +48,7 @@ enum ClientAuth {
 }
 
 impl Listen {
-    /// `None`: plain HTTP.
+    /// The TLS files, or `None` for plain HTTP.
     pub fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);
         let clients = match (self.tls_client_ca.clone(), self.tls_client_auth) {

@@ -1,6 +1,8 @@
 //! The formats of `consume --output`: `value`, `json`, `exact`, or a template with kcat's tokens.
 
-/// How `consume` prints a record.
+use thiserror::Error;
+
+/// The format in which `consume` prints a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputFormat {
     /// The JSON envelope, one per line.
@@ -32,15 +34,13 @@ pub enum FormatToken {
 }
 
 impl OutputFormat {
-    /// Parses `value`, `json`, `exact` or a format.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Parses `value`, `json`, `exact` or a template.
+    pub fn parse(text: &str) -> Result<Self, OutputFormatError> {
         match text {
             "json" => Ok(Self::Json),
             "exact" => Ok(Self::Exact),
             "value" => Self::parse(r"%v\n"),
-            _ if !text.contains(['%', '\\']) => Err(format!(
-                "{text:?} is not an output format; give value, json, exact or a format such as '%t/%p/%o: %v\\n'"
-            )),
+            _ if !text.contains(['%', '\\']) => Err(OutputFormatError::UnknownFormat(text.to_owned())),
             _ => tokens(text).map(Self::Format),
         }
     }
@@ -62,7 +62,25 @@ impl OutputFormat {
     }
 }
 
-fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
+/// An invalid output format.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OutputFormatError {
+    #[error("{0:?} is not an output format; give value, json, exact or a format such as '%t/%p/%o: %v\\n'")]
+    UnknownFormat(String),
+    /// A percent sign or a backslash with the character after it, if any.
+    #[error("{0} is unknown; {ALLOWED}")]
+    UnknownToken(String),
+    #[error("\\x takes two hexadecimal digits; {ALLOWED}")]
+    InvalidByte,
+}
+
+impl OutputFormatError {
+    fn unknown_token(first: char, second: Option<char>) -> Self {
+        Self::UnknownToken(std::iter::once(first).chain(second).collect())
+    }
+}
+
+fn tokens(format: &str) -> Result<Vec<FormatToken>, OutputFormatError> {
     let mut tokens = Vec::new();
     let mut text = Vec::new();
     let mut chars = format.chars();
@@ -84,7 +102,7 @@ fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
                 Some('0') => 0,
                 Some('\\') => b'\\',
                 Some('x') => hex(chars.next(), chars.next())?,
-                other => return Err(format!("{} is unknown; {HELP}", shown('\\', other))),
+                other => return Err(OutputFormatError::unknown_token('\\', other)),
             }),
             char => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         }
@@ -95,11 +113,11 @@ fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
     Ok(tokens)
 }
 
-const HELP: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or %s value, %T timestamp in ms, %h headers, \
+const ALLOWED: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or %s value, %T timestamp in ms, %h headers, \
                     %K and %S lengths of key and value, %R the value's length in binary, %%, \\n \\t \\r \\0 \\\\ and \\xNN";
 
-/// Parses the letter after a percent sign. `None`: a literal percent sign.
-fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
+/// Parses the letter after a percent sign. Returns `None` for a literal percent sign.
+fn token(letter: Option<char>) -> Result<Option<FormatToken>, OutputFormatError> {
     Ok(Some(match letter {
         Some('%') => return Ok(None),
         Some('t') => FormatToken::Topic,
@@ -112,20 +130,16 @@ fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
         Some('R') => FormatToken::ValueLengthBinary,
         Some('T') => FormatToken::Timestamp,
         Some('h') => FormatToken::Headers,
-        other => return Err(format!("{} is unknown; {HELP}", shown('%', other))),
+        other => return Err(OutputFormatError::unknown_token('%', other)),
     }))
 }
 
-fn hex(high: Option<char>, low: Option<char>) -> Result<u8, String> {
+fn hex(high: Option<char>, low: Option<char>) -> Result<u8, OutputFormatError> {
     let digit = |c: Option<char>| c.and_then(|c| c.to_digit(16)).and_then(|d| u8::try_from(d).ok());
     match (digit(high), digit(low)) {
         (Some(high), Some(low)) => Ok(high * 16 + low),
-        _ => Err(format!("\\x takes two hexadecimal digits; {HELP}")),
+        _ => Err(OutputFormatError::InvalidByte),
     }
-}
-
-fn shown(first: char, second: Option<char>) -> String {
-    std::iter::once(first).chain(second).collect()
 }
 
 #[cfg(test)]
@@ -139,7 +153,7 @@ mod tests {
         for bad in ["", "xml", "%q", "%", "\\", r"\q", r"\x4", r"\xgg"] {
             assert!(OutputFormat::parse(bad).is_err(), "{bad}");
         }
-        assert!(OutputFormat::parse("%q").unwrap_err().starts_with("%q is unknown; allowed are %t topic"));
+        assert!(OutputFormat::parse("%q").unwrap_err().to_string().starts_with("%q is unknown; allowed are %t topic"));
     }
 
     proptest! {

@@ -3,10 +3,11 @@
 use super::access::Access;
 use super::data::DataArgs;
 use super::file::ConfigFile;
+use super::invalid_settings::InvalidSettings;
 use super::kafka::KafkaArgs;
-use super::limits::LimitArgs;
+use super::limit_args::LimitArgs;
 use super::listen::Listen;
-use super::{EarlyExit, LogLevel, values};
+use super::{LogLevel, values};
 use crate::auth::Authenticator;
 use crate::broker::AutoCreate;
 use crate::embedded;
@@ -16,6 +17,7 @@ use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
 use crate::sync::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -71,12 +73,12 @@ pub struct Serve {
 
     /// Maximum of open connections; further ones are rejected with 503.
     #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value = "20000",
-          value_parser = values::number)]
+          value_parser = values::count)]
     pub max_connections: usize,
 
     /// Maximum of concurrent event streams; further ones are rejected with 503.
     #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_STREAMS", value_name = "N", default_value = "10000",
-          value_parser = values::number)]
+          value_parser = values::count)]
     max_streams: usize,
 
     /// Maximum size of records queued for Kafka; further ones are rejected with 503.
@@ -135,35 +137,34 @@ pub struct Serve {
 
 impl Serve {
     /// Checks combinations of settings.
-    pub(super) fn check(&self) -> Result<(), EarlyExit> {
-        self.access.check(self.listen).map_err(EarlyExit::Refused)?;
-        let (max_body, limit) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
-        if max_body > limit {
-            return Err(EarlyExit::Refused(format!(
-                "--max-body is {max_body} bytes, and --memory-budget leaves {limit} for bodies; lower --max-body, or raise \
-                 --memory-budget to {} bytes",
-                max_body.div_ceil(4).saturating_mul(16)
-            )));
+    pub(super) fn check(&self) -> Result<(), InvalidSettings> {
+        self.access.check(self.listen)?;
+        let (max_body, available) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
+        if max_body > available {
+            return Err(InvalidSettings::BodyBeyondBudget { max_body, available });
         }
         Ok(())
     }
 
-    /// Loads the files that settings name, and returns the error of each group with the ids of its settings.
+    /// Loads the files that settings name. Returns the error of each group of files, with the ids of its settings.
     pub(super) fn file_errors(&self) -> [(&'static [&'static str], Option<String>); 3] {
         let tls = self.tls().and_then(|files| http::ServerTls::load(files).err());
         [
-            (&["kafka_config"], self.kafka.resolve().err()),
-            (&["auth_file"], self.auth().err()),
-            (&["tls_cert", "tls_key", "tls_client_ca"], tls),
+            (&["kafka_config"], self.kafka.resolve().err().map(|e| e.to_string())),
+            (&["auth_file"], self.auth().err().map(|e| e.to_string())),
+            (&["tls_cert", "tls_key", "tls_client_ca"], tls.map(|e| e.to_string())),
         ]
     }
 
-    /// Loads the auth file. An error is one line.
-    pub fn auth(&self) -> Result<Authenticator, String> {
-        self.access.auth_file.as_deref().map_or(Ok(Authenticator::disabled()), Authenticator::from_file)
+    /// Loads the auth file, if it is configured. An error is one line.
+    pub fn auth(&self) -> Result<Authenticator, Box<dyn Error + Send + Sync>> {
+        match &self.access.auth_file {
+            Some(file) => Ok(Authenticator::from_file(file)?),
+            None => Ok(Authenticator::disabled()),
+        }
     }
 
-    /// The memory budget of the process.
+    /// Creates the memory budget. A process has one.
     pub fn memory(&self) -> MemoryBudget {
         MemoryBudget::new(self.limits.memory_budget)
     }
@@ -176,7 +177,7 @@ impl Serve {
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
             memory: memory.clone(),
-            // Records larger than a small chunk may double what is held.
+            // A record that exceeds its chunk may double the memory that streams behind the live position hold.
             catch_up_held: (memory.chunks.limit() / 2).min(hub::Settings::default().catch_up_held),
             max_id_bytes: self.limits.settings().longest_id(),
             ..hub::Settings::default()
@@ -213,7 +214,7 @@ impl Serve {
         }
     }
 
-    /// `None`: plain HTTP.
+    /// The TLS files, or `None` for plain HTTP.
     pub fn tls(&self) -> Option<TlsFiles> {
         self.front.tls()
     }

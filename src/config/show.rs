@@ -1,28 +1,28 @@
 //! `curlew config show`: prints every setting as TOML, with its source.
 
-use super::layers::{Layers, Origin, is_path};
+use super::merged_args::{MergedArgs, SettingSource, is_path};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fmt::Write;
 
 /// Returns all settings of `command` as TOML. Secrets are masked, and unset settings are comments.
-pub fn show(command: &Command, matches: &ArgMatches, layers: &Layers) -> String {
-    let file = layers.file.as_ref().map(|file| file.path.display().to_string());
+pub fn show(command: &Command, matches: &ArgMatches, merged: &MergedArgs) -> String {
+    let file = merged.file.as_ref().map(|file| file.path.display().to_string());
     let mut out = String::from("# Settings of `curlew serve`: flag before environment before file before default.\n");
     let _ = match &file {
         Some(file) => writeln!(out, "# File: {file}"),
-        None => writeln!(out, "# File: none (./curlew.toml is not there and --config names none)"),
+        None => writeln!(out, "# File: none (./curlew.toml does not exist, and --config is not given)"),
     };
     let settings = || command.get_arguments().filter(|arg| arg.get_env().is_some() && arg.get_id() != "config");
     for heading in headings(settings()) {
         let _ = writeln!(out, "\n# {heading}");
         for arg in settings().filter(|arg| self::heading(arg) == heading) {
-            let origin = match layers.origin(arg.get_id().as_str()) {
-                Origin::Flag => "flag".to_owned(),
-                Origin::Variable => arg.get_env().unwrap_or_default().to_string_lossy().into_owned(),
-                Origin::File(line) => format!("{}:{line}", file.as_deref().unwrap_or_default()),
-                Origin::Default => "default".to_owned(),
+            let source = match merged.source(arg.get_id().as_str()) {
+                SettingSource::Flag => "flag".to_owned(),
+                SettingSource::Variable => arg.get_env().unwrap_or_default().to_string_lossy().into_owned(),
+                SettingSource::File(line) => format!("{}:{line}", file.as_deref().unwrap_or_default()),
+                SettingSource::Default => "default".to_owned(),
             };
-            out.push_str(&line(arg, matches, &origin));
+            out.push_str(&line(arg, matches, &source));
         }
     }
     out
@@ -43,7 +43,7 @@ fn heading(arg: &Arg) -> &str {
     arg.get_help_heading().unwrap_or("Other")
 }
 
-fn line(arg: &Arg, matches: &ArgMatches, origin: &str) -> String {
+fn line(arg: &Arg, matches: &ArgMatches, source: &str) -> String {
     let name = arg.get_long().unwrap_or_default();
     let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
     let values: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
@@ -52,19 +52,19 @@ fn line(arg: &Arg, matches: &ArgMatches, origin: &str) -> String {
         return format!("# {name} = {}  # not set\n", if is_list { "[]" } else { "\"\"" });
     }
     if is_secret(arg) {
-        return format!("# {name} = \"***\"  # {origin}, masked\n");
+        return format!("# {name} = \"***\"  # {source}, masked\n");
     }
     let written: Vec<String> = values.iter().map(|value| toml(arg, &public(arg, value))).collect();
     let written = if is_list { format!("[{}]", written.join(", ")) } else { written.join(", ") };
-    format!("{name} = {written}  # {origin}\n")
+    format!("{name} = {written}  # {source}\n")
 }
 
-/// Secrets are the settings whose variables `--help` hides.
+/// Returns whether `--help` hides the value of the setting's variable, as it does for secrets.
 fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
 
-/// Returns a value without its secret part, and a path as absolute, since the output may be stored in another folder.
+/// Returns a value without its secret part. Paths become absolute, since the output may be stored in another directory.
 fn public(arg: &Arg, value: &str) -> String {
     match std::path::absolute(value) {
         Ok(path) if is_path(arg) => path.display().to_string(),

@@ -1,18 +1,20 @@
 //! The settings of `curlew consume` and `curlew produce`.
 
 use super::file::ConfigFile;
+use super::invalid_settings::InvalidSettings;
+use super::invalid_value::InvalidValue;
 use super::kafka::KafkaArgs;
-use super::layers::Layers;
+use super::merged_args::MergedArgs;
 use super::output_format::OutputFormat;
 use super::values::BridgeUrl;
-use super::{EarlyExit, LogLevel, values};
+use super::{LogLevel, values};
 use crate::broker::Acks;
 use crate::cel::Expression;
 use crate::hub::Missing;
 use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};
 use crate::secret::Secret;
-use crate::start_position::{self, parse_start};
+use crate::start_position::{InvalidStart, StartPosition, parse_start};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 /// Arguments that select Kafka or a bridge for `consume`, `produce` and `export`.
 #[derive(Debug, Args)]
-pub struct SourceArgs {
+pub struct TargetArgs {
     #[command(flatten)]
     file: ConfigFile,
 
@@ -45,9 +47,9 @@ pub struct SourceArgs {
     pub(super) log_level: LogLevel,
 }
 
-/// What [`SourceArgs`] selects.
+/// The server that a command uses.
 #[derive(Debug, Clone, Copy)]
-pub enum Via<'a> {
+pub enum ClientTarget<'a> {
     Kafka(&'a KafkaSettings),
     Bridge(BridgeArgs<'a>),
 }
@@ -61,17 +63,17 @@ pub struct BridgeArgs<'a> {
     pub token: Option<&'a Secret>,
 }
 
-impl SourceArgs {
+impl TargetArgs {
     /// Kafka if it is configured, the bridge otherwise.
-    pub fn via(&self) -> Via<'_> {
+    pub fn selected(&self) -> ClientTarget<'_> {
         let bridge = BridgeArgs { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
-        self.kafka.connection().map_or(Via::Bridge(bridge), Via::Kafka)
+        self.kafka.connection().map_or(ClientTarget::Bridge(bridge), ClientTarget::Kafka)
     }
 
-    /// Applies the precedence of sources between --url and Kafka: a --url flag overrides CURLEW_KAFKA and
-    /// CURLEW_KAFKA_CONFIG, which override the url of a file.
-    pub(super) fn apply_precedence(&mut self, layers: &Layers) {
-        if layers.origin("url") > layers.origin("brokers").max(layers.origin("kafka_config")) {
+    /// Ignores Kafka if --url comes from a source of higher precedence: a --url flag overrides CURLEW_KAFKA and
+    /// CURLEW_KAFKA_CONFIG, which override the url of a settings file.
+    pub(super) fn apply_precedence(&mut self, merged: &MergedArgs) {
+        if merged.source("url") > merged.source("brokers").max(merged.source("kafka_config")) {
             self.kafka.clear();
         }
     }
@@ -79,17 +81,17 @@ impl SourceArgs {
 
 #[derive(Debug, Args)]
 pub struct Consume {
-    /// Topics to read. Without --until-end, missing topics are awaited.
+    /// Topics to read. Without --until-end, consume waits for missing topics.
     #[arg(value_name = "TOPIC", required = true, value_parser = TopicName::new)]
     pub topics: Vec<TopicName>,
 
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub target: TargetArgs,
 
     /// Where to start: latest, earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an
     /// event's id.
-    #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true, value_parser = place)]
-    pub from: start_position::StartPosition,
+    #[arg(long, value_name = "POSITION", default_value = "latest", allow_hyphen_values = true, value_parser = start)]
+    pub from: StartPosition,
 
     /// Only this partition. Repeatable.
     #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
@@ -104,7 +106,7 @@ pub struct Consume {
     #[arg(long = "where", value_name = "EXPR", value_parser = values::condition)]
     pub condition: Option<Arc<Expression>>,
 
-    /// End at the present end of every partition.
+    /// End at the current end of every partition.
     #[arg(long)]
     pub until_end: bool,
 
@@ -123,7 +125,7 @@ pub struct Consume {
 }
 
 impl Consume {
-    /// Whether to wait for missing topics; a bounded stream does not.
+    /// How to handle missing topics. A stream that ends does not wait for them.
     pub fn missing(&self) -> Missing {
         if self.until_end { Missing::Refuse } else { Missing::Wait }
     }
@@ -145,11 +147,11 @@ pub struct Export {
     topic: TopicName,
 
     #[command(flatten)]
-    pub(super) source: SourceArgs,
+    pub(super) target: TargetArgs,
 
     /// Where to start: earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
-    #[arg(long, value_name = "PLACE", default_value = "earliest", allow_hyphen_values = true, value_parser = place)]
-    from: start_position::StartPosition,
+    #[arg(long, value_name = "POSITION", default_value = "earliest", allow_hyphen_values = true, value_parser = start)]
+    from: StartPosition,
 
     /// Only this partition. Repeatable.
     #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
@@ -161,7 +163,7 @@ impl From<Export> for Consume {
     fn from(export: Export) -> Self {
         Self {
             topics: vec![export.topic],
-            source: export.source,
+            target: export.target,
             from: export.from,
             partitions: export.partitions,
             key: None,
@@ -181,7 +183,7 @@ pub struct Produce {
     pub topic: TopicName,
 
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub target: TargetArgs,
 
     /// Format of a line: value, or record (the output of `curlew export`: a JSON object with value, key, headers and
     /// timestamp; topic, partition and offset are ignored).
@@ -211,17 +213,12 @@ pub struct Produce {
 
 impl Produce {
     /// Rejects settings that would have no effect.
-    pub(super) fn check(&self) -> Result<(), EarlyExit> {
-        let reason = match self.format {
-            LineFormat::Value if self.keep_partitions => {
-                "--keep-partitions is for --format record: a line that is a value names no partition"
-            }
-            LineFormat::Record if self.key_separator.is_some() => {
-                "--key-separator is for --format value: a line that is a record names its key itself"
-            }
-            _ => return Ok(()),
-        };
-        Err(EarlyExit::Refused(reason.to_owned()))
+    pub(super) fn check(&self) -> Result<(), InvalidSettings> {
+        match self.format {
+            LineFormat::Value if self.keep_partitions => Err(InvalidSettings::KeepPartitionsOfValues),
+            LineFormat::Record if self.key_separator.is_some() => Err(InvalidSettings::KeySeparatorOfRecords),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -237,25 +234,25 @@ pub enum LineFormat {
 pub struct Separator(pub Vec<u8>);
 
 impl Separator {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         values::separator(text).map(Self)
     }
 }
 
-/// Accepts any text: an error would repeat the secret.
+/// Accepts any text, because clap's errors repeat the value, which is a secret here.
 fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text.trim()))
 }
 
-fn place(text: &str) -> Result<start_position::StartPosition, start_position::InvalidStart> {
+fn start(text: &str) -> Result<StartPosition, InvalidStart> {
     parse_start(text, now())
 }
 
-fn acks(text: &str) -> Result<Acks, &'static str> {
+fn acks(text: &str) -> Result<Acks, InvalidValue> {
     match text {
         "all" | "-1" => Ok(Acks::All),
         "1" => Ok(Acks::Leader),
         "0" => Ok(Acks::None),
-        _ => Err("give all, 1 or 0"),
+        _ => Err(InvalidValue::Acks),
     }
 }

@@ -55,14 +55,14 @@ fn errors_are_one_line() {
         ("curlew consume t --url ftp://x", "such as http://127.0.0.1:8080 or https://bridge.example"),
     ];
     for (line, expected) in cases {
-        let Err(EarlyExit::Refused(said)) = read_line(line) else { panic!("{line} is refused") };
+        let Err(EarlyExit::Error(said)) = read_line(line) else { panic!("{line} is refused") };
         assert!(said.contains(expected), "{line}: {said}");
         assert!(!said.contains('\n'), "{line}: {said}");
     }
 }
 
 #[test]
-fn without_kafka_topics_are_stored_in_a_folder() {
+fn without_kafka_topics_are_stored_in_a_directory() {
     let embedded = |line: &str| match read_line(line).unwrap() {
         Command::Serve(serve) if serve.kafka().is_none() => serve.embedded(),
         other => panic!("{other:?}"),
@@ -76,14 +76,14 @@ fn without_kafka_topics_are_stored_in_a_folder() {
 }
 
 #[test]
-fn a_token_is_never_shown() {
-    let way = consume("curlew consume t --token hush");
-    assert!(matches!(way.source.via(), Via::Bridge(BridgeArgs { token: Some(token), .. }) if token.reveal() == "hush"));
-    assert!(!format!("{way:?}").contains("hush"), "{way:?}");
+fn a_token_is_never_printed() {
+    let settings = consume("curlew consume t --token hush");
+    assert!(
+        matches!(settings.target.selected(), ClientTarget::Bridge(BridgeArgs { token: Some(token), .. }) if token.reveal() == "hush")
+    );
+    assert!(!format!("{settings:?}").contains("hush"), "{settings:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
-        let Err(EarlyExit::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else {
-            panic!("{url}")
-        };
+        let Err(EarlyExit::Error(said)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
         assert!(!said.contains("hush") && said.contains("://***@box"), "{said}");
     }
 }
@@ -91,20 +91,23 @@ fn a_token_is_never_shown() {
 #[test]
 fn help_and_version_are_not_errors() {
     for line in ["curlew --help", "curlew --version", "curlew -h", "curlew serve --help", "curlew help consume"] {
-        assert!(matches!(read_line(line), Err(EarlyExit::Shown(_))), "{line}");
+        assert!(matches!(read_line(line), Err(EarlyExit::Output(_))), "{line}");
     }
 }
 
 #[test]
 fn consume_reads_from_kafka_or_a_bridge() {
-    let via = consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
-    assert!(matches!(via.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate));
-    assert!(matches!(via.from, StartPosition::Time(_)));
-    assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
+    let settings =
+        consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
+    assert!(
+        matches!(settings.target.selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate)
+    );
+    assert!(matches!(settings.from, StartPosition::Time(_)));
+    assert_eq!((settings.topics.len(), settings.partitions, settings.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");
-    let bridge = |line: &str| match consume(line).source.via() {
-        Via::Bridge(at) => (at.url.to_string(), at.cacert.map(Path::to_owned)),
-        Via::Kafka(_) => panic!("{line}"),
+    let bridge = |line: &str| match consume(line).target.selected() {
+        ClientTarget::Bridge(bridge) => (bridge.url.to_string(), bridge.cacert.map(Path::to_owned)),
+        ClientTarget::Kafka(_) => panic!("{line}"),
     };
     assert_eq!(bridge("curlew consume a"), ("http://127.0.0.1:8080".to_owned(), None));
     let secured = "curlew consume a --url https://box/ --cacert ca.pem";

@@ -1,5 +1,6 @@
-//! Parsers for the values of settings. Each error says what is allowed.
+//! Parsers for the values of settings.
 
+use super::invalid_value::InvalidValue;
 use crate::cel::{CompileError, Expression};
 use crate::http::Network;
 use crate::http::limits::UNLIMITED;
@@ -10,62 +11,60 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`.
-pub fn listen(text: &str) -> Result<SocketAddr, String> {
+/// Parses a listen address, such as `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`.
+pub fn listen(text: &str) -> Result<SocketAddr, InvalidValue> {
     if let Some(port) = text.strip_prefix("localhost:") {
-        let port = port.parse().map_err(|_| LISTEN_HELP.to_owned())?;
+        let port = port.parse().map_err(|_| InvalidValue::ListenAddress)?;
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
-    text.parse().map_err(|_| LISTEN_HELP.to_owned())
+    text.parse().map_err(|_| InvalidValue::ListenAddress)
 }
 
-const LISTEN_HELP: &str = "give an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for \
-                           every network of this machine";
-
-/// A positive number, or `unlimited`.
-pub fn count(text: &str) -> Result<usize, String> {
-    if text == "unlimited" {
-        return Ok(UNLIMITED);
-    }
-    text.parse().ok().filter(|count| *count > 0).ok_or("give a number from 1 on, or unlimited".to_owned())
+/// Parses a positive number; `unlimited` is [`UNLIMITED`].
+pub fn count_or_unlimited(text: &str) -> Result<usize, InvalidValue> {
+    if text == "unlimited" { Ok(UNLIMITED) } else { count(text).map_err(|_| InvalidValue::CountOrUnlimited) }
 }
 
-/// `10.0.0.0/8`, `fd00::/8`, or one address.
-pub fn network(text: &str) -> Result<Network, String> {
+/// Parses a positive number.
+pub fn count(text: &str) -> Result<usize, InvalidValue> {
+    text.parse().ok().filter(|count| *count > 0).ok_or(InvalidValue::Count)
+}
+
+/// Parses a network, such as `10.0.0.0/8` or `fd00::/8`. An address is a network of one.
+pub fn network(text: &str) -> Result<Network, InvalidValue> {
     let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
     let prefix = prefix.map(str::parse).transpose();
     let network = address.parse().ok().zip(prefix.ok()).and_then(|(address, prefix)| Network::new(address, prefix));
-    network.ok_or("give an address, or a network such as 10.0.0.0/8 or fd00::/8".to_owned())
+    network.ok_or(InvalidValue::Network)
 }
 
-/// A filter expression.
+/// Compiles a filter expression.
 pub fn condition(text: &str) -> Result<Arc<Expression>, CompileError> {
     Expression::compile(text).map(Arc::new)
 }
 
-/// One broker's address, `host:port`.
-pub fn broker(text: &str) -> Result<String, String> {
-    let help = "give host:port of one or more brokers, such as 127.0.0.1:9092 or kafka1:9092,kafka2:9092";
-    let (host, port) = text.rsplit_once(':').ok_or(help)?;
+/// Checks the address of one broker, `host:port`.
+pub fn broker(text: &str) -> Result<String, InvalidValue> {
+    let invalid = InvalidValue::BrokerAddress;
+    let (host, port) = text.rsplit_once(':').ok_or(invalid)?;
     let bare = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         Some(v6) => v6,
-        None if host.contains(':') => return Err(help.to_owned()),
+        None if host.contains(':') => return Err(invalid),
         None => host,
     };
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
     let port_fits = port.parse::<u16>().is_ok_and(|p| p != 0);
-    if bare.is_empty() || !bare.chars().all(fits) || !port_fits { Err(help.to_owned()) } else { Ok(text.to_owned()) }
+    if bare.is_empty() || !bare.chars().all(fits) || !port_fits { Err(invalid) } else { Ok(text.to_owned()) }
 }
 
-/// `*`, or an origin as browsers send it: `scheme://host[:port]`, lower case, no path.
-pub fn origin(text: &str) -> Result<String, String> {
-    let help = "give * or an origin as browsers send it, such as https://example.org or http://localhost:3000, \
-                without a path";
+/// Parses `*`, or an origin, which is normalized to the form that browsers send: `scheme://host[:port]` in lower case.
+pub fn origin(text: &str) -> Result<String, InvalidValue> {
+    let invalid = InvalidValue::Origin;
     if text == "*" || text == "null" {
-        return if text == "*" { Ok(text.to_owned()) } else { Err(help.to_owned()) };
+        return if text == "*" { Ok(text.to_owned()) } else { Err(invalid) };
     }
     let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-    let (scheme, host) = text.split_once("://").ok_or(help)?;
+    let (scheme, host) = text.split_once("://").ok_or(invalid)?;
     let (host, port) = match host.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (host, None),
@@ -74,9 +73,9 @@ pub fn origin(text: &str) -> Result<String, String> {
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     let host_fits = !host.is_empty()
         && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':'));
-    let port_number = port.map(str::parse::<u16>).transpose().map_err(|_| help)?;
+    let port_number = port.map(str::parse::<u16>).transpose().map_err(|_| invalid)?;
     if !scheme_fits || !host_fits {
-        return Err(help.to_owned());
+        return Err(invalid);
     }
     // Browsers omit a scheme's default port in Origin.
     let default = matches!((scheme, port_number), ("http", Some(80)) | ("https", Some(443)));
@@ -86,12 +85,12 @@ pub fn origin(text: &str) -> Result<String, String> {
     })
 }
 
-/// Bytes: `8MiB`, `512KiB`, `1GB`, `65536`.
-pub fn size(text: &str) -> Result<usize, String> {
-    let help = "give a number of bytes, such as 65536, 512KiB, 8MiB or 1GB";
+/// Parses a positive number of bytes with an optional unit: `8MiB`, `512KiB`, `1GB`, `65536`.
+pub fn size(text: &str) -> Result<usize, InvalidValue> {
+    let invalid = InvalidValue::Size;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).ok_or(help)?;
-    let number: usize = number.parse().map_err(|_| help)?;
+    let (number, unit) = text.split_at_checked(digits).ok_or(invalid)?;
+    let number: usize = number.parse().map_err(|_| invalid)?;
     let unit = match unit.trim() {
         "" | "B" => 1,
         "kB" | "KB" => 1_000,
@@ -100,88 +99,85 @@ pub fn size(text: &str) -> Result<usize, String> {
         "KiB" | "K" => 1 << 10,
         "MiB" | "M" => 1 << 20,
         "GiB" | "G" => 1 << 30,
-        _ => return Err(help.to_owned()),
+        _ => return Err(invalid),
     };
-    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or(help.to_owned())
+    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or(invalid)
 }
 
-/// Bytes, or `auto`: derived from the memory of the machine.
-pub fn memory_budget(text: &str) -> Result<usize, String> {
+/// Parses a [`size`] of at least [`memory_budget::MIN`]. `auto` is a quarter of the memory available to the process, within
+/// 64 MiB and [`memory_budget::DEFAULT`].
+pub fn memory_budget(text: &str) -> Result<usize, InvalidValue> {
     if text == "auto" {
         let available = memory_limit::of_process().unwrap_or(usize::MAX);
         return Ok((available / 4).clamp(64 << 20, memory_budget::DEFAULT));
     }
-    let least = memory_budget::MIN;
-    size(text).map_err(|help| format!("{help}, or auto")).and_then(|bytes| {
-        if bytes < least { Err(format!("give at least {} MiB, or auto", least >> 20)) } else { Ok(bytes) }
-    })
+    let bytes = size(text).map_err(|_| InvalidValue::SizeOrAuto)?;
+    let min = memory_budget::MIN;
+    if bytes < min { Err(InvalidValue::MemoryBudgetTooSmall(min)) } else { Ok(bytes) }
 }
 
-/// A positive number.
-pub fn number(text: &str) -> Result<usize, &'static str> {
-    text.parse().ok().filter(|count| *count > 0).ok_or("give a number from 1 on, such as 10000")
-}
-
-/// `15s`, `500ms`, `2m`, `1h30m`; up to a week, and not zero.
-pub fn duration(text: &str) -> Result<Duration, String> {
+/// Parses a duration from 1 ms to 7 days: `15s`, `500ms`, `2m`, `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, InvalidValue> {
     let week = 7 * 86_400_000;
     parse_age(text)
         .filter(|ms| (1..=week).contains(ms))
         .and_then(|ms| u64::try_from(ms).ok())
         .map(Duration::from_millis)
-        .ok_or("give a number and a unit, such as 500ms, 15s, 2m or 1h, from 1ms to 7d".to_owned())
+        .ok_or(InvalidValue::Duration)
 }
 
-/// A [`duration`], or `0s`.
-pub fn delay(text: &str) -> Result<Duration, String> {
+/// Parses a [`duration`] or zero.
+pub fn delay(text: &str) -> Result<Duration, InvalidValue> {
     if parse_age(text) == Some(0) { Ok(Duration::ZERO) } else { duration(text) }
 }
 
-/// `12h`, `7d`, or `forever`: `Duration::MAX`.
-pub fn retention_time(text: &str) -> Result<Duration, String> {
-    if text == "forever" {
-        return Ok(Duration::MAX);
-    }
+/// Parses a duration without an upper limit, such as `12h` or `90d`.
+pub fn lifetime(text: &str) -> Result<Duration, InvalidValue> {
     let ms = parse_age(text).filter(|ms| *ms > 0).and_then(|ms| u64::try_from(ms).ok());
-    ms.map(Duration::from_millis).ok_or("give a number and a unit, such as 12h, 7d or 365d, or forever".to_owned())
+    ms.map(Duration::from_millis).ok_or(InvalidValue::Lifetime)
 }
 
-/// A size, or `unlimited`: `u64::MAX`.
-pub fn retention_bytes(text: &str) -> Result<u64, String> {
+/// Parses a [`lifetime`]; `forever` is [`Duration::MAX`].
+pub fn retention_time(text: &str) -> Result<Duration, InvalidValue> {
+    if text == "forever" { Ok(Duration::MAX) } else { lifetime(text).map_err(|_| InvalidValue::RetentionTime) }
+}
+
+/// Parses a [`size`]; `unlimited` is `u64::MAX`.
+pub fn retention_bytes(text: &str) -> Result<u64, InvalidValue> {
     match text {
         "unlimited" => Ok(u64::MAX),
-        _ => size(text).map(|bytes| bytes as u64).map_err(|e| format!("{e}, or unlimited")),
+        _ => size(text).map(|bytes| bytes as u64).map_err(|_| InvalidValue::SizeOrUnlimited),
     }
 }
 
-/// Bytes, with the escapes `\t`, `\n`, `\r`, `\0`, `\\` and `\xNN`.
-pub fn separator(text: &str) -> Result<Vec<u8>, String> {
-    let help = "give one character or more; \\t, \\n, \\r, \\0, \\\\ and \\xNN are understood";
+/// Parses one byte or more, with the escapes `\t`, `\n`, `\r`, `\0`, `\\` and `\xNN`.
+pub fn separator(text: &str) -> Result<Vec<u8>, InvalidValue> {
+    let invalid = InvalidValue::Separator;
     let mut out = Vec::new();
     let mut rest = text;
     while let Some((before, escaped)) = rest.split_once('\\') {
         out.extend_from_slice(before.as_bytes());
-        let (byte, taken) = match escaped.as_bytes().first() {
+        let (byte, length) = match escaped.as_bytes().first() {
             Some(b't') => (b'\t', 1),
             Some(b'n') => (b'\n', 1),
             Some(b'r') => (b'\r', 1),
             Some(b'0') => (0, 1),
             Some(b'\\') => (b'\\', 1),
-            Some(b'x') => (escaped.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or(help)?, 3),
-            _ => return Err(help.to_owned()),
+            Some(b'x') => (escaped.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or(invalid)?, 3),
+            _ => return Err(invalid),
         };
         out.push(byte);
-        rest = escaped.get(taken..).unwrap_or_default();
+        rest = escaped.get(length..).unwrap_or_default();
     }
     out.extend_from_slice(rest.as_bytes());
-    if out.is_empty() { Err(help.to_owned()) } else { Ok(out) }
+    if out.is_empty() { Err(invalid) } else { Ok(out) }
 }
 
-/// `NAME=VALUE` of a record header.
-pub fn header(text: &str) -> Result<(String, String), String> {
+/// Parses a record header, `NAME=VALUE`.
+pub fn header(text: &str) -> Result<(String, String), InvalidValue> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("give NAME=VALUE, such as source=boiler".to_owned()),
+        _ => Err(InvalidValue::Header),
     }
 }
 
@@ -206,24 +202,23 @@ impl std::fmt::Display for BridgeUrl {
     }
 }
 
-/// `http://host[:port]` or `https://host[:port]` of a running bridge.
-pub fn bridge(text: &str) -> Result<BridgeUrl, String> {
-    let help = "give the address of a running bridge, such as http://127.0.0.1:8080 or https://bridge.example";
-    let (scheme, usual_port, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+/// Parses the address of a running bridge, `http://host[:port]` or `https://host[:port]`.
+pub fn bridge(text: &str) -> Result<BridgeUrl, InvalidValue> {
+    let (scheme, default_port, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
         (Some(rest), _) => (UrlScheme::Http, "80", rest),
         (_, Some(rest)) => (UrlScheme::Https, "443", rest),
-        (None, None) => return Err(help.to_owned()),
+        (None, None) => return Err(InvalidValue::BridgeUrl),
     };
     let rest = rest.trim_end_matches('/');
     if rest.contains('@') {
-        return Err("credentials in a URL are visible to others; give them as --token or CURLEW_TOKEN".to_owned());
+        return Err(InvalidValue::CredentialsInUrl);
     }
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (rest, usual_port),
+        _ => (rest, default_port),
     };
     let authority = format!("{host}:{port}");
-    broker(&authority).map_err(|_| help)?;
+    broker(&authority).map_err(|_| InvalidValue::BridgeUrl)?;
     Ok(BridgeUrl { scheme, authority })
 }
 
@@ -299,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_bridge_is_an_http_address() {
-        for (text, whole) in [
+        for (text, url) in [
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
             ("http://bridge.local", "http://bridge.local:80"),
@@ -307,7 +302,7 @@ mod tests {
             ("http://[::1]:8080", "http://[::1]:8080"),
             ("https://[::1]", "https://[::1]:443"),
         ] {
-            assert_eq!(bridge(text).map(|url| url.to_string()).as_deref(), Ok(whole), "{text}");
+            assert_eq!(bridge(text).map(|url| url.to_string()).as_deref(), Ok(url), "{text}");
         }
         for bad in ["", "127.0.0.1:8080", "ftp://a", "http://", "https://", "http://a/b", "http://a:b"] {
             assert!(bridge(bad).is_err(), "{bad}");

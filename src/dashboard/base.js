@@ -1,6 +1,6 @@
 // The base URL of the bridge. A proxy may serve it under any path prefix, so no URL in these scripts starts at the root.
 
-/** The bridge's base URL, ending with a slash. The scripts are one folder below it. */
+/** The bridge's base URL, ending with a slash. The scripts are one directory below it. */
 export const root = new URL("../", import.meta.url).href;
 
 /** The URL of an endpoint: `endpoint("topics")`. */

@@ -60,7 +60,7 @@ export class Charts {
     this.invalidate();
   }
 
-  /** The index of a key, the same in all charts; it chooses the colour. */
+  /** Returns the index of a key, which chooses its colour. It is the same in all charts. */
   keyIndex(key) {
     if (!this.keys.has(key)) this.keys.set(key, this.keys.size);
     return this.keys.get(key);
@@ -70,7 +70,7 @@ export class Charts {
     return this.store.marks;
   }
 
-  /** Ends the window now, or at the newest timestamp if the topic's timestamps are not current. */
+  /** Updates the time window. It ends now, or at the newest timestamp if the topic's timestamps are not current. */
   updateWindow() {
     const now = this.pausedAt ?? Date.now();
     const length = url.windowMs();
@@ -84,7 +84,7 @@ export class Charts {
     const isFirst = this.to === undefined;
     this.updateWindow();
     const width = Math.max(100, this.element.clientWidth || 100);
-    // Redrawing for less than a pixel of movement would be wasted; with reduced motion, once a second is enough.
+    // A movement of less than a pixel is not worth a redraw. With reduced motion, once a second is enough.
     const step = reducedMotion.matches ? 1000 : Math.max(16, (this.to - this.from) / width);
     const moved = isFirst || Math.abs(this.to - (this.drawnTo ?? 0)) >= step;
     if (!moved && !this.dirty) return;

@@ -4,12 +4,16 @@
 // extreme is lost. A break in a series stays a break in the line.
 
 import * as format from "./format.js";
-import { Scale, padded, ticks, timeTicks } from "./scale.js";
+import { Scale, padded, ticksWithStep, timeTicks } from "./scale.js";
 
+/** The space for the labels of the values: at least this, and more if the labels are longer. */
 const LEFT = 56;
+const DIGIT_WIDTH = 6.4;
 const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 22;
+/** Points that are further apart than this on average are drawn as dots. */
+const DOT_SPACING = 12;
 
 /** Reads the chart colours of the current theme from the style sheet. */
 export function readTheme(element) {
@@ -27,17 +31,28 @@ export function readTheme(element) {
 }
 
 export function createFrame(width, height, from, to, [low, high]) {
+  const labels = valueLabels(low, high, Math.max(2, height / 45));
+  const left = Math.max(LEFT, ...labels.map(([, text]) => Math.ceil(text.length * DIGIT_WIDTH) + 14));
   return {
     width,
     height,
+    left,
     from,
     to,
-    x: new Scale(from, to, LEFT, Math.max(LEFT + 1, width - RIGHT)),
+    labels,
+    x: new Scale(from, to, left, Math.max(left + 1, width - RIGHT)),
     y: new Scale(low, high, Math.max(TOP + 1, height - BOTTOM), TOP),
   };
 }
 
-/** Returns the padded range of the values in the window; includes the threshold if it is near them. */
+/** Returns the ticks of the value axis as [value, label]. No two labels are the same. */
+export function valueLabels(low, high, count) {
+  const { values, step } = ticksWithStep(low, high, count);
+  const texts = format.tickLabels(values, step);
+  return values.map((value, i) => [value, texts[i]]).filter(([, text], i) => text !== texts[i - 1]);
+}
+
+/** Returns the padded range of the values in the window, which includes the threshold if it is near them. */
 export function valueRange(lines, from, to, threshold) {
   let [low, high] = [Infinity, -Infinity];
   for (const { series } of lines) {
@@ -60,33 +75,35 @@ export function draw(context, frame, theme, { lines, threshold, marks, hover }) 
   drawGrid(context, frame, theme);
   context.save();
   context.beginPath();
-  context.rect(LEFT, 0, frame.width - LEFT - RIGHT, frame.height - BOTTOM + 1);
+  context.rect(frame.left, 0, frame.width - frame.left - RIGHT, frame.height - BOTTOM + 1);
   context.clip();
   marks.filter((mark) => mark.at >= frame.from && mark.at <= frame.to).forEach((mark) => drawVertical(context, frame, mark.at, theme.over, [2, 3]));
-  if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
+  if (threshold !== undefined) drawThresholdArea(context, frame, theme, threshold);
   for (const line of lines) drawSeries(context, frame, line, theme, threshold);
+  if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
   if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
   context.restore();
 }
 
 function drawGrid(context, frame, theme) {
+  const { left } = frame;
   context.strokeStyle = theme.grid;
   context.fillStyle = theme.text;
   context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
-  for (const value of ticks(frame.y.low, frame.y.high, Math.max(2, frame.height / 45))) {
+  for (const [value, label] of frame.labels) {
     const y = Math.round(frame.y.toPixel(value)) + 0.5;
     if (y < TOP - 2 || y > frame.height - BOTTOM + 2) continue;
-    strokeLine(context, LEFT, y, frame.width - RIGHT, y);
-    context.fillText(format.short(value), LEFT - 8, y, LEFT - 10);
+    strokeLine(context, left, y, frame.width - RIGHT, y);
+    context.fillText(label, left - 8, y);
   }
   context.textBaseline = "alphabetic";
   context.textAlign = "center";
   const count = Math.max(2, Math.floor(frame.width / 110));
   for (const at of timeTicks(frame.from, frame.to, count)) {
     const x = frame.x.toPixel(at);
-    if (x > LEFT + 24 && x < frame.width - RIGHT - 20) context.fillText(format.time(at), x, frame.height - 6);
+    if (x > left + 24 && x < frame.width - RIGHT - 20) context.fillText(format.time(at), x, frame.height - 6);
   }
 }
 
@@ -106,27 +123,43 @@ function drawVertical(context, frame, at, colour, dash) {
   context.setLineDash([]);
 }
 
-function drawThreshold(context, frame, theme, threshold) {
-  const y = Math.max(TOP, Math.min(frame.height - BOTTOM, frame.y.toPixel(threshold)));
+/** Shades what is above the threshold, if any of it is on the axis. */
+function drawThresholdArea(context, frame, theme, threshold) {
+  if (threshold > frame.y.high) return;
+  const y = Math.min(frame.height - BOTTOM, frame.y.toPixel(threshold));
   context.fillStyle = theme.overArea;
-  context.fillRect(LEFT, TOP, frame.width - LEFT - RIGHT, y - TOP);
-  context.strokeStyle = theme.over;
+  context.fillRect(frame.left, TOP, frame.width - frame.left - RIGHT, y - TOP);
+}
+
+/** Draws the threshold as a line, or as an arrow with its value at the edge if it is outside the axis. */
+function drawThreshold(context, frame, theme, threshold) {
+  context.strokeStyle = context.fillStyle = theme.over;
+  if (threshold > frame.y.high || threshold < frame.y.low) {
+    const isAbove = threshold > frame.y.high;
+    context.textAlign = "left";
+    context.textBaseline = isAbove ? "top" : "bottom";
+    context.fillText(`${isAbove ? "▲" : "▼"} threshold ${format.short(threshold)}`, frame.left + 6, isAbove ? TOP : frame.height - BOTTOM - 2);
+    return;
+  }
+  const y = Math.round(frame.y.toPixel(threshold)) + 0.5;
   context.lineWidth = 1;
   context.setLineDash([5, 4]);
-  strokeLine(context, LEFT, Math.round(y) + 0.5, frame.width - RIGHT, Math.round(y) + 0.5);
+  strokeLine(context, frame.left, y, frame.width - RIGHT, y);
   context.setLineDash([]);
 }
 
 function drawSeries(context, frame, line, theme, threshold) {
   const segments = lineSegments(line.series, frame);
+  const points = segments.reduce((sum, segment) => sum + segment.length / 2, 0);
+  const dots = points * DOT_SPACING < frame.width - frame.left;
   context.lineJoin = "round";
   context.lineWidth = 1.75;
   context.strokeStyle = line.colour;
   context.fillStyle = line.colour;
   context.setLineDash(line.dash);
-  traceSegments(context, segments);
+  traceSegments(context, segments, dots);
   context.setLineDash([]);
-  if (threshold === undefined) return;
+  if (threshold === undefined || threshold > frame.y.high) return;
   // Draw the line a second time, clipped to the part above the threshold.
   context.save();
   context.beginPath();
@@ -134,7 +167,7 @@ function drawSeries(context, frame, line, theme, threshold) {
   context.clip();
   context.strokeStyle = context.fillStyle = theme.over;
   context.lineWidth = 2.5;
-  traceSegments(context, segments);
+  traceSegments(context, segments, dots);
   context.restore();
 }
 
@@ -148,11 +181,11 @@ export function lineSegments(series, frame) {
     const { x, first, last, min, max } = column;
     segment.push(x, frame.y.toPixel(first));
     if (min !== first || max !== last) segment.push(x, frame.y.toPixel(min), x, frame.y.toPixel(max));
-    segment.push(x, frame.y.toPixel(last));
+    if (min !== max) segment.push(x, frame.y.toPixel(last));
     column = null;
   };
-  const start = Math.max(0, series.indexAt(frame.from) - 1);
-  for (let i = start; i < series.length; i += 1) {
+  // The axis fits the values in the window, so a line from a point before it could leave the axis.
+  for (let i = series.indexAt(frame.from); i < series.length && series.start[i] <= frame.to; i += 1) {
     if (series.broken[i] || !segment) {
       close();
       segments.push((segment = []));
@@ -166,24 +199,26 @@ export function lineSegments(series, frame) {
       close();
       column = { x, first: series.first[i], last: series.last[i], min: series.min[i], max: series.max[i] };
     }
-    if (series.start[i] > frame.to) break;
   }
   close();
   return segments;
 }
 
-function traceSegments(context, segments) {
+/** Draws the segments as lines. Dots mark the measurements; a segment of one point is always a dot, because its line has no length. */
+function traceSegments(context, segments, dots) {
   for (const segment of segments) {
-    if (segment.every((at, i) => i < 2 || at === segment[i % 2])) {
-      // A line of zero length is invisible, so a single point becomes a dot.
+    const isPoint = segment.every((at, i) => i < 2 || at === segment[i % 2]);
+    if (!isPoint) {
       context.beginPath();
-      context.arc(segment[0], segment[1], 2.2, 0, 7);
-      context.fill();
-      continue;
+      context.moveTo(segment[0], segment[1]);
+      for (let i = 2; i < segment.length; i += 2) context.lineTo(segment[i], segment[i + 1]);
+      context.stroke();
     }
-    context.beginPath();
-    context.moveTo(segment[0], segment[1]);
-    for (let i = 2; i < segment.length; i += 2) context.lineTo(segment[i], segment[i + 1]);
-    context.stroke();
+    if (!dots && !isPoint) continue;
+    for (let i = 0; i < (isPoint ? 2 : segment.length); i += 2) {
+      context.beginPath();
+      context.arc(segment[i], segment[i + 1], 2.2, 0, 7);
+      context.fill();
+    }
   }
 }

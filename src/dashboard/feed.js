@@ -8,7 +8,7 @@ let epoch = 0;
 let processing = Promise.resolve();
 
 /** The latest update of each kind, for views created later. */
-export const latest = { stream: { kind: "idle" }, topics: null };
+export const latest = { stream: { kind: "idle" }, topics: null, paused: false };
 
 const isVisible = () => document.visibilityState === "visible";
 const transport = connect(receive, () => subscribe());

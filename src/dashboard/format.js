@@ -16,12 +16,31 @@ export function rate(perSecond) {
   return perSecond < 1e6 ? `${(perSecond / 1e3).toFixed(1)} k` : `${(perSecond / 1e6).toFixed(1)} M`;
 }
 
-/** Formats a number briefly, for axes and legends. */
+/** Formats a number briefly, for legends and tables. Integers are exact as far as doubles are: up to 2^53. */
 export function short(number) {
   const magnitude = Math.abs(number);
-  if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e9)) return number.toExponential(2).replace(/\.?0+e/, "e");
-  if (magnitude >= 1e4) return integer.format(number);
-  return String(Number(number.toPrecision(5)));
+  if (Number.isSafeInteger(number)) return magnitude >= 1e4 ? integer.format(number) : String(number);
+  if (magnitude < 1e-3 || magnitude >= 1e12) return number.toExponential(2).replace(/\.?0+e/, "e");
+  return magnitude >= 1e4 ? decimals(2).format(number) : String(Number(number.toPrecision(5)));
+}
+
+/** Formats the ticks of an axis, which are `step` apart, with as many digits as neighbours need to differ. */
+export function tickLabels(values, step) {
+  const largest = Math.max(...values.map(Math.abs), 0);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  if (digits <= 9 && largest < 1e15) return values.map((value) => decimals(digits, digits).format(value === 0 ? 0 : value));
+  const significant = Math.min(16, Math.max(1, Math.ceil(Math.log10(largest / step)) + 1));
+  return values.map((value) => value.toExponential(significant - 1).replace(/(\.\d*?)0+e/, "$1e").replace(".e", "e"));
+}
+
+const decimals = (most, least = 0) => new Intl.NumberFormat("en", { minimumFractionDigits: least, maximumFractionDigits: most });
+
+/** Formats a duration in ms with its largest unit, rounded: 15 s, 3 min, 2 h, 4 d. */
+export function duration(ms) {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 129_600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
 }
 
 /** Formats a number with the full precision of a double. */

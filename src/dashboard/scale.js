@@ -29,14 +29,17 @@ export function padded(low, high) {
 const clamp = (value) => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 
 /** Returns about `count` round numbers between `low` and `high`. */
-export function ticks(low, high, count) {
+export const ticks = (low, high, count) => ticksWithStep(low, high, count).values;
+
+/** Returns the [`ticks`] and the distance between them, which is 0 if there are none. */
+export function ticksWithStep(low, high, count) {
   const rough = (high / count - low / count);
   const magnitude = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * magnitude).find((s) => s >= rough) ?? rough;
-  if (!(step > 0) || !Number.isFinite(step)) return [];
+  if (!(step > 0) || !Number.isFinite(step)) return { values: [], step: 0 };
   const values = [];
   for (let i = Math.ceil(low / step); i * step <= high && values.length < 20; i += 1) values.push(i * step);
-  return values;
+  return { values, step };
 }
 
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].map((s) => s * 1000);

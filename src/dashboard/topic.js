@@ -8,6 +8,7 @@ import * as feed from "./feed.js";
 import * as format from "./format.js";
 import { WINDOWS } from "./query.js";
 import { RecordsPanel } from "./records.js";
+import { lagOf } from "./state.js";
 import { Store } from "./store.js";
 import * as url from "./url.js";
 
@@ -48,6 +49,7 @@ export class TopicView {
 
   stop() {
     this.stopped = true;
+    feed.latest.paused = false;
     this.subscriptions.forEach((unsubscribe) => unsubscribe());
     this.unblock?.();
     this.charts.stop();
@@ -106,6 +108,7 @@ export class TopicView {
   }
 
   pause() {
+    feed.latest.paused = true;
     this.charts.pausedAt = Date.now();
     this.charts.invalidate();
     this.pauseButton.setAttribute("aria-pressed", "true");
@@ -113,6 +116,7 @@ export class TopicView {
   }
 
   async resume() {
+    feed.latest.paused = false;
     this.charts.pausedAt = null;
     this.pauseButton.setAttribute("aria-pressed", "false");
     setText(this.pauseButton, "Pause");
@@ -134,8 +138,7 @@ export class TopicView {
     this.updateEmpty();
     if (!topic) return setText(this.facts, update.topics ? "does not exist yet" : "");
     setText(this.facts, `${topic.partitions.length} ${topic.partitions.length === 1 ? "partition" : "partitions"} · ${format.rate(topic.rate)} records/s`);
-    const position = feed.position();
-    this.lag = topic.partitions.reduce((sum, p) => sum + Math.max(0, (p.latest ?? 0) - (position.get(p.partition) ?? 0)), 0);
+    this.lag = lagOf(topic, feed.position());
     this.updatePauseButton();
     this.behindBanner.hidden = this.paused || this.lag < FAR_BEHIND_RECORDS;
     if (this.behindBanner.hidden) return;

@@ -68,11 +68,15 @@ async function fetchTopics() {
   const at = Date.now();
   try {
     const response = await fetch(endpoint("topics?offsets=true"));
-    if (response.ok) return { at, broker: { kind: "up" }, topics: await response.json() };
+    if (response.ok) {
+      const topics = await response.json();
+      return { at, receivedAt: Date.now(), broker: { kind: "up" }, topics };
+    }
     const problem = await response.json().catch(() => ({}));
     // Clear the topics that the previous session could see.
     if (response.status === 401) return { at, broker: { kind: "signed-out", detail: "sign in" }, topics: [] };
-    return { at, broker: { kind: "down", detail: String(problem.detail ?? response.status) } };
+    const detail = String(problem.detail ?? `status ${response.status}`);
+    return { at, broker: { kind: /^no broker answers/.test(detail) ? "down" : "failed", detail } };
   } catch {
     return { at, broker: { kind: "unreachable", detail: "no response" } };
   }

@@ -15,14 +15,14 @@ use std::ops::RangeInclusive;
 const SEGMENTS: TableDefinition<u128, SegmentValue> = TableDefinition::new("segments");
 /// The start and end of logs that were trimmed, by [`key`] of offset 0.
 const LOGS: TableDefinition<u128, (i64, i64)> = TableDefinition::new("logs");
-/// The epochs, by [`key`] of the first offset written under each. Absent in a folder of format 2.
+/// The epochs, by [`key`] of the first offset written under each. Absent in a directory of format 2.
 const EPOCHS: TableDefinition<u128, i64> = TableDefinition::new("epochs");
 /// By name: number, id, number of partitions.
 const TOPICS: TableDefinition<&str, TopicValue> = TableDefinition::new("topics");
-/// Its one entry: the [`Sum`] of all entries of the others.
+/// Its single entry is the [`Checksum`] of all entries of the other tables.
 const SUM: TableDefinition<(), u32> = TableDefinition::new("sum");
 
-/// Above any real topic. Bounds the memory that a damaged number can allocate.
+/// More than any real topic has. Bounds the memory that a damaged number can allocate.
 const MAX_PARTITIONS: u32 = 100_000;
 
 type SegmentValue = (i64, u64, i64, i64, i64);

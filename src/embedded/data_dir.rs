@@ -1,18 +1,76 @@
-//! The data folder: created with owner-only rights, locked by one process at a time, with a known format.
+//! The data directory: created with owner-only rights, locked by one process at a time, with a known format.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use thiserror::Error;
 
-/// The content of the format file. A folder with another number is left to another version of Curlew.
+/// The content of the format file. A directory with another number is left to another version of Curlew.
 pub(super) const FORMAT: &str = "curlew-data 3\n";
 /// The previous format, which has no epochs. It is upgraded on opening: new writes add epochs.
 pub(super) const OLD_FORMAT: &str = "curlew-data 2\n";
-/// The mode of every file in the folder.
+/// The mode of every file in the directory.
 pub(super) const OWNER_ONLY: u32 = 0o600;
 
-/// A data folder, locked for this process as long as the value lives.
+const OPEN: &str = "open";
+
+/// The data directory cannot be used.
+#[derive(Debug, Error)]
+pub enum DataDirError {
+    /// The directory cannot be created or used.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Directory {
+        /// The action that failed.
+        action: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// A file in the directory cannot be opened, read, written or locked.
+    #[error("cannot {action} {}: {source}", file.display())]
+    File {
+        /// The action that failed.
+        action: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// Another process has locked the directory.
+    #[error("another curlew (process {process}) uses the data folder {}: stop it (kill {process})", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The id of the other process, as written in the lock file.
+        process: String,
+    },
+    /// Another version of Curlew has written the directory.
+    #[error(
+        "{} says {found:?}, and this curlew reads only {:?}: use the curlew that wrote it",
+        file.display(),
+        FORMAT.trim()
+    )]
+    Format {
+        /// The format file.
+        file: PathBuf,
+        /// Its content.
+        found: String,
+    },
+}
+
+impl DataDirError {
+    /// Whether another directory may help.
+    pub fn concerns_directory(&self) -> bool {
+        match self {
+            Self::Directory { .. } | Self::InUse { .. } | Self::Format { .. } => true,
+            Self::File { action, .. } => *action == OPEN,
+        }
+    }
+}
+
+/// A data directory, locked for this process as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -21,14 +79,14 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the folder, or creates it with owner-only rights. The error is one line for the operator.
-    pub fn open(path: &Path) -> Result<Self, String> {
-        let shown = path.display();
-        let failed = |what: &str, e: &io::Error| format!("cannot {what} {shown}: {e}; choose another with --data");
+    /// Opens the directory, or creates it with owner-only rights.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |action, source| DataDirError::Directory { action, path: path.to_owned(), source };
         let is_new = !path.exists();
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("make the data folder", &e))?;
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        created.map_err(|error| failed("make the data folder", error))?;
         if !is_new && !path.join("format").exists() {
-            reject_foreign(path).map_err(|e| failed("use the data folder", &e))?;
+            reject_foreign(path).map_err(|error| failed("use the data folder", error))?;
         }
         let lock = acquire_lock(path)?;
         check_format(path)?;
@@ -39,13 +97,13 @@ impl DataDir {
         &self.path
     }
 
-    /// Syncs the folder, which makes the names of its files durable.
+    /// Syncs the directory, which makes the names of its files durable.
     pub fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
 }
 
-/// Rejects a folder with files that Curlew did not create.
+/// Rejects a directory with files that Curlew did not create.
 pub(super) fn reject_foreign(path: &Path) -> io::Result<()> {
     // A start that was interrupted leaves a lock file and nothing else.
     let foreign = fs::read_dir(path)?.filter_map(Result::ok).find(|entry| entry.file_name() != "lock");
@@ -58,11 +116,10 @@ pub(super) fn reject_foreign(path: &Path) -> io::Result<()> {
     }
 }
 
-fn acquire_lock(path: &Path) -> Result<File, String> {
+fn acquire_lock(path: &Path) -> Result<File, DataDirError> {
     let file = path.join("lock");
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(&file);
-    let mut lock =
-        open.map_err(|e| format!("cannot open {}: {e}; choose another folder with --data", file.display()))?;
+    let mut lock = open.map_err(|source| DataDirError::File { action: OPEN, file: file.clone(), source })?;
     match lock.try_lock() {
         Ok(()) => {
             let note = || -> io::Result<()> {
@@ -77,33 +134,24 @@ fn acquire_lock(path: &Path) -> Result<File, String> {
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = lock.read_to_string(&mut holder);
-            let (holder, shown) = (holder.trim(), path.display());
-            Err(format!(
-                "another curlew (process {holder}) uses the data folder {shown}: stop it (kill {holder}), or choose \
-                 another folder with --data"
-            ))
+            Err(DataDirError::InUse { path: path.to_owned(), process: holder.trim().to_owned() })
         }
-        Err(TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", file.display())),
+        Err(TryLockError::Error(source)) => Err(DataDirError::File { action: "lock", file, source }),
     }
 }
 
-fn check_format(path: &Path) -> Result<(), String> {
+fn check_format(path: &Path) -> Result<(), DataDirError> {
     let file = path.join("format");
     match fs::read_to_string(&file) {
         Ok(found) if found == FORMAT => Ok(()),
         Ok(found) if found == OLD_FORMAT => write_format(path),
-        Ok(found) => Err(format!(
-            "{} says {:?}, and this curlew reads only {:?}: use the curlew that wrote it, or another folder with --data",
-            file.display(),
-            found.trim(),
-            FORMAT.trim()
-        )),
-        Err(e) if e.kind() == ErrorKind::NotFound => write_format(path),
-        Err(e) => Err(format!("cannot read {}: {e}", file.display())),
+        Ok(found) => Err(DataDirError::Format { file, found: found.trim().to_owned() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => write_format(path),
+        Err(source) => Err(DataDirError::File { action: "read", file, source }),
     }
 }
 
-fn write_format(path: &Path) -> Result<(), String> {
+fn write_format(path: &Path) -> Result<(), DataDirError> {
     let file = path.join("format");
     let write = || -> io::Result<()> {
         let new = path.join("format.new");
@@ -112,7 +160,7 @@ fn write_format(path: &Path) -> Result<(), String> {
         out.sync_all()?;
         fs::rename(new, &file)
     };
-    write().map_err(|e| format!("cannot write {}: {e}", file.display()))
+    write().map_err(|source| DataDirError::File { action: "write", file, source })
 }
 
 #[cfg(test)]
@@ -137,7 +185,7 @@ mod tests {
     fn the_error_for_a_folder_in_use_names_the_process() {
         let scratch = TempDir::new();
         let folder = DataDir::open(scratch.path()).unwrap();
-        let said = DataDir::open(scratch.path()).unwrap_err();
+        let said = DataDir::open(scratch.path()).unwrap_err().to_string();
         assert!(said.contains(&format!("stop it (kill {})", std::process::id())), "{said}");
         drop(folder);
         DataDir::open(scratch.path()).unwrap();
@@ -148,12 +196,12 @@ mod tests {
         let scratch = TempDir::new();
         drop(DataDir::open(scratch.path()).unwrap());
         fs::write(scratch.path().join("format"), "curlew-data 9\n").unwrap();
-        let said = DataDir::open(scratch.path()).unwrap_err();
-        assert!(said.contains("curlew-data 9") && said.contains("--data"), "{said}");
+        let error = DataDir::open(scratch.path()).unwrap_err();
+        assert!(error.to_string().contains("curlew-data 9") && error.concerns_directory(), "{error}");
 
         let foreign = TempDir::new();
         fs::write(foreign.path().join("thesis.tex"), "").unwrap();
-        let said = DataDir::open(foreign.path()).unwrap_err();
+        let said = DataDir::open(foreign.path()).unwrap_err().to_string();
         assert!(said.contains("thesis.tex") && !foreign.path().join("lock").exists(), "{said}");
     }
 }

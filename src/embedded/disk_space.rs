@@ -26,7 +26,7 @@ impl DiskSpace {
     /// Records the result of a write.
     pub fn record(&self, written: &Result<(), StoreError>) {
         match written {
-            Err(why @ StoreError::Full(_)) => {
+            Err(why @ StoreError::Full { .. }) => {
                 *self.state() = Some(Full { why: why.clone(), probed: Instant::now() });
             }
             Ok(()) => *self.state() = None,
@@ -34,7 +34,7 @@ impl DiskSpace {
         }
     }
 
-    /// Fails while the disk was full in the last write and a probe in `folder` fails too.
+    /// Fails while the disk was full in the last write and a probe in `directory` fails too.
     pub fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(full) = &mut *state else { return Ok(()) };
@@ -58,8 +58,8 @@ impl DiskSpace {
     }
 }
 
-/// Writes a file and removes it. Needed because a load balancer takes a bridge with a full disk out of service, and then no
-/// write comes that would detect free space.
+/// Tests for free space by writing and removing a file. Load balancers send no requests to a bridge with a full disk,
+/// so no regular write would detect free space.
 fn probe(folder: &Path) -> std::io::Result<()> {
     let path = folder.join("probe");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::data_dir::OWNER_ONLY).open(&path);
@@ -77,20 +77,20 @@ mod tests {
     #[test]
     fn a_disk_is_full_until_a_write_or_a_probe_succeeds() {
         let folder = TempDir::new();
-        let room = DiskSpace::default();
-        room.record(&Err(StoreError::full("the log")));
-        assert!(room.is_full() && room.check(folder.path()).is_err(), "not probed at once");
-        room.record(&Err(StoreError::Io("another fault".to_owned())));
-        assert!(room.is_full());
-        room.record(&Ok(()));
-        assert!(!room.is_full() && room.check(folder.path()).is_ok());
+        let space = DiskSpace::default();
+        space.record(&Err(StoreError::Full { file: "log.redb".into() }));
+        assert!(space.is_full() && space.check(folder.path()).is_err(), "not probed at once");
+        space.record(&Err(StoreError::Closed { file: "log.redb".into() }));
+        assert!(space.is_full());
+        space.record(&Ok(()));
+        assert!(!space.is_full() && space.check(folder.path()).is_ok());
 
-        room.record(&Err(StoreError::full("the log")));
-        let probe_now = || room.state().as_mut().unwrap().probed = Instant::now().checked_sub(PROBED_EVERY).unwrap();
+        space.record(&Err(StoreError::Full { file: "log.redb".into() }));
+        let probe_now = || space.state().as_mut().unwrap().probed = Instant::now().checked_sub(PROBED_EVERY).unwrap();
         probe_now();
-        assert!(room.check(&folder.path().join("nowhere")).is_err(), "the probe cannot be written");
+        assert!(space.check(&folder.path().join("nowhere")).is_err(), "the probe cannot be written");
         probe_now();
-        assert!(room.check(folder.path()).is_ok() && !room.is_full());
+        assert!(space.check(folder.path()).is_ok() && !space.is_full());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the probe is removed");
     }
 }

@@ -1,66 +1,186 @@
 //! The errors of the store, and what the operator can do about them.
 
-use crate::broker::BrokerError;
-use std::io::ErrorKind;
+use super::data_dir::DataDirError;
+use crate::broker::{BrokerError, Cause};
+use crate::record::{Offset, TopicName, TopicPartition};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error of the file with the log.
+#[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// The disk is full. Writes succeed again once there is space.
-    Full(String),
+    #[error("no room on the disk of {}: free some, or keep less; writing goes on by itself", file.display())]
+    Full {
+        /// The file.
+        file: PathBuf,
+    },
     /// The operating system fails to read or write.
-    Io(String),
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: Arc<io::Error>,
+    },
+    /// The database reports another error.
+    #[error("{}: {source}", file.display())]
+    Database {
+        /// The file.
+        file: PathBuf,
+        /// The error of the database.
+        source: Arc<redb::Error>,
+    },
+    /// An earlier version of redb has written the file.
+    #[error("{} has the old format {version}: use the curlew that wrote it", file.display())]
+    OldFormat {
+        /// The file.
+        file: PathBuf,
+        /// The version of the format.
+        version: u8,
+    },
+    /// A write has failed, and the file is not reopened yet.
+    #[error("{} cannot be opened just now", file.display())]
+    Closed {
+        /// The file.
+        file: PathBuf,
+    },
     /// The data on the disk is not what was written.
-    Damaged(String),
+    #[error(
+        "{} is damaged ({damage}): restore a copy of the folder, or move it away to start with an empty log",
+        file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The damage.
+        #[source]
+        damage: Damage,
+    },
+}
+
+/// Damage in the file of the log.
+#[derive(Debug, Clone, Error)]
+pub enum Damage {
+    /// The database finds its structures corrupted.
+    #[error("{0}")]
+    Structure(String),
+    /// The file is not a database.
+    #[error("{0}")]
+    NotADatabase(#[source] Arc<io::Error>),
+    /// The pages of the database do not fit together, which makes it panic.
+    #[error("its pages do not fit together")]
+    Pages,
+    /// A batch is missing, or does not match its checksum. The partition is `None` if its topic was deleted.
+    #[error("the batch of {} at offset {offset} is missing or changed", partition_name(topic_partition.as_ref()))]
+    Batch {
+        /// The partition.
+        topic_partition: Option<TopicPartition>,
+        /// The first offset of the batch.
+        offset: Offset,
+    },
+}
+
+fn partition_name(topic_partition: Option<&TopicPartition>) -> String {
+    topic_partition.map_or_else(|| "?".to_owned(), TopicPartition::to_string)
 }
 
 impl StoreError {
-    /// Classifies an error of redb. `what` names the file.
-    pub fn from_redb(error: redb::Error, what: &str) -> Self {
+    /// Classifies an error of redb in `file`.
+    pub fn from_redb(error: redb::Error, file: &Path) -> Self {
+        let path = file.to_owned();
         match error {
-            redb::Error::Io(e) => Self::from_io(&e, what),
-            redb::Error::Corrupted(why) => Self::damaged(what, &why),
-            redb::Error::UpgradeRequired(version) => {
-                Self::Io(format!("{what} has the old format {version}: use the curlew that wrote it"))
-            }
-            error => Self::Io(format!("{what}: {error}")),
+            redb::Error::Io(error) => Self::from_io(error, file),
+            redb::Error::Corrupted(why) => Self::Damaged { file: path, damage: Damage::Structure(why) },
+            redb::Error::UpgradeRequired(version) => Self::OldFormat { file: path, version },
+            error => Self::Database { file: path, source: Arc::new(error) },
         }
     }
 
-    pub fn from_io(error: &std::io::Error, what: &str) -> Self {
+    /// Classifies an error of the operating system for `file`.
+    pub fn from_io(error: io::Error, file: &Path) -> Self {
+        let file = file.to_owned();
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::full(what),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full { file },
             // redb returns these for a file that is not a redb database.
-            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::damaged(what, &error.to_string()),
-            _ => Self::Io(format!("{what}: {error}")),
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                Self::Damaged { file, damage: Damage::NotADatabase(Arc::new(error)) }
+            }
+            _ => Self::Io { file, source: Arc::new(error) },
         }
-    }
-
-    pub fn full(what: &str) -> Self {
-        Self::Full(format!(
-            "no room on the disk of {what}: free some, or keep less with --retention-bytes; writing goes on by itself"
-        ))
-    }
-
-    pub fn damaged(what: &str, why: &str) -> Self {
-        Self::Damaged(format!(
-            "{what} is damaged ({why}): restore a copy of the folder, or move it away to start with an empty log"
-        ))
     }
 }
 
 impl From<StoreError> for BrokerError {
-    fn from(failure: StoreError) -> Self {
-        match failure {
-            StoreError::Full(why) => Self::DiskFull(why),
-            StoreError::Io(why) => Self::Storage(why),
-            StoreError::Damaged(why) => Self::Damaged(why),
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full { .. } => Self::DiskFull(Cause::new(error)),
+            StoreError::Damaged { .. } => Self::Damaged(Cause::new(error)),
+            StoreError::Io { .. }
+            | StoreError::Database { .. }
+            | StoreError::OldFormat { .. }
+            | StoreError::Closed { .. } => Self::Storage(Cause::new(error)),
         }
     }
 }
 
-impl std::fmt::Display for StoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Full(why) | Self::Io(why) | Self::Damaged(why)) = self;
-        f.write_str(why)
+/// A record or topic that the log does not accept.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unacceptable {
+    /// The timestamp is further ahead of the clock than any clock error.
+    #[error(
+        "its timestamp {timestamp} is more than an hour ahead of the clock ({now}); timestamps are milliseconds since the epoch"
+    )]
+    Timestamp {
+        /// The timestamp of the record.
+        timestamp: i64,
+        /// The time of the clock.
+        now: i64,
+    },
+    /// The topic to create exists.
+    #[error("topic {0:?} exists already")]
+    TopicExists(TopicName),
+}
+
+impl From<Unacceptable> for BrokerError {
+    fn from(error: Unacceptable) -> Self {
+        Self::InvalidRecord(Cause::new(error))
+    }
+}
+
+/// The embedded log cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DataDirError),
+    /// The file cannot be opened.
+    #[error("cannot open the data: {0}")]
+    Open(#[source] StoreError),
+    /// The catalog cannot be read.
+    #[error("cannot read the data: {0}")]
+    Read(#[source] StoreError),
+    /// The directory cannot be synced.
+    #[error("cannot write {}: {source}", folder.display())]
+    Sync {
+        /// The directory.
+        folder: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// A background thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl OpenError {
+    /// Whether another directory may help.
+    pub fn concerns_directory(&self) -> bool {
+        match self {
+            Self::Directory(error) => error.concerns_directory(),
+            Self::Open(_) | Self::Read(_) | Self::Sync { .. } | Self::Thread(_) => false,
+        }
     }
 }

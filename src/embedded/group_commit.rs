@@ -1,11 +1,11 @@
 //! Group commit: all waiting submissions are written in one transaction, with one sync.
 
 use super::batch::StoredBatch;
-use super::failure::StoreError;
+use super::failure::{StoreError, Unacceptable};
 use super::log::{Append, EmbeddedLog, WriteGuard};
 use super::retention;
 use super::topics::MAX_AHEAD;
-use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryReport, RecordLocation, Submission, WriteState};
+use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryReport, RecordLocation, Submission, TooLarge, WriteState};
 use crate::record::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition, now};
 use crate::sync::watchdog;
@@ -213,20 +213,18 @@ fn validate(
     now: Timestamp,
 ) -> Result<(), BrokerError> {
     if !partitions.contains(&partition) {
-        let place = TopicPartition { topic: submission.topic.clone(), partition };
-        return Err(BrokerError::UnknownPartition(place));
+        let topic = submission.topic.clone();
+        return Err(BrokerError::UnknownPartition(TopicPartition { topic, partition }));
     }
     let (size, bytes) = (record.size(), record.bytes());
     if size > MAX_RECORD {
-        let most = MAX_RECORD - (size - bytes);
-        return Err(BrokerError::TooLarge(format!(
-            "key, value and headers of the record take {bytes} bytes; without a Kafka they may take {most}"
-        )));
+        let limit = MAX_RECORD - (size - bytes);
+        return Err(BrokerError::TooLarge(TooLarge::Record { bytes, limit }));
     }
     match record.timestamp {
-        Some(timestamp) if timestamp > now.saturating_add(MAX_AHEAD) => Err(BrokerError::InvalidRecord(format!(
-            "its timestamp {timestamp} is more than an hour ahead of the clock ({now}); timestamps are milliseconds since the epoch"
-        ))),
+        Some(timestamp) if timestamp > now.saturating_add(MAX_AHEAD) => {
+            Err(Unacceptable::Timestamp { timestamp, now }.into())
+        }
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The checks of `curlew doctor` for a data folder. They create and change nothing.
+//! The checks of `curlew doctor` for a data directory. They create and change nothing.
 
 use super::data_dir::{self, FORMAT, OLD_FORMAT};
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
@@ -61,7 +61,7 @@ fn format(path: &Path) -> Diagnosis {
     }
 }
 
-/// Tries to lock the folder, and unlocks it at once.
+/// Tries to lock the directory, and unlocks it at once.
 fn lock(path: &Path) -> Diagnosis {
     let Ok(mut file) = File::open(path.join("lock")) else {
         return Diagnosis::ok(DiagnosisStep::DataLock, "nobody uses it");

@@ -4,7 +4,7 @@ use super::EmbeddedSettings;
 use super::batch::{self, StoredBatch};
 use super::data_dir::DataDir;
 use super::disk_space::DiskSpace;
-use super::failure::StoreError;
+use super::failure::{Damage, OpenError, StoreError, Unacceptable};
 use super::keys::PartitionKey;
 use super::store::BatchStore;
 use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate};
@@ -16,9 +16,6 @@ use bytes::Bytes;
 use log::{error, info, warn};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-
-/// The bounds of the size of a segment, which is a sixteenth of `retention_bytes`.
-const SEGMENT_BYTES: RangeInclusive<u64> = (16 << 10)..=(4 << 20);
 
 pub struct EmbeddedLog {
     pub settings: EmbeddedSettings,
@@ -33,7 +30,7 @@ pub struct EmbeddedLog {
     first_damage: Mutex<Option<StoreError>>,
     /// Locked by the thread that changes the store, from reading `topics` to updating them.
     writing: Mutex<()>,
-    // Dropped last, because it holds the lock of the folder.
+    // Dropped last, because it holds the lock of the directory.
     data_dir: DataDir,
 }
 
@@ -48,22 +45,21 @@ pub struct Append {
 }
 
 impl EmbeddedLog {
-    pub fn open(settings: EmbeddedSettings) -> Result<Self, String> {
-        let folder = DataDir::open(&settings.folder)?;
-        let store = BatchStore::open(folder.path()).map_err(|e| format!("cannot open the data: {e}"))?;
-        let topics = store.load().map_err(|e| format!("cannot read the data: {e}"))?;
-        folder.sync().map_err(|e| format!("cannot write {}: {e}", folder.path().display()))?;
-        let (topics, changed, damaged) = (Mutex::new(topics), Condvar::new(), Mutex::default());
+    pub fn open(settings: EmbeddedSettings) -> Result<Self, OpenError> {
+        let data_dir = DataDir::open(&settings.folder)?;
+        let store = BatchStore::open(data_dir.path()).map_err(OpenError::Open)?;
+        let topics = store.load().map_err(OpenError::Read)?;
+        data_dir.sync().map_err(|source| OpenError::Sync { folder: data_dir.path().to_owned(), source })?;
         Ok(Self {
             settings,
             store,
-            topics,
-            changed,
+            topics: Mutex::new(topics),
+            changed: Condvar::new(),
             disk_space: DiskSpace::default(),
-            first_damage: damaged,
+            first_damage: Mutex::default(),
             epoch: random_epoch(),
             writing: Mutex::default(),
-            data_dir: folder,
+            data_dir,
         })
     }
 
@@ -82,7 +78,8 @@ impl EmbeddedLog {
         lock(&self.topics)
     }
 
-    /// The right to change the log. After a failed write it opens the file again first, so that offsets follow the disk.
+    /// Locks the log for changes. After a failed write, reopens the file first, so that the offsets are those on the
+    /// disk.
     pub fn begin_write(&self) -> Result<WriteGuard<'_>, StoreError> {
         let writing = WriteGuard(self, self.lock_writes());
         if !self.store.is_open() {
@@ -107,7 +104,7 @@ impl EmbeddedLog {
     }
 
     pub fn segment_limits(&self) -> SegmentLimits {
-        let bytes = (self.settings.retention_bytes / 16).clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
+        let bytes = (self.settings.retention_bytes / 16).clamp(16 << 10, 4 << 20);
         let age = i64::try_from(self.settings.retention_time.as_millis() / 16).unwrap_or(i64::MAX);
         SegmentLimits { bytes, age }
     }
@@ -244,13 +241,14 @@ impl EmbeddedLog {
         locate(&self.topics(), want).map(drop)
     }
 
-    fn damaged(&self, place: PartitionKey, offset: Offset) -> BrokerError {
+    fn damaged(&self, key: PartitionKey, offset: Offset) -> BrokerError {
         let topics = self.topics();
-        let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());
-        let why = format!("the batch of {name}/{} at offset {offset} is missing or changed", place.partition);
-        let failure = StoreError::damaged(&self.store.path().display().to_string(), &why);
-        lock(&self.first_damage).get_or_insert(failure.clone());
-        failure.into()
+        let topic = topics.iter().find(|(_, topic)| topic.number == key.topic).map(|(name, _)| name.clone());
+        let topic_partition = topic.map(|topic| TopicPartition { topic, partition: key.partition as Partition });
+        let damage = Damage::Batch { topic_partition, offset };
+        let error = StoreError::Damaged { file: self.store.path().to_owned(), damage };
+        lock(&self.first_damage).get_or_insert(error.clone());
+        error.into()
     }
 }
 
@@ -270,7 +268,8 @@ fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlF
     Ok(ControlFlow::Continue(()))
 }
 
-/// Random, so that it never repeats, even where an older copy of the folder is restored, and above all of Kafka's.
+/// Returns a random epoch, so that no epoch repeats, even if an older copy of the directory is restored. It is larger
+/// than any of Kafka's, which have 31 bits.
 fn random_epoch() -> Epoch {
     fastrand::i64(1 << 31..1 << 47)
 }
@@ -281,7 +280,7 @@ impl WriteGuard<'_> {
         let topic = {
             let topics = self.0.topics();
             if topics.contains_key(name) {
-                return Err(BrokerError::InvalidRecord(format!("topic {name:?} exists already")));
+                return Err(Unacceptable::TopicExists(name.clone()).into());
             }
             LogTopic {
                 id: uuid::Uuid::from_u128(fastrand::u128(1..)),
@@ -393,8 +392,8 @@ impl WriteGuard<'_> {
 
     /// Reloads `topics`, because a write may have failed after its commit.
     fn reopen(&self) -> Result<(), StoreError> {
-        let there = self.0.store.reopen()?;
-        self.change(|topics| *topics = there);
+        let reloaded = self.0.store.reopen()?;
+        self.change(|topics| *topics = reloaded);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::catalog::{self, CatalogEdit};
 use super::data_dir::OWNER_ONLY;
-use super::failure::StoreError;
+use super::failure::{Damage, StoreError};
 use super::keys::{PartitionKey, key, keys};
 use super::topics::{LogTopic, NewEpoch, Segment, Topics};
 use crate::record::{Offset, TopicName};
@@ -48,7 +48,7 @@ impl BatchStore {
         let _paused = watchdog::pause();
         self.set_database(None);
         let opened = open(&self.path)?;
-        let topics = catch_panics(|| load(&opened), &self.path.display().to_string())?;
+        let topics = catch_panics(|| load(&opened), &self.path)?;
         self.set_database(Some(opened));
         Ok(topics)
     }
@@ -67,8 +67,8 @@ impl BatchStore {
         self.set_database(None);
     }
 
-    /// Does `work` in a transaction, calls `before_sync`, and commits. After an error nothing of the transaction is stored,
-    /// or all of it, if only the end of the commit failed.
+    /// Runs `work` in a transaction, calls `before_sync`, and commits. After an error nothing of the transaction is
+    /// stored, or all of it if only the end of the commit failed.
     pub fn write(
         &self,
         work: impl FnOnce(&Changes) -> Result<(), redb::Error>,
@@ -108,15 +108,17 @@ impl BatchStore {
     /// as space.
     pub fn check_space(&self, bytes: u64, live: u64) -> Result<(), StoreError> {
         let needed = 3 * bytes + MARGIN;
-        let what = || self.path.display().to_string();
-        let disk = rustix::fs::statvfs(&self.path).map_err(|e| StoreError::from_io(&e.into(), &what()))?;
+        let disk = rustix::fs::statvfs(&self.path).map_err(|e| StoreError::from_io(e.into(), &self.path))?;
         if disk.f_bavail.saturating_mul(disk.f_frsize) >= needed {
             return Ok(());
         }
-        let file = rustix::fs::stat(&self.path).map_err(|e| StoreError::from_io(&e.into(), &what()))?;
+        let file = rustix::fs::stat(&self.path).map_err(|e| StoreError::from_io(e.into(), &self.path))?;
         let held = u64::try_from(file.st_blocks).unwrap_or_default() * 512;
         // The pages of a batch take up to one and a half times its size.
-        if held.saturating_sub(live + live / 2) >= needed { Ok(()) } else { Err(StoreError::full(&what())) }
+        if held.saturating_sub(live + live / 2) >= needed {
+            return Ok(());
+        }
+        Err(StoreError::Full { file: self.path.clone() })
     }
 
     /// False between a failed write and the next successful [`reopen`](Self::reopen).
@@ -133,24 +135,22 @@ impl BatchStore {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        let what = || self.path.display().to_string();
         let database = read_lock(&self.database);
-        let database =
-            database.as_ref().ok_or_else(|| StoreError::Io(format!("{} cannot be opened just now", what())))?;
-        catch_panics(|| work(database), &what())
+        let database = database.as_ref().ok_or_else(|| StoreError::Closed { file: self.path.clone() })?;
+        catch_panics(|| work(database), &self.path)
     }
 }
 
 /// Turns panics into errors, because redb trusts the pages that it wrote, and panics on some that were changed since.
-fn catch_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) -> Result<T, StoreError> {
+fn catch_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, file: &Path) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|e| StoreError::from_redb(e, what)),
-        Err(_) => Err(StoreError::damaged(what, "its pages do not fit together")),
+        Ok(result) => result.map_err(|error| StoreError::from_redb(error, file)),
+        Err(_) => Err(StoreError::Damaged { file: file.to_owned(), damage: Damage::Pages }),
     }
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {
-    let make = || {
+    let create = || {
         // redb would create the file readable for everyone.
         let file = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)?;
         let size = file.metadata()?.len();
@@ -174,7 +174,7 @@ fn open(path: &Path) -> Result<Database, StoreError> {
         }
         Ok(database)
     };
-    catch_panics(make, &path.display().to_string())
+    catch_panics(create, path)
 }
 
 fn load(database: &Database) -> Result<Topics, redb::Error> {

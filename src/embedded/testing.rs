@@ -1,4 +1,4 @@
-//! A temporary folder for tests, removed on drop.
+//! A temporary directory for tests, removed on drop.
 
 #![allow(clippy::unwrap_used)]
 

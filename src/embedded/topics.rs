@@ -61,12 +61,12 @@ pub fn locate(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Of
     if want.topic_id.is_some_and(|id| id != topic.id) {
         return Err(BrokerError::Recreated(want.topic.clone()));
     }
-    let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+    let partition = TopicPartition { topic: want.topic.clone(), partition: want.partition };
     if let Some((end, epoch)) = log.divergence(want.offset, want.last_epoch) {
-        return Err(BrokerError::Truncated { place, end, epoch });
+        return Err(BrokerError::Truncated { partition, end, epoch });
     }
     if want.offset < log.start || want.offset > log.end {
-        return Err(BrokerError::OffsetOutOfRange(place));
+        return Err(BrokerError::OffsetOutOfRange(partition));
     }
     Ok((PartitionKey { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
 }
@@ -80,7 +80,7 @@ pub struct PartitionLog {
     pub end: Offset,
     pub segments: VecDeque<Segment>,
     /// The epochs with their first offsets, as in Kafka's leader epoch cache. Each opening of the log has another random
-    /// epoch, so that no two openings share one, not even of different copies of the folder.
+    /// epoch, so that no two openings share one, not even of different copies of the directory.
     pub epochs: Vec<(Epoch, Offset)>,
 }
 
@@ -95,7 +95,7 @@ pub struct NewEpoch {
 
 /// The first epochs of a log with more than [`MAX_EPOCHS`]: they are merged into the last of them.
 ///
-/// All copies of the folder that contain an epoch have the same records before it, so a cursor before it may name that
+/// All copies of the directory that contain an epoch have the same records before it, so a cursor before it may name that
 /// epoch. Merging into the first one would be wrong: another copy may have other records under it. A cursor that names a
 /// forgotten epoch counts as one of another copy, and everything is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,9 +173,10 @@ impl PartitionLog {
         before.map_or(NO_EPOCH, |(epoch, _)| *epoch)
     }
 
-    /// Where this log diverges from one that was read up to `next`, whose last record was of `epoch`; `None` if it does not.
+    /// Returns where this log diverges from the log that a client has read up to `next`, whose last record has the
+    /// epoch `epoch`; `None` if the two agree.
     ///
-    /// An unknown epoch is one of another copy of the folder. Up to which offset both copies agree is not known, so the
+    /// An unknown epoch is one of another copy of the directory. Up to which offset both copies agree is not known, so the
     /// divergence is at the start of the log: that may repeat records but never loses one.
     pub fn divergence(&self, next: Offset, epoch: Epoch) -> Option<(Offset, Epoch)> {
         // Records before the start can neither be compared nor read.

@@ -60,7 +60,8 @@ fn verify_partition(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartitio
             }
             Ok(_) | Err(_) => return true,
         }
-        // As long as the read took, so that this uses at most half a core and half the disk.
+        // The pause is as long as the read, so that verification uses at most half a core and half of the disk's
+        // throughput.
         let pause = began.elapsed().max(Duration::from_millis(1));
         if !matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
             return false;

@@ -1,14 +1,14 @@
 //! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. No build step, no resources from other hosts.
 
+use super::api_docs;
 use super::problem::Problem;
 use super::request::Request;
-use super::status;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 use std::sync::OnceLock;
 use warp::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use warp::http::{Response as Answer, StatusCode};
+use warp::http::{Response as HttpResponse, StatusCode};
 use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
@@ -51,7 +51,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 33] = files! {
+static FILES: [StaticFile; 34] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "base.js": SCRIPT,
@@ -77,6 +77,7 @@ static FILES: [StaticFile; 33] = files! {
     "session.js": SCRIPT,
     "sparkline.js": SCRIPT,
     "start.js": SCRIPT,
+    "state.js": SCRIPT,
     "status.js": SCRIPT,
     "store.js": SCRIPT,
     "stream.js": SCRIPT,
@@ -95,26 +96,26 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Returns the page to clients that accept HTML, as browsers do, and a text page to others, such as curl.
 pub fn index(request: &Request) -> Response {
     let html = has(&request.headers, header::ACCEPT, "text/html");
-    let mut response = if html { answer(&PAGE, request) } else { status::index() };
+    let mut response = if html { respond(&PAGE, request) } else { api_docs::index() };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 
 pub fn client(request: &Request) -> Response {
-    answer(&CLIENT, request)
+    respond(&CLIENT, request)
 }
 
 pub fn file(name: &str, request: &Request) -> Result<Response, Problem> {
     let file = FILES.iter().find(|file| file.name == name);
-    file.map(|file| answer(file, request)).ok_or_else(|| Problem::not_found(&request.path))
+    file.map(|file| respond(file, request)).ok_or_else(|| Problem::not_found(&request.path))
 }
 
 /// Responds with the file, or with 304 if the client has this version: browsers revalidate on every load (`no-cache`).
-fn answer(file: &'static StaticFile, request: &Request) -> Response {
+fn respond(file: &'static StaticFile, request: &Request) -> Response {
     let gzipped = has(&request.headers, header::ACCEPT_ENCODING, "gzip");
     let form = if gzipped { "-gz" } else { "" };
     let tag = format!("\"{:08x}-{}{form}\"", crc32c::crc32c(file.bytes), file.bytes.len());
-    let mut answer = Answer::builder()
+    let mut response = HttpResponse::builder()
         .header(header::CACHE_CONTROL, "no-cache")
         .header(header::CONTENT_SECURITY_POLICY, POLICY)
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
@@ -122,19 +123,19 @@ fn answer(file: &'static StaticFile, request: &Request) -> Response {
         .header(header::VARY, "Accept-Encoding")
         .header(header::ETAG, &tag);
     let body = if has(&request.headers, header::IF_NONE_MATCH, &tag) {
-        answer = answer.status(StatusCode::NOT_MODIFIED);
+        response = response.status(StatusCode::NOT_MODIFIED);
         Bytes::new()
     } else {
-        answer = answer.header(header::CONTENT_TYPE, file.content_type);
+        response = response.header(header::CONTENT_TYPE, file.content_type);
         if gzipped {
-            answer = answer.header(header::CONTENT_ENCODING, "gzip");
+            response = response.header(header::CONTENT_ENCODING, "gzip");
             file.gzipped().clone()
         } else {
             Bytes::from_static(file.bytes)
         }
     };
-    match answer.body(body) {
-        Ok(answer) => answer.map(Into::into),
+    match response.body(body) {
+        Ok(response) => response.map(Into::into),
         Err(_) => Problem::internal("the page's headers cannot be written").response(),
     }
 }

@@ -23,7 +23,7 @@ pub struct HandoffSlot(Arc<HandoffState>);
 #[derive(Default)]
 struct HandoffState {
     used: AtomicBool,
-    answer: Mutex<Option<Response>>,
+    response: Mutex<Option<Response>>,
     put: Notify,
 }
 
@@ -61,8 +61,8 @@ impl HandoffSlot {
     }
 
     /// Hands the response to the task that serves the connection. Never returns, so that hyper writes nothing itself.
-    pub async fn put(&self, answer: Response) -> Response {
-        *lock(&self.0.answer) = Some(answer);
+    pub async fn put(&self, response: Response) -> Response {
+        *lock(&self.0.response) = Some(response);
         self.0.put.notify_one();
         std::future::pending().await
     }
@@ -71,16 +71,16 @@ impl HandoffSlot {
     pub async fn taken(&self) -> Response {
         loop {
             self.0.put.notified().await;
-            if let Some(answer) = lock(&self.0.answer).take() {
-                return answer;
+            if let Some(response) = lock(&self.0.response).take() {
+                return response;
             }
         }
     }
 }
 
 /// Writes the response to its end, or until the client disconnects.
-pub async fn write_out(mut client: ClientIo, answer: Response) -> io::Result<()> {
-    let (parts, mut body) = answer.into_parts();
+pub async fn write_out(mut client: ClientIo, response: Response) -> io::Result<()> {
+    let (parts, mut body) = response.into_parts();
     client.write(head(&parts.headers)).await?;
     loop {
         let frame = tokio::select! {
@@ -112,17 +112,17 @@ fn head(headers: &HeaderMap) -> Bytes {
 }
 
 /// Encodes a response and its body as HTTP/1.1.
-pub fn encode_http1(answer: &warp::http::Response<Bytes>) -> Bytes {
-    let (status, body) = (answer.status(), answer.body());
+pub fn encode_http1(response: &warp::http::Response<Bytes>) -> Bytes {
+    let (status, body) = (response.status(), response.body());
     let mut out = BytesMut::new();
     // Writing to memory cannot fail.
     let _ = write!(out, "HTTP/1.1 {status}\r\n");
-    let is_head_only = answer.extensions().get::<HeadOnly>().is_some();
+    let is_head_only = response.extensions().get::<HeadOnly>().is_some();
     // The length is that of the response to a GET, which is unknown if the body was dropped already (RFC 9110, 8.6).
     if !is_head_only || !body.is_empty() {
         let _ = write!(out, "content-length: {}\r\n", body.len());
     }
-    put_headers(&mut out, answer.headers());
+    put_headers(&mut out, response.headers());
     if !is_head_only {
         out.extend_from_slice(body);
     }

@@ -302,8 +302,8 @@ mod tests {
         assert!((4..6).contains(&admitted), "{admitted}");
         let refused = limits.request(&neighbour).unwrap_err();
         assert!(refused.detail().starts_with("2001:db8::/64 sends"), "{}", refused.detail());
-        let answer: warp::http::Response<bytes::Bytes> = refused.response();
-        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+        let response: warp::http::Response<bytes::Bytes> = refused.response();
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"1".parse().unwrap()));
         limits.request(&ClientKey::at(address("2001:db8:0:1::1"))).unwrap();
     }
 

@@ -2,8 +2,8 @@
 //! values is `topic`, which has at most 100.
 
 mod bridge;
+mod encoder;
 mod memory;
-mod page;
 mod process;
 mod requests;
 

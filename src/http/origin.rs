@@ -121,37 +121,37 @@ impl OriginPolicy {
 
     /// Names the allowed origin in a response, so that the browser hands it to the page. `nosniff` stops other pages from
     /// loading the response as a script.
-    pub fn mark(origin: &RequestOrigin, answer: &mut HeaderMap) {
-        answer.append(header::VARY, HeaderValue::from_static("Origin"));
-        answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    pub fn mark(origin: &RequestOrigin, response: &mut HeaderMap) {
+        response.append(header::VARY, HeaderValue::from_static("Origin"));
+        response.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let allowed = match origin {
             RequestOrigin::NoPage | RequestOrigin::SameOrigin => return,
             RequestOrigin::Any => HeaderValue::from_static("*"),
             RequestOrigin::Listed(origin) => {
                 // Browsers reject credentials together with `*` (Fetch standard, 3.2.5).
-                answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
                 origin.clone()
             }
         };
-        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         let exposed = HeaderValue::from_static("Retry-After, Allow, WWW-Authenticate, X-Request-Id");
-        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 
     /// Adds the headers of a preflight response (Fetch standard, 3.2.2).
-    pub fn preflight(asked: &HeaderMap, answer: &mut HeaderMap) {
+    pub fn preflight(request: &HeaderMap, response: &mut HeaderMap) {
         let requested =
-            asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or("");
+            request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or("");
         let requested = requested
             .split(',')
             .map(str::trim)
             .filter(|name| name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case("x-kafka-")));
         let names = requested.fold(HEADERS.to_owned(), |all, name| all + ", " + name);
         if let Ok(names) = HeaderValue::from_str(&names) {
-            answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+            response.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
         }
-        answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-        answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+        response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+        response.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     }
 }
 
@@ -299,12 +299,12 @@ mod tests {
 
     #[test]
     fn a_preflight_lists_the_headers_that_streams_and_produce_need() {
-        let mut asked = HeaderMap::new();
-        asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-kafka-site, x-evil, X-Kafka-Line".parse().unwrap());
-        let mut answer = HeaderMap::new();
-        OriginPolicy::preflight(&asked, &mut answer);
-        let names = answer[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+        let mut request = HeaderMap::new();
+        request.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-kafka-site, x-evil, X-Kafka-Line".parse().unwrap());
+        let mut response = HeaderMap::new();
+        OriginPolicy::preflight(&request, &mut response);
+        let names = response[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
         assert_eq!(names, format!("{HEADERS}, x-kafka-site, X-Kafka-Line"));
-        assert_eq!(answer[header::ACCESS_CONTROL_MAX_AGE], MAX_AGE);
+        assert_eq!(response[header::ACCESS_CONTROL_MAX_AGE], MAX_AGE);
     }
 }

@@ -1,7 +1,7 @@
 //! Errors as HTTP responses: problem details (RFC 9457) with the `error_code` and `message` of the REST Proxy v2. The
 //! only file that names an error status.
 
-use crate::broker::{BrokerError, WriteState};
+use crate::broker::{BrokerError, Setting, WriteState};
 use crate::cel::CompileError;
 use crate::cursor::CursorError;
 use crate::hub::Rejected;
@@ -326,15 +326,25 @@ impl From<&BrokerError> for Problem {
             BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
-            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) => Self::too_large(text),
+            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) => Self::too_large(text + &flag_hint(error)),
             BrokerError::BudgetUsedUp => Self::busy(text),
-            BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text),
+            BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text + &flag_hint(error)),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
-            BrokerError::DiskFull(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
+            BrokerError::DiskFull(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text + &flag_hint(error)),
             BrokerError::Damaged(_) | BrokerError::Internal(_) => Self::internal(text),
             BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
+    }
+}
+
+/// Returns the end of an error that a setting can prevent, with the flag of that setting.
+fn flag_hint(error: &BrokerError) -> String {
+    match error.setting() {
+        Some(Setting::ClientProperty(name)) => format!("; {name} is set in the file of --kafka-config"),
+        Some(Setting::RetentionBytes) => "; lower --retention-bytes to keep less".to_owned(),
+        Some(Setting::MaxHeader) => "; raise --max-header (an id may take three quarters of it)".to_owned(),
+        None => String::new(),
     }
 }
 
@@ -360,7 +370,7 @@ impl From<Shortage> for Problem {
     fn from(shortage: Shortage) -> Self {
         match shortage {
             Shortage::Now => Self::busy(shortage.to_string()),
-            Shortage::Always { .. } => Self::too_large(format!("the answer takes {shortage}")),
+            Shortage::Always { .. } => Self::too_large(format!("the response takes {shortage}")),
         }
     }
 }

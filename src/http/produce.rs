@@ -1,14 +1,14 @@
 //! `POST /topics/{topic}`, and the tombstone of `DELETE`: turns a request body into records, and their results into a
 //! response.
 
-mod answer;
 mod body;
 mod envelope;
 mod gunzip;
-mod held_answer;
+mod held_response;
 mod lines;
 mod ndjson;
 mod receipts;
+mod response;
 mod summary;
 
 use super::peer::is_forwarded;
@@ -21,13 +21,13 @@ use crate::hub::{Hub, Rejected};
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
 use crate::sync::memory_budget::MemoryBudget;
-use answer::{RecordResult, answer};
 pub use body::{Bodies, collect};
 use body::{BodyMemory, BodyReader};
 use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
-use held_answer::ResponseStart;
+use held_response::ResponseStart;
+use response::{RecordResult, respond};
 use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -169,7 +169,7 @@ where
     let queued = Queued::new(hub, &target, entries)?;
     // From here on the records are queued; the shutdown waits for the queue, not for this body.
     drop(end);
-    queued.answer(target.acks, headers, held).await
+    queued.respond(target.acks, headers, held).await
 }
 
 /// Writes a tombstone for the key in the query.
@@ -189,7 +189,7 @@ pub async fn delete(
     }
     let tombstone = target.template.clone();
     let queued = Queued::new(hub, &target, vec![Ok(tombstone)])?;
-    queued.answer(target.acks, headers, BodyMemory::new(&settings.bodies)).await
+    queued.respond(target.acks, headers, BodyMemory::new(&settings.bodies)).await
 }
 
 /// The entries of a request; the valid ones are in the producer's queue.
@@ -212,7 +212,7 @@ impl Queued {
     }
 
     /// Waits for the results and responds with them. `held` stays reserved until the client has received the response.
-    async fn answer(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
+    async fn respond(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
         let outcomes = match self.pending {
             Some(pending) => pending.await,
             None => Vec::new(),
@@ -222,7 +222,7 @@ impl Queued {
             Some(problem) => Err(problem),
             None => outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from),
         });
-        answer(&entries.collect::<Vec<RecordResult>>(), acks, headers, held)
+        respond(&entries.collect::<Vec<RecordResult>>(), acks, headers, held)
     }
 }
 

@@ -4,12 +4,13 @@ use super::arrival::Arrival;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
-use super::response::{SMALL_ANSWER, as_json};
+use super::response::{SMALL_RESPONSE, as_json};
 use super::subscribe::tag;
 use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{
-    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, TopicInfo,
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, Staleness,
+    TopicInfo,
 };
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
 use crate::sync::lock;
@@ -26,7 +27,7 @@ const MAX_PAGE: usize = 10_000;
 const PAGE: usize = 100;
 /// Approximate bytes of a page, as fetched and as JSON. A single record may be larger.
 const PAGE_BYTES: usize = 1 << 20;
-const ANSWER_BYTES: usize = 4 << 20;
+const JSON_BYTES: usize = 4 << 20;
 /// Bytes reserved for the offsets after the records, of at most 20 digits each.
 const ENDS_BYTES: usize = 128;
 /// Maximum of `timeout`, in ms.
@@ -145,9 +146,7 @@ fn read(
     let info = one_topic(broker.topics(std::slice::from_ref(&topic_partition.topic))?)?;
     let at = info.partitions.iter().find(|p| p.partition == topic_partition.partition);
     let at = at.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
-    let leader = at
-        .leader
-        .ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader at the moment")))?;
+    let leader = at.leader.ok_or_else(|| BrokerError::from(Staleness::NoLeader(topic_partition.clone())))?;
     let ends =
         broker.offsets(&[(topic_partition.clone(), OffsetAt::Earliest), (topic_partition.clone(), OffsetAt::Latest)]);
     let [earliest, latest] =
@@ -209,9 +208,9 @@ pub struct PageBody {
 
 impl PageBody {
     pub fn new(share: &Arc<Share>) -> Result<Self, Shortage> {
-        let mut answer = Self { json: Vec::new(), memory: share.empty_reservation(), share: share.clone() };
-        answer.make_room(SMALL_ANSWER)?;
-        Ok(answer)
+        let mut body = Self { json: Vec::new(), memory: share.empty_reservation(), share: share.clone() };
+        body.make_room(SMALL_RESPONSE)?;
+        Ok(body)
     }
 
     /// Reserves memory for data that is read while the response is written.
@@ -228,12 +227,12 @@ impl PageBody {
     /// Whether the record must be left for the next page: escaping can make a page several times larger than what was
     /// fetched.
     fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
-        self.json.len() + record.encoded_bound() + ENDS_BYTES > ANSWER_BYTES.min(self.largest())
+        self.json.len() + record.encoded_bound() + ENDS_BYTES > JSON_BYTES.min(self.largest())
     }
 
     /// Returns the most bytes that the memory budget ever allows.
     fn largest(&self) -> usize {
-        self.memory.largest() + SMALL_ANSWER
+        self.memory.largest() + SMALL_RESPONSE
     }
 
     fn add_record(&mut self, at: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
@@ -253,7 +252,7 @@ impl PageBody {
             return Ok(());
         }
         let capacity = (length + more).max((capacity + capacity / 2).min(self.largest()));
-        self.memory.set(capacity.saturating_sub(SMALL_ANSWER))?;
+        self.memory.set(capacity.saturating_sub(SMALL_RESPONSE))?;
         self.json.reserve_exact(capacity - length);
         Ok(())
     }
@@ -269,7 +268,7 @@ mod tests {
 
     impl PartitionReader for Connected {
         fn fetch(&mut self, _: &[FetchPosition], _: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-            let closed = || BrokerError::Unavailable("closed".to_owned());
+            let closed = || BrokerError::Unavailable("closed".into());
             self.0.load(Ordering::SeqCst).then(Vec::new).ok_or_else(closed)
         }
 

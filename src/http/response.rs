@@ -6,18 +6,18 @@ use bytes::Bytes;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 
 /// Bytes of a response that the memory budget does not count: its connection takes more.
-pub const SMALL_ANSWER: usize = 4 << 10;
+pub const SMALL_RESPONSE: usize = 4 << 10;
 
 /// Counts a response in the memory budget until its client has received it.
-pub fn counted(app: &App, answer: Vec<u8>) -> Result<Bytes, Problem> {
+pub fn counted(app: &App, body: Vec<u8>) -> Result<Bytes, Problem> {
     let mut memory = app.settings.memory.pages.empty_reservation();
-    memory.grow(beyond_small(answer.capacity()))?;
-    Ok(memory.hold(answer))
+    memory.grow(beyond_small(body.capacity()))?;
+    Ok(memory.hold(body))
 }
 
 /// The bytes that the memory budget counts: a small response is served whatever other clients hold.
 pub fn beyond_small(bytes: usize) -> usize {
-    bytes.saturating_sub(SMALL_ANSWER)
+    bytes.saturating_sub(SMALL_RESPONSE)
 }
 
 /// A JSON response that ends with a line feed, for terminals.

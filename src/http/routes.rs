@@ -6,7 +6,7 @@ use super::origin::{OriginPolicy, RequestOrigin};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::request::{BodyLength, Request, segments};
-use super::{App, auth, dashboard, delete, login, produce, records, status, subscribe, trace};
+use super::{App, api_docs, auth, dashboard, delete, health, login, produce, records, subscribe, topics, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
 use crate::sync::watchdog;
@@ -49,12 +49,12 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                 let path = path.as_str().to_owned();
                 let length = length.unwrap_or(BodyLength::Given);
                 let request = Request { method, path, query, host, headers, peer, length };
-                let answer = identified(app.clone(), request, body);
+                let response = identified(app.clone(), request, body);
                 async move {
-                    let answer = answer.await;
+                    let response = response.await;
                     match slot {
-                        Some(slot) if answer.extensions().get::<Streaming>().is_some() => slot.put(answer).await,
-                        _ => answer,
+                        Some(slot) if response.extensions().get::<Streaming>().is_some() => slot.put(response).await,
+                        _ => response,
                     }
                 }
             },
@@ -74,13 +74,13 @@ where
         ([], &Method::GET) => Ok(dashboard::index(request)),
         (["client.js"], &Method::GET) => Ok(dashboard::client(request)),
         (["dashboard", file], &Method::GET) => dashboard::file(file, request),
-        (["health"], &Method::GET) => status::health(app),
-        (["ready"], &Method::GET) => status::ready(app, request, origin).await,
+        (["health"], &Method::GET) => health::health(app),
+        (["ready"], &Method::GET) => health::ready(app, request, origin).await,
         (["metrics"], &Method::GET) => {
             auth::check_metrics(app, request, origin).await?;
             app.metrics(request.headers.clone()).await
         }
-        (["openapi.json"], &Method::GET) => Ok(status::openapi()),
+        (["openapi.json"], &Method::GET) => Ok(api_docs::openapi()),
         (["login"], &Method::GET) => Ok(login::session_info(app, request, origin).await),
         (["login"], &Method::POST) => login::login(app, request, origin, body).await,
         (["logout"], &Method::POST) => login::logout(request),
@@ -94,8 +94,8 @@ where
                     false => app.limits.charge_key(&address, &request.caller(&permit))?,
                 }
             }
-            let answer = permitted(app, &permit, (path, method), request, body).await?;
-            answer.ok_or_else(|| Problem::method_not_allowed(request.method.as_str(), allowed))
+            let response = permitted(app, &permit, (path, method), request, body).await?;
+            response.ok_or_else(|| Problem::method_not_allowed(request.method.as_str(), allowed))
         }
     }
 }
@@ -113,8 +113,8 @@ where
     D: Buf + Send + 'static,
 {
     Ok(Some(match route {
-        (["topics"], &Method::GET) => status::topics(app, permit, request).await?,
-        (["topics", topic], &Method::GET) => status::topic(app, permit, topic, request).await?,
+        (["topics"], &Method::GET) => topics::topics(app, permit, request).await?,
+        (["topics", topic], &Method::GET) => topics::topic(app, permit, topic, request).await?,
         (["topics", topic], &Method::POST) => {
             let revoked = auth::check_until_revoked(app, permit, Right::Produce, topic)?;
             request.check_length()?;
@@ -157,14 +157,14 @@ where
     D: Buf + Send + 'static,
 {
     let id = trace::identify(&mut request.headers);
-    let mut answer = logging::while_serving(id.clone(), answer(app, request, body)).await;
+    let mut response = logging::while_serving(id.clone(), respond(app, request, body)).await;
     if let Some(id) = trace::value(&id) {
-        answer.headers_mut().insert(trace::REQUEST_ID, id);
+        response.headers_mut().insert(trace::REQUEST_ID, id);
     }
-    answer
+    response
 }
 
-async fn answer<B, D>(app: Arc<App>, request: Request, body: B) -> Response
+async fn respond<B, D>(app: Arc<App>, request: Request, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -202,9 +202,9 @@ where
         return options(request);
     }
     // A panic in one request must not affect others.
-    let answered = watchdog::caught_in_request(dispatch(app, request, origin, body)).await;
-    let answered = answered.unwrap_or_else(|| Err(Problem::unserved()));
-    answered.unwrap_or_else(|problem| {
+    let result = watchdog::caught_in_request(dispatch(app, request, origin, body)).await;
+    let result = result.unwrap_or_else(|| Err(Problem::unserved()));
+    result.unwrap_or_else(|problem| {
         if problem.is_server_error() {
             warn!("{} {}: {}", request.method, request.path, problem.detail());
         }

@@ -15,7 +15,7 @@ pub use tls::{ClientCertificates, ServerTls, TlsFiles};
 use super::problem::Problem;
 use super::routes::routes;
 use super::shutdown::{Phase, grace, last_end, spread};
-use super::{App, status};
+use super::{App, health};
 use crate::sync::watchdog;
 use connection::{Accepted, connection};
 use log::{debug, warn};
@@ -110,7 +110,7 @@ pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, app: Arc<App>,
                 let rejections = if accepted.address.is_loopback() { &mut local_rejections } else { &mut rejections };
                 let app = app.clone();
                 rejections.start(async move {
-                    let health = || status::health(&app).unwrap_or_else(|problem| problem.response());
+                    let health = || health::health(&app).unwrap_or_else(|problem| problem.response());
                     let rejection = accepted.reject(&problem, health, REJECTION_TIMEOUT);
                     let _ = timeout(REJECTION_TIMEOUT, rejection).await;
                 });

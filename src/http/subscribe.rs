@@ -280,9 +280,7 @@ fn check_id(app: &App, subscription: &Subscription, partitions: &[usize]) -> Res
             cursor.add_position(topic, LARGE_OFFSET);
         }
     }
-    cursor
-        .check_length(app.limits.settings().longest_id())
-        .map_err(|too_long| Problem::unprocessable(too_long.to_string()))
+    cursor.check_length(app.limits.settings().longest_id()).map_err(|too_long| BrokerError::from(too_long).into())
 }
 
 fn check_partitions(info: &TopicInfo, selection: &Selection) -> Result<(), Problem> {

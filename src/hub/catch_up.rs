@@ -1,5 +1,5 @@
-//! Streams outside the live flow: new ones, those that resume from a cursor, and those whose client was too slow. Each
-//! reads the log from its own cursor, in turns on a small pool of threads, until it can join a feed.
+//! Streams outside the live flow: new streams, streams that resume from a cursor, and streams that were evicted from their
+//! feed. Each of them reads the log from its cursor, in turns on a small pool of threads, until it can join a feed.
 
 pub mod delayed;
 pub mod fair_queue;
@@ -10,4 +10,6 @@ pub mod read_cache;
 pub mod shared_turns;
 pub mod task;
 pub mod task_queue;
+#[cfg(test)]
+mod testing;
 mod until;

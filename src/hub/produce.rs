@@ -4,14 +4,14 @@ use super::Rejected;
 use super::counts::{HubCounts, Sizes};
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryReport, DeliveryResult, Submission};
 use crate::record::{NewRecord, TopicName};
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use crate::sync::{lock, read_lock, write_lock};
 use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-/// Submissions that may wait. Their bytes are bounded too; a submission beyond either limit is rejected.
+/// Maximum number of queued submissions. Their bytes have a limit too. A submission beyond either limit is rejected.
 const SLOTS: usize = 16 * 1024;
 
 /// The queue and the writer thread.
@@ -24,14 +24,14 @@ pub struct ProduceBridge {
     worker: Mutex<Option<Worker>>,
 }
 
-/// Bytes of records that wait for their acknowledgement.
+/// Limits the bytes of the records that wait for their acknowledgement.
 struct Budget {
     used: AtomicUsize,
     most: usize,
 }
 
 impl Budget {
-    /// A submission of any size fits into an empty budget.
+    /// Reserves `bytes`, if they fit. A submission of any size fits into an empty budget.
     fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| (used == 0 || used + bytes <= self.most).then_some(used + bytes);
         self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
@@ -43,6 +43,7 @@ impl Budget {
 }
 
 impl ProduceBridge {
+    /// Starts the writer thread. A submission gets its outcomes within `timeout`.
     pub fn start(
         broker: Arc<dyn Broker>,
         queued_bytes: usize,
@@ -55,6 +56,7 @@ impl ProduceBridge {
         Ok(Self { queue: RwLock::new(Some(queue)), bytes, counts, timeout, worker: Mutex::new(Some(worker)) })
     }
 
+    /// Queues records. Calls `done` once with their outcomes, unless this returns an error.
     pub fn submit(
         &self,
         topic: TopicName,
@@ -65,10 +67,10 @@ impl ProduceBridge {
     ) -> Result<(), Rejected> {
         let queue = read_lock(&self.queue);
         let sizes = Sizes::new(records.iter().map(NewRecord::bytes));
-        let Some(queue) = &*queue else { return Err(self.counts.refused(&sizes, Rejected::ShuttingDown)) };
+        let Some(queue) = &*queue else { return Err(self.counts.count_rejected(&sizes, Rejected::ShuttingDown)) };
         let size = records.iter().map(NewRecord::size).sum();
         if queue.is_full() || !self.bytes.take(size) {
-            return Err(self.counts.refused(&sizes, Rejected::QueueFull));
+            return Err(self.counts.count_rejected(&sizes, Rejected::QueueFull));
         }
         let (bytes, counts) = (self.bytes.clone(), self.counts.clone());
         let done = Arc::new(Mutex::new(Some((done, sizes))));
@@ -77,14 +79,14 @@ impl ProduceBridge {
         let receipts = DeliveryReport::new(records.len(), move |outcomes| {
             bytes.give_back(size);
             if let Some((done, sizes)) = lock(&settle).take() {
-                counts.settled(&outcomes, &sizes, acks, now.elapsed());
+                counts.count_outcomes(&outcomes, &sizes, acks, now.elapsed());
                 done(outcomes);
             }
         });
         let deadline = now + self.timeout;
-        // The caller gets the rejection as the result of this call, not by `done`.
+        // Dropping the unsent submission below must not call `done`: the caller gets the rejection as a result.
         let refuse = |refused| match lock(&done).take() {
-            Some((_, sizes)) => self.counts.refused(&sizes, refused),
+            Some((_, sizes)) => self.counts.count_rejected(&sizes, refused),
             None => refused,
         };
         match queue.try_send(Submission { topic, acks, auto_create, records, deadline, receipts }) {
@@ -98,18 +100,18 @@ impl ProduceBridge {
         }
     }
 
-    /// How long a caller waits for the outcomes.
+    /// Returns the time within which a submission gets its outcomes.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Submissions that the writer has not taken yet.
+    /// Returns the number of submissions that the writer has not taken yet.
     pub fn waiting(&self) -> usize {
         let queue = read_lock(&self.queue);
         queue.as_ref().map_or(0, Sender::len)
     }
 
-    /// Bytes that wait for their acknowledgement, and their limit.
+    /// Returns the bytes of the records that wait for their acknowledgement, and their limit.
     pub fn bytes(&self) -> (usize, usize) {
         (self.bytes.used.load(Ordering::Relaxed), self.bytes.most)
     }
@@ -119,7 +121,7 @@ impl ProduceBridge {
         lock(&self.worker).as_ref().is_some_and(Worker::has_ended)
     }
 
-    /// Rejects further submissions, and waits until all queued ones have their outcomes.
+    /// Rejects further submissions, and blocks until all queued ones have their outcomes.
     pub fn finish(&self) {
         *write_lock(&self.queue) = None;
         drop(lock(&self.worker).take());

@@ -1,4 +1,5 @@
-//! The parts of a stream: position, frames and mailbox. This module does not depend on threads.
+//! The parts of a stream: its position, its frames and its mailbox. Threads are in [`live`](super::live) and
+//! [`catch_up`](super::catch_up).
 
 pub mod bounds;
 pub mod chunk;

@@ -1,4 +1,4 @@
-//! What a stream reads, where it starts, and how it is written.
+//! The request for a stream: its topics, where it starts and ends, its filter and its format.
 
 use crate::broker::BrokerError;
 use crate::cel::Expression;
@@ -9,21 +9,29 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One stream, as requested.
+/// The request for one stream.
 #[derive(Clone)]
 pub struct Subscription {
-    /// At least one.
+    /// The topics to read, at least one.
     pub topics: Vec<TopicName>,
+    /// The partitions to read in each topic.
     pub selection: Selection,
+    /// Where the stream starts.
     pub start: Start,
+    /// The records to deliver.
     pub filter: Filter,
+    /// What happens if a topic does not exist.
     pub missing: Missing,
+    /// Where the stream ends.
     pub until: Until,
+    /// The stream ends after this number of records, if it does not end earlier.
     pub limit: Option<NonZeroU64>,
+    /// How the stream is written.
     pub format: Arc<dyn Format>,
 }
 
-/// Identifies the client of a stream, for fair turns. Different clients can have equal tags, but rarely do.
+/// Identifies the client of a stream, so that clients take turns. Different clients rarely have equal tags, and then share
+/// their turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientTag(pub u64);
 
@@ -39,8 +47,9 @@ pub enum Missing {
 /// Where a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
+    /// The stream does not end: it waits for new records.
     Forever,
-    /// The end of every partition as it was when the stream began.
+    /// The stream ends where each partition ended when the stream was opened.
     End,
     /// In each partition the first record with this timestamp or a later one, where a stream from this time starts. A
     /// partition without such a record ends at its end, once the time has passed by [`Settings::until_delay`].
@@ -49,57 +58,63 @@ pub enum Until {
     Time(Timestamp),
 }
 
-/// Which records a stream delivers; all conditions must hold.
+/// Selects the records that a stream delivers. All conditions must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
-    /// The key is equal to this.
+    /// The key that a record must have.
     pub key: Option<Vec<u8>>,
-    /// For each of these, a header has this name and this value.
+    /// Names and values of headers that a record must have.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The condition is true for the record.
+    /// The expression that must be true for a record.
     pub condition: Option<Arc<Expression>>,
     /// At most one record per key and interval of this length: the latest.
     pub sample: Option<Duration>,
 }
 
 impl Filter {
+    /// Whether the filter matches every record.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether the record matches apart from the condition, which is the expensive part.
+    /// Checks the key and the headers, but not the condition, which takes much longer.
     pub fn may_match(&self, record: &RecordRef<'_>) -> bool {
         let key = self.key.as_ref().is_none_or(|key| record.key == Some(key));
         key && self.headers.iter().all(|(name, value)| record.headers().any(|(n, v)| n == name && v == Some(value)))
     }
 }
 
-/// Records that a stream requested and that are lost.
+/// Records that a stream should have delivered, and that the log has lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
+    /// The topic.
     pub topic: TopicName,
+    /// The partition.
     pub partition: Partition,
-    /// The offset of the cursor.
+    /// The next offset of the stream before the gap.
     pub from: Offset,
-    /// Where the stream continues.
+    /// The offset at which the stream continues. It can be less than `from`.
     pub to: Offset,
+    /// Why the records are lost.
     pub reason: GapReason,
 }
 
-/// Why records are lost.
+/// The reason of a [`Gap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {
-    /// The log start offset is after the cursor.
+    /// The records were deleted by retention: the log start offset is past the position of the stream.
     Retention,
     /// The topic was deleted and recreated.
     Recreated,
-    /// The log ends before the cursor (unclean leader election).
+    /// The log was truncated to before the position of the stream, as after an unclean leader election.
     Truncated,
 }
 
 impl GapReason {
+    /// All reasons.
     pub const ALL: [Self; 3] = [Self::Retention, Self::Recreated, Self::Truncated];
 
+    /// Returns the reason as frames and metrics name it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retention => "retention",
@@ -118,47 +133,49 @@ pub enum FormatChoice {
     ByClient,
 }
 
-/// How a stream is written. Each call appends one complete frame, or nothing, to `out`.
+/// Writes the frames of a stream. Each call appends one complete frame, or nothing, to `out`.
 ///
-/// `id` is the cursor after the frame, and empty where [`uses_ids`](Self::uses_ids) is false.
+/// `id` is the text of the cursor after the frame. It is empty if [`uses_ids`](Self::uses_ids) is false.
 pub trait Format: Send + Sync + 'static {
-    /// Formats with equal names write equal bytes for equal input; their streams share chunks.
+    /// Returns the name. Formats with equal names must write equal bytes for equal input, because their streams share chunks.
     fn name(&self) -> &str;
 
-    /// Whether clients can ask for any number of formats like this one.
+    /// Whether clients decide how many formats like this one there are.
     fn choice(&self) -> FormatChoice {
         FormatChoice::Fixed
     }
 
-    /// Whether frames have ids.
+    /// Whether frames contain ids.
     fn uses_ids(&self) -> bool;
 
+    /// Writes a record.
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str);
 
-    /// An upper bound of the bytes of a record, without the id.
+    /// Returns an upper bound of the size of a record's frame without its id, in bytes.
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         record.encoded_bound()
     }
 
-    /// A bound that is never below [`bound`](Self::bound), and takes no time to compute.
+    /// Returns a bound that is never below [`bound`](Self::bound), and takes no time to compute.
     fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
         record.quick_bound()
     }
 
-    /// A frame with only an id: where the stream starts, or after records that do not match the filter.
+    /// Writes an id without a record: at the start of a stream, and after records that the filter has rejected.
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str);
 
-    /// The last frame of a complete stream, unless that is a record.
+    /// Writes the last frame of a complete stream, unless that is a record.
     fn complete(&self, out: &mut Vec<u8>, id: &str) {
         self.checkpoint(out, id);
     }
 
+    /// Writes a gap.
     fn gap(&self, out: &mut Vec<u8>, gap: &Gap, id: &str);
 
-    /// The last frame of a stream that the server ends for this reason.
+    /// Writes the last frame of a stream that ends with this error.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError);
 
-    /// A topic that the stream waits for does not exist yet.
+    /// Writes that the stream waits for a missing topic.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
         let _ = (out, topic);
     }

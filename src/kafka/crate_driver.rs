@@ -12,6 +12,7 @@
 //! - a broker that accepts a request and does not answer blocks the call for the crate's fixed 120 s.
 
 mod client;
+mod failure;
 mod mixed;
 mod reader;
 mod response;
@@ -21,13 +22,15 @@ mod writer;
 
 use super::wire::{WireSettings, api_versions};
 use crate::broker::{
-    Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, PartitionReader, Submission, Support, TopicInfo,
+    Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, PartitionReader, Staleness, Submission,
+    Support, TopicInfo,
 };
 use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
 use crate::sync::lock;
 use crate::sync::memory_budget::Share;
 use client::CrateClient;
 use crossbeam_channel::Receiver;
+use failure::{CorruptResponse, OldProtocolLimit};
 use kafka::client::{FetchOffset, KafkaClient};
 use reader::CrateReader;
 use std::collections::HashMap;
@@ -38,7 +41,7 @@ use writer::CrateWriter;
 /// A cluster whose brokers speak the old protocol.
 pub struct CrateDriver {
     settings: WireSettings,
-    /// For metadata and offsets. Each reader and the writer have another client.
+    /// For metadata and offsets. Each reader and the writer have a separate client.
     client: Mutex<CrateClient>,
 }
 
@@ -95,8 +98,7 @@ impl Broker for CrateDriver {
         if let Ok(versions) = api_versions(&self.settings)
             && !versions.supports_old_protocol()
         {
-            let why = "the broker rejects the old protocol, as Kafka 4 and later do; use driver wire";
-            return Err(BrokerError::Unsupported(why.to_owned()));
+            return Err(OldProtocolLimit::Rejected.into());
         }
         self.client().call(KafkaClient::load_metadata_all)
     }
@@ -120,34 +122,29 @@ impl Broker for CrateDriver {
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
-        let why =
-            format!("the old protocol cannot delete a topic; use Kafka's own kafka-topics --delete --topic {topic}");
-        Err(BrokerError::Unsupported(why))
+        Err(OldProtocolLimit::DeleteTopic(topic.clone()).into())
     }
 
-    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+    fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
         let mut answers: HashMap<(TopicName, bool), Result<HashMap<Partition, Offset>, BrokerError>> = HashMap::new();
-        let answer = |(place, at): &(TopicPartition, OffsetAt)| {
+        let answer = |(partition, at): &(TopicPartition, OffsetAt)| {
             let at = match at {
                 OffsetAt::Earliest => FetchOffset::Earliest,
                 OffsetAt::Latest => FetchOffset::Latest,
                 // The old protocol returns the start of a log segment, which may be days earlier.
                 OffsetAt::Time(_) => {
-                    return Err(BrokerError::Unsupported(
-                        "the broker's old protocol cannot find records by time; start at earliest, latest or a cursor"
-                            .to_owned(),
-                    ));
+                    return Err(OldProtocolLimit::OffsetByTime.into());
                 }
             };
-            let key = (place.topic.clone(), matches!(at, FetchOffset::Earliest));
-            let offsets = answers.entry(key).or_insert_with(|| self.topic_offsets(&place.topic, at)).as_ref();
-            match offsets.map_err(Clone::clone)?.get(&place.partition) {
+            let key = (partition.topic.clone(), matches!(at, FetchOffset::Earliest));
+            let offsets = answers.entry(key).or_insert_with(|| self.topic_offsets(&partition.topic, at)).as_ref();
+            match offsets.map_err(Clone::clone)?.get(&partition.partition) {
                 Some(offset) if *offset >= 0 => Ok((*offset).into()),
-                Some(_) => Err(BrokerError::Corrupt(format!("{place}: a negative offset"))),
-                None => Err(BrokerError::StaleMetadata(format!("{place} has no leader"))),
+                Some(_) => Err(CorruptResponse::NegativeOffset(partition.clone()).into()),
+                None => Err(Staleness::NoLeader(partition.clone()).into()),
             }
         };
-        asked.iter().map(answer).collect()
+        queries.iter().map(answer).collect()
     }
 
     /// Ignores `_memory`: the crate allocates whatever a broker announces, so the budget would not bound anything.

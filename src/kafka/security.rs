@@ -5,10 +5,10 @@ mod sasl;
 mod scram;
 mod token;
 
-pub use explain::explain;
-pub use sasl::{Sasl, SaslExchange, SaslStep};
-pub use scram::{ScramAccount, ScramHash};
-pub use token::{TokenCache, TokenClient, TokenSource};
+pub use explain::TlsFailure;
+pub use sasl::{RejectedCredentials, Sasl, SaslAccount, SaslExchange, SaslStep};
+pub use scram::{ScramAccount, ScramError, ScramHash};
+pub use token::{TokenCache, TokenClient, TokenError, TokenSource};
 
 use crate::tls::ClientTls;
 use std::sync::Arc;

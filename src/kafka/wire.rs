@@ -3,9 +3,9 @@
 //!
 //! - [`connection`]: opens a connection and sends requests; `frame`, `transport`, `tls_stream` and `socket` carry them,
 //!   `login` authenticates, [`schema`] validates responses, [`versions`] chooses request versions
-//! - [`errors`]: Kafka's error codes, by what can be done about them
+//! - [`errors`]: maps Kafka's error codes to the errors of [`broker`](crate::broker)
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads; `auth_backoff` limits failing authentication
-//! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: decoding records
+//! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`, `decode_error`: decoding records
 //! - [`produce`]: writing; `delete`: deleting topics; [`configs`]: settings of brokers; `throttle`: quotas
 
 mod auth_backoff;
@@ -14,10 +14,12 @@ pub mod cluster;
 mod compression;
 pub mod configs;
 pub mod connection;
+mod decode_error;
 mod delete;
 pub mod errors;
 mod fetch;
 mod frame;
+mod invalid_response;
 mod legacy;
 mod login;
 mod metadata;
@@ -27,7 +29,7 @@ mod pool;
 pub mod produce;
 pub mod schema;
 pub mod settings;
-mod socket;
+pub(super) mod socket;
 #[cfg(test)]
 pub(super) mod testing;
 mod throttle;
@@ -44,7 +46,7 @@ use crate::broker::{
 };
 use crate::record::{Offset, Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
-use cluster::ClusterClient;
+use cluster::{ClusterClient, NoBroker};
 use connection::BrokerConnection;
 use crossbeam_channel::Receiver;
 use offsets::OffsetDetail;
@@ -69,7 +71,7 @@ impl Wire {
 /// Returns the versions of the first bootstrap server that answers. A broker before Kafka 0.10 closes the connection on
 /// ApiVersions, which is `Unavailable`.
 pub fn api_versions(settings: &WireSettings) -> Result<Arc<ApiVersions>, BrokerError> {
-    let mut why = BrokerError::Unavailable("no address of a broker was given".to_owned());
+    let mut why = BrokerError::Unavailable(NoBroker::default().into());
     for address in &settings.bootstrap {
         match BrokerConnection::open(address, settings) {
             Ok(connection) => return Ok(connection.versions().clone()),
@@ -113,13 +115,13 @@ impl Broker for Wire {
         delete::delete_topic(&self.cluster, topic)
     }
 
-    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
-        offsets::find(&self.cluster, &self.pool, asked, OffsetDetail::Positions)
+    fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+        offsets::find(&self.cluster, &self.pool, queries, OffsetDetail::Positions)
     }
 
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
-        let found = offsets::find(&self.cluster, &self.pool, asked, OffsetDetail::Offsets);
-        found.into_iter().map(|place| Ok(place?.next)).collect()
+    fn offsets(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        let found = offsets::find(&self.cluster, &self.pool, queries, OffsetDetail::Offsets);
+        found.into_iter().map(|position| Ok(position?.next)).collect()
     }
 
     fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader> {

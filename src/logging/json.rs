@@ -21,7 +21,7 @@ impl Log for JsonLogger {
             return;
         }
         let line = line(record, OffsetDateTime::now_utc(), current().as_deref());
-        // A single write, so that lines of several threads do not mix. If nothing reads standard error, the line is lost.
+        // Written at once, so that lines of several threads do not mix. If standard error is closed, the line is lost.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
@@ -40,7 +40,7 @@ fn line(record: &Record<'_>, now: OffsetDateTime, request: Option<&str>) -> Stri
     if let Some(request) = request {
         fields.put("request", request);
     }
-    // The values are Curlew's own and their visit is infallible.
+    // Visiting the values is infallible, because `Field` never fails.
     let _ = record.key_values().visit(&mut fields);
     serde_json::Value::Object(fields.0).to_string() + "\n"
 }
@@ -59,7 +59,7 @@ impl<'kvs> VisitSource<'kvs> for JsonFields {
     }
 }
 
-/// The destination of one field's value.
+/// Inserts the value of one field.
 struct Field<'a>(&'a mut Map<String, serde_json::Value>, &'a str);
 
 impl Field<'_> {

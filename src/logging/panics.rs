@@ -1,4 +1,4 @@
-//! Logs panics, a bounded number of them: a client that can cause one must not be able to fill the disk.
+//! Logs panics at a limited rate, because a client that can cause a panic must not be able to fill the disk.
 
 use crate::sync::lock;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -19,7 +19,7 @@ struct Limit {
 }
 
 impl Limit {
-    /// Returns the number of panics skipped since the last logged one, or `None` if this one is to be skipped as well.
+    /// Returns the number of panics skipped since the last logged panic, or `None` if this panic must be skipped too.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.since.is_none_or(|since| now.duration_since(since) >= INTERVAL) {
             (self.since, self.in_interval) = (Some(now), 0);
@@ -38,7 +38,7 @@ static LIMIT: Mutex<Limit> = Mutex::new(Limit { since: None, in_interval: 0, ski
 /// Replaces the default hook, which prints every panic in full and not in the log's format.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
-        // Released before the line is written.
+        // The lock is released before the line is written.
         let admitted = lock(&LIMIT).admit(Instant::now());
         if let Some(skipped) = admitted {
             log::error!("{}", line(info, skipped));

@@ -1,7 +1,7 @@
 //! Lines of terminal commands: `curlew: MESSAGE`, without time and level.
 
 use super::Levels;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use log::{Log, Metadata, Record};
 use std::io::{Write, stderr};
 

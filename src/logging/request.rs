@@ -9,9 +9,10 @@ use std::sync::Arc;
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
+    /// Maximum length of a client's id, in characters.
     pub const MAX_LEN: usize = 128;
 
-    /// Parses a client's id: 1 to 128 of `A-Z a-z 0-9 . _ ~ : = + / @ -`, which need no escaping in headers and logs.
+    /// Parses a client's id: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ : = + / @ -`, which need no escaping in headers and logs.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._~:=+/@-".contains(&b);
         let is_valid = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(fits);
@@ -48,12 +49,12 @@ tokio::task_local! {
     static REQUEST: RequestId;
 }
 
-/// Adds the request id to every line that `work` logs, on whichever thread it is polled.
+/// Adds the request id to every line that `work` logs, on every thread that polls it.
 pub fn while_serving<F: Future>(id: RequestId, work: F) -> impl Future<Output = F::Output> {
     REQUEST.scope(id, work)
 }
 
-/// Adds the request id, if there is one, to every line that `work` logs on this thread.
+/// Adds the request id, if any, to every line that `work` logs on this thread.
 pub fn while_working<T>(id: Option<RequestId>, work: impl FnOnce() -> T) -> T {
     match id {
         Some(id) => REQUEST.sync_scope(id, work),

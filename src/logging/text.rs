@@ -5,8 +5,8 @@ use log::{Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Writes lines with time, level and target. `eprintln`, which prints them, panics when standard error is a closed pipe;
-/// the panic is caught, so that it does not end the thread that logs.
+/// Writes lines with time, level and target. `SimpleLogger` prints them with `eprintln`, which panics if standard error is a
+/// closed pipe. The panic is caught, so that it does not end the thread that logs.
 pub struct TextLogger {
     logger: SimpleLogger,
     levels: Levels,
@@ -20,7 +20,7 @@ impl TextLogger {
 
     fn write(&self, record: &Record<'_>) {
         let Some(request) = current() else { return self.logger.log(record) };
-        // Key-value data repeats what the message says, so only the request id is added.
+        // The message contains the key-value data already, so only the request id is added.
         let text = format_args!("{} request={request}", record.args());
         self.logger.log(&Record::builder().metadata(record.metadata().clone()).args(text).build());
     }

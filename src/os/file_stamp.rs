@@ -1,9 +1,9 @@
-//! Detects that a file has changed since it was read.
+//! Detects changes of a file since it was read.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// A file's state at one moment.
+/// The state of a file at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStamp {
     path: PathBuf,
@@ -12,14 +12,14 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// Reads the state of the file. Follows symbolic links, since Kubernetes updates mounted files by changing links.
+    /// Reads the state of a file. Follows symbolic links, because Kubernetes updates mounted files by changing links.
     pub fn now(path: PathBuf) -> Self {
         let found = path.metadata().ok();
         let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.ino(), found.len()));
         Self { path, stamp }
     }
 
-    /// Whether the file now differs from this stamp.
+    /// Whether the state of the file has changed.
     pub fn has_changed(&self) -> bool {
         Self::now(self.path.clone()) != *self
     }

@@ -17,7 +17,8 @@ fn parse_mem_total(meminfo: &str) -> Option<usize> {
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
-/// Parses a limit file. `max` (cgroup v2) is `None`; the huge number of cgroup v1 exceeds the memory of any machine.
+/// Parses a limit file. Without a limit, cgroup v2 has `max`, which returns `None`, and cgroup v1 a number larger than the memory
+/// of any machine.
 fn parse_limit(text: &str) -> Option<usize> {
     text.trim().parse().ok()
 }
@@ -35,7 +36,7 @@ fn limit_files(groups: &str) -> Vec<String> {
             }
             _ => continue,
         };
-        // In a container the path may be relative to the host's root, which is not mounted: ancestors reach the mounted root.
+        // In a container the path may be relative to the host's root, which is not mounted. Its last ancestor is the mounted root.
         for group in Path::new(path).ancestors() {
             files.push(format!("{root}{}/{name}", group.to_string_lossy().trim_end_matches('/')));
         }

@@ -18,6 +18,7 @@ pub struct Usage {
     pub virtual_memory: u64,
     /// CPU time in seconds, user and system.
     pub cpu: f64,
+    /// Number of threads.
     pub threads: u64,
     /// Open file descriptors, connections among them.
     pub open_files: u64,
@@ -28,7 +29,7 @@ pub struct Usage {
 /// Reads the current usage. Fails where `/proc` is missing or not readable.
 pub fn usage() -> io::Result<Usage> {
     let stat = fs::read_to_string("/proc/self/stat")?;
-    // The second field, the name in parentheses, may contain spaces and parentheses, so fields are counted after the last one.
+    // The second field, the name in parentheses, may contain spaces and parentheses. The third field follows its last ')'.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
     let field = |number: usize| -> io::Result<u64> {
         let text = fields.get(number - 3).and_then(|text| text.parse().ok());
@@ -41,14 +42,14 @@ pub fn usage() -> io::Result<Usage> {
         virtual_memory: field(23)?,
         cpu: (field(14)? + field(15)?) as f64 / ticks,
         threads: field(20)?,
-        // One of them is the directory being read.
+        // One of them is open only to read this directory.
         open_files: (fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1),
         max_files: getrlimit(Resource::Nofile).current,
     })
 }
 
-/// Returns the boot time in seconds since the epoch. It is computed from clocks, because /proc/stat is hidden under
-/// `ProcSubset=pid` of systemd.
+/// Returns the boot time in seconds since the epoch. Computes it from clocks, because systemd's `ProcSubset=pid` hides
+/// /proc/stat.
 fn boot_time() -> f64 {
     let uptime = clock_gettime(ClockId::Boottime);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

@@ -1,5 +1,5 @@
-//! Reads small files completely, up to a limit. A configured path may name a FIFO, whose opening blocks until there is a
-//! writer, or a device that never ends.
+//! Reads small files completely, up to a limit. A configured path may be a FIFO, which blocks until it has a writer, or a device
+//! that never ends.
 
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
@@ -10,11 +10,11 @@ use std::path::Path;
 /// Larger than any key set, certificate chain or bundle of CAs.
 pub const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads a regular file and rejects everything else, so that reloading it never blocks.
+/// Reads a regular file. Rejects everything else, so that reloading a file never blocks.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(i32::try_from(flags).unwrap_or(0)).open(path)?;
-    // The type of the open descriptor: the path may have been replaced meanwhile.
+    // Checks the open descriptor, because the path may have been replaced meanwhile.
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
@@ -26,7 +26,8 @@ pub fn read_regular_text(path: &Path) -> io::Result<String> {
     text(read_regular(path)?)
 }
 
-/// Reads a file, or a pipe such as that of `--kafka-config <(decrypt FILE)`. For files that are read once, at the start.
+/// Reads a file or a pipe, such as `--kafka-config <(decrypt FILE)`. May block, so it is for files that are read once, at the
+/// start.
 pub fn read_once(path: &Path) -> io::Result<Vec<u8>> {
     read_bounded(File::open(path)?)
 }

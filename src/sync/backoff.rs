@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The first and the longest pause between attempts to reach a broker.
 const BROKER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Pauses that double from `first` to `max`. Each is shortened by up to half at random, so that clients that lost the same
-/// broker do not reconnect in one wave.
+/// Pauses that double from `first` to `max`. Each pause is shortened by up to half at random, so that clients that lost their
+/// connections together do not reconnect together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -15,23 +15,24 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Creates a back-off whose first pause is `first`.
     pub fn new(first: Duration, max: Duration) -> Self {
         Self { first, max, next: first }
     }
 
-    /// The back-off for a broker that does not respond.
+    /// Creates the back-off for a broker that does not respond.
     pub fn for_broker() -> Self {
         Self::new(BROKER.0, BROKER.1)
     }
 
-    /// Returns the next pause. `random` is in 0..1.
+    /// Returns the next pause. `random` is between 0 and 1, and selects the jitter.
     pub fn pause(&mut self, random: f64) -> Duration {
         let pause = self.next.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0));
         self.next = (self.next * 2).min(self.max);
         pause
     }
 
-    /// Starts over at the first pause, after a success.
+    /// Returns to the first pause, after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

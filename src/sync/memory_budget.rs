@@ -1,17 +1,16 @@
-//! One budget for all memory whose size outside data decides: request bodies, pages of records, batches read from the log,
-//! and the chunks that wait for clients.
+//! One budget for all memory whose size depends on outside data: request bodies, pages of records, batches read from the log,
+//! and chunks that wait for clients.
 //!
 //! The budget is divided into fixed shares, one for each use, so that no use starves another. Memory is reserved before it
 //! is allocated, and released when the last reference to it is dropped.
 //!
-//! No deadlock is possible, because nothing waits for memory while it holds some: a request that does not fit gets a 503,
-//! and a thread that reads the log drops what did not fit and reads it again later, after the caches were evicted. Memory
-//! held for a client is released when the client reads the data, or when `--stall-timeout` or `--body-timeout` closes its
+//! No deadlock is possible, because nothing waits for memory while it holds some: a request that does not fit is rejected with
+//! 503, and a thread that reads the log drops the data that did not fit, empties the caches and reads again later. Memory held
+//! for a client is released when the client reads the data, or when `--stall-timeout` or `--body-timeout` closes its
 //! connection. A single reservation is limited to a part of its share, so every reservation within that limit succeeds
-//! sooner or later; a larger one fails with an error that says so.
+//! eventually; a larger one fails with an error that says so.
 
 use bytes::Bytes;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,19 +23,19 @@ pub const MIN: usize = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     total: usize,
-    /// The first 64 KiB of each request body, so that large bodies do not starve small ones.
+    /// The first 64 KiB of each request body. Large bodies do not starve small ones.
     pub small_bodies: Arc<Share>,
-    /// The rest of request bodies, and lines of x-ndjson: lines in flight use at most half of it.
+    /// The rest of request bodies, and lines of NDJSON. Lines in flight use at most half of it.
     pub bodies: Arc<Share>,
     /// Pages of records, from the fetch until the client has read the response.
     pub pages: Arc<Share>,
-    /// Batches that the live readers fetch, and those of them that stay cached for streams that resume.
+    /// Batches that the live flow fetches, including those cached for streams that reconnect.
     pub live: Arc<Share>,
-    /// Batches fetched for streams that catch up, and those of them that stay cached for other streams.
+    /// Batches fetched for streams that catch up, including those cached for other streams.
     pub catch_up: Arc<Share>,
-    /// Chunks of frames queued for slow clients.
+    /// Chunks that wait for clients.
     pub chunks: Arc<Share>,
-    /// Chunks of frames queued for live streams whose clients keep up. Slow clients use `chunks`.
+    /// A reserve for chunks of live streams whose clients are reading, for when slow clients have used up `chunks`.
     pub live_chunks: Arc<Share>,
     /// Records that sampled streams hold back until their interval ends. If it is used up, they are sent early.
     pub samples: Arc<Share>,
@@ -53,8 +52,8 @@ impl MemoryBudget {
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
-            bodies: share("bodies", 4 * sixteenth - samples, 1),
-            pages: share("pages", 3 * sixteenth, 2),
+            bodies: share("bodies", 4 * sixteenth, 1),
+            pages: Share::new("pages", 3 * sixteenth - samples, 3 * sixteenth / 2),
             live: share("live", 3 * sixteenth, 2),
             catch_up: share("catch_up", 3 * sixteenth, 2),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
@@ -63,12 +62,12 @@ impl MemoryBudget {
         }
     }
 
-    /// The size of the whole budget, in bytes.
+    /// Returns the size of the budget, in bytes.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// All shares, for metrics.
+    /// Returns all shares, for metrics.
     pub fn shares(&self) -> [&Arc<Share>; 8] {
         let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks, samples } = self;
         [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks, samples]
@@ -92,47 +91,38 @@ pub struct Share {
 }
 
 /// Why a reservation failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {
     /// The share is used up at the moment.
+    #[error("the memory budget is used up; try again (the limit is --memory-budget)")]
     Now,
-    /// The reservation is larger than the limit of one reservation, which is `largest` bytes.
+    /// The reservation exceeds the limit of one reservation, which is `largest` bytes.
+    #[error("more than {largest} bytes in memory, the most that --memory-budget allows here; raise it")]
     Always { largest: usize },
 }
 
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now => f.write_str("the memory budget is used up; try again (the limit is --memory-budget)"),
-            Self::Always { largest } => {
-                write!(f, "more than {largest} bytes in memory, the most that --memory-budget allows here; raise it")
-            }
-        }
-    }
-}
-
 impl Share {
-    /// A share of `most` bytes, with reservations of at most `largest` bytes each. `name` is its label in metrics.
+    /// Creates a share of `most` bytes, with reservations of at most `largest` bytes each. `name` is its label in metrics.
     pub fn new(name: &'static str, most: usize, largest: usize) -> Arc<Self> {
         Arc::new(Self { name, used: AtomicUsize::new(0), most, largest })
     }
 
-    /// The label in metrics.
+    /// Returns the label in metrics.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The bytes reserved at the moment.
+    /// Returns the number of bytes reserved at the moment.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The size of the share, in bytes.
+    /// Returns the size of the share, in bytes.
     pub fn limit(&self) -> usize {
         self.most
     }
 
-    /// The limit of one reservation, in bytes.
+    /// Returns the limit of one reservation, in bytes.
     pub fn largest(&self) -> usize {
         self.largest
     }
@@ -149,7 +139,7 @@ impl Share {
         Ok(reservation)
     }
 
-    /// An empty reservation, to be grown later.
+    /// Returns an empty reservation, to be grown later.
     pub fn empty_reservation(self: &Arc<Self>) -> Reservation {
         Reservation { of: self.clone(), bytes: 0 }
     }
@@ -163,12 +153,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// The size of the reservation.
+    /// Returns the size of the reservation, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The size that this reservation can grow to.
+    /// Returns the size to which the reservation can grow, in bytes.
     pub fn largest(&self) -> usize {
         self.of.largest
     }
@@ -192,8 +182,8 @@ impl Reservation {
         self.bytes -= less;
     }
 
-    /// Sets the size to `bytes` bytes that are already allocated, even beyond the limit of the share. The caller must bound
-    /// the excess.
+    /// Sets the size to `bytes` bytes that are allocated already, even if this exceeds the limit of the share. The caller must
+    /// bound the excess.
     pub fn settle(&mut self, bytes: usize) {
         self.shrink(bytes);
         self.of.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);

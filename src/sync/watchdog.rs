@@ -1,4 +1,4 @@
-//! Owned threads: named, restarted after a panic, joined on drop, and watched for stalls.
+//! Watches threads: counts their panics, and reports threads that stall or panic repeatedly.
 
 use crate::sync::lock;
 use log::error;
@@ -9,30 +9,27 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::task::Poll;
-use std::thread::{JoinHandle, Thread, ThreadId};
+use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
-
-/// Pause before a thread whose work panicked runs it again.
-const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Threads that panicked within the last [`PANIC_WINDOW`], by name: time of the last panic, and length of the series.
+/// The recent series of panics of each thread, by its name: the time of the last panic, and the length of the series.
 static RECENT_PANICS: Mutex<BTreeMap<String, (Instant, u32)>> = Mutex::new(BTreeMap::new());
 
-/// Panics further apart than this are not counted as a series.
+/// Panics that are further apart are not a series.
 const PANIC_WINDOW: Duration = Duration::from_secs(5);
-/// Panics in a series from which on a thread is reported as [`panicking`].
+/// Length of a series from which on its thread is reported as [`panicking`].
 const PANIC_LIMIT: u32 = 3;
 
-/// Threads that are busy, and since when.
+/// The busy threads, with the time since when they are busy.
 static BUSY: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock::new(Mutex::default);
 
-/// A thread that is busy for this long is stalled. The longest legitimate call takes two minutes: a silent broker behind
-/// the `crate` driver.
+/// Time after which a busy thread counts as stalled. The longest legitimate call takes two minutes: with the `crate` driver, to
+/// a broker that does not respond.
 const STALLED_AFTER: Duration = Duration::from_secs(600);
 
-/// Marks this thread as busy until the guard is dropped. Idle threads, which wait for work, never count as stalled.
+/// Marks this thread as busy until the guard is dropped. A thread that waits for work is idle, and never counts as stalled.
 pub fn busy() -> BusyThread {
     let thread = std::thread::current();
     let id = thread.id();
@@ -49,13 +46,13 @@ impl Drop for BusyThread {
     }
 }
 
-/// Suspends the watch over this thread until the guard is dropped, for calls that may take arbitrarily long.
+/// Marks this thread as idle until the guard is dropped, for calls that may take arbitrarily long.
 pub fn pause() -> Pause {
     let busy = lock(&BUSY).remove(&std::thread::current().id());
     Pause(busy.map(|(thread, _)| thread))
 }
 
-/// Guard of [`pause`]. On drop, a thread that was busy before is busy again, from now.
+/// Guard of [`pause`]. When it is dropped, a thread that was busy before becomes busy again.
 pub struct Pause(Option<Thread>);
 
 impl Drop for Pause {
@@ -66,7 +63,7 @@ impl Drop for Pause {
     }
 }
 
-/// Returns the names of threads that have been busy for [`STALLED_AFTER`], and so are not expected to finish.
+/// Returns the names of the threads that have been busy for [`STALLED_AFTER`], so that they are not expected to finish.
 pub fn stalled() -> Vec<String> {
     busy_for(STALLED_AFTER)
 }
@@ -75,14 +72,14 @@ fn busy_for(duration: Duration) -> Vec<String> {
     lock(&BUSY).values().filter(|(_, since)| since.elapsed() >= duration).map(|(thread, _)| name(thread)).collect()
 }
 
-/// Returns the names of threads that panic repeatedly, and so make no progress.
+/// Returns the names of the threads that panic repeatedly, so that they make no progress.
 pub fn panicking() -> Vec<String> {
     let mut panicking = lock(&RECENT_PANICS);
     panicking.retain(|_, (last, _)| last.elapsed() < PANIC_WINDOW);
     panicking.iter().filter(|(_, (_, times))| *times >= PANIC_LIMIT).map(|(name, _)| name.clone()).collect()
 }
 
-/// Runs `work`. A panic in it is logged and counted, and returns `None`.
+/// Runs `work`. Logs and counts a panic in it, and then returns `None`.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
     if done.is_none() {
@@ -93,8 +90,8 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Awaits `work` of one request. A panic in it is counted, and returns `None`. It does not count as a panic of the thread,
-/// which serves many requests: otherwise a client could make the watchdog restart the bridge.
+/// Awaits the work of one request. Counts a panic in it, and then returns `None`. The panic does not count for the thread, which
+/// serves many requests: otherwise a client could make the watchdog restart the bridge.
 pub async fn caught_in_request<F: Future>(work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     poll_fn(|cx| match caught_in_poll(|| work.as_mut().poll(cx)) {
@@ -126,79 +123,17 @@ fn record_panic(name: &str) {
     *last = Instant::now();
 }
 
-/// Returns the number of panics of all threads so far. Each is a bug.
+/// Returns the number of panics since the start of the process. Each of them is a bug.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
-}
-
-/// A running thread. Dropping it joins the thread. Its owner must make the thread end first (by closing a channel or
-/// setting a flag), usually by the order of the owner's fields.
-pub struct Worker {
-    name: String,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    /// Runs `work` on a new thread of this name. After a panic, which is logged and counted, `work` runs again: one bad
-    /// record must not silence a stream forever.
-    pub fn start(name: impl Into<String>, mut work: impl FnMut() + Send + 'static) -> std::io::Result<Self> {
-        let name = name.into();
-        let run = move || {
-            while catch_panic(&mut work).is_none() {
-                // Repeated panics must neither occupy a core nor fill the log.
-                std::thread::sleep(RESTART_PAUSE);
-            }
-        };
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(run)?;
-        Ok(Self { name, thread: Some(thread) })
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether the thread has ended.
-    pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        if thread.thread().id() == std::thread::current().id() {
-            return;
-        }
-        if thread.join().is_err() {
-            error!("thread {} ended with a panic", self.name);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::sync::worker::Worker;
     use crossbeam_channel::bounded;
-
-    #[test]
-    fn a_panic_is_counted_and_the_work_continues() {
-        let (give, jobs) = bounded(4);
-        let (done, seen) = bounded(4);
-        let before = panics();
-        let worker = Worker::start("test", move || {
-            while let Ok(job) = jobs.recv() {
-                assert_ne!(job, 1, "a bad record");
-                done.send(job).unwrap();
-            }
-        });
-        (0..3).for_each(|job| give.send(job).unwrap());
-        drop(give);
-        assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 2]);
-        drop(worker.unwrap());
-        assert!(panics() > before);
-        assert!(!panicking().contains(&"test".to_owned()), "one panic is not a series");
-    }
 
     #[test]
     fn a_busy_thread_is_reported_and_an_idle_one_is_not() {

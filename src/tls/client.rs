@@ -1,5 +1,6 @@
 //! The client side of TLS: trust anchors, client certificates and protocol versions.
 
+use super::UnsupportedCpu;
 use super::verifier::{CertificateVerifier, NameCheck};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -7,12 +8,12 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::fmt;
 use std::sync::Arc;
 
-/// Trust anchors for server certificates.
+/// The trust anchors for server certificates.
 #[derive(Debug, Clone)]
 pub enum Trust {
     /// The CAs in the system's trust store.
     System,
-    /// These CAs, or certificates of the servers themselves.
+    /// These certificates, of CAs or of the servers themselves.
     Given(Vec<CertificateDer<'static>>),
 }
 
@@ -20,6 +21,7 @@ pub enum Trust {
 pub struct TlsIdentity {
     /// The client certificate first, then its intermediate certificates.
     pub chain: Vec<CertificateDer<'static>>,
+    /// The key of the client certificate.
     pub key: PrivateKeyDer<'static>,
 }
 
@@ -34,7 +36,7 @@ pub enum TlsVersions {
 static ONLY_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// The client's side of TLS, shared by all connections.
+/// The TLS configuration of a client, shared by its connections.
 pub struct ClientTls {
     pub config: Arc<ClientConfig>,
 }
@@ -42,7 +44,7 @@ pub struct ClientTls {
 /// Why a TLS configuration cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// No CA is configured, and the system has none. Callers add the setting that takes one.
+    /// No CA is configured, and the system has none. Callers add the name of the setting for a CA.
     #[error("this system has no CA certificates")]
     NoSystemRoots,
     /// None of the configured certificates can be parsed.
@@ -54,9 +56,8 @@ pub enum TlsError {
     Keystore(#[source] rustls::Error),
     #[error("TLS cannot be set up: {0}")]
     Versions(#[source] rustls::Error),
-    /// The cryptography library cannot be used on this machine.
-    #[error("{0}")]
-    Provider(String),
+    #[error(transparent)]
+    UnsupportedCpu(#[from] UnsupportedCpu),
 }
 
 impl ClientTls {
@@ -67,7 +68,7 @@ impl ClientTls {
         names: NameCheck,
         versions: TlsVersions,
     ) -> Result<Self, TlsError> {
-        let provider = super::provider().map_err(TlsError::Provider)?;
+        let provider = super::provider()?;
         let trusted = match &trust {
             Trust::System => Vec::new(),
             Trust::Given(certificates) => certificates.clone(),
@@ -103,7 +104,7 @@ impl TlsVersions {
     }
 }
 
-/// Returns the trusted certificates, without unreadable ones of the system.
+/// Returns the trusted certificates. Skips certificates of the system that cannot be read.
 pub fn trust_anchors(trust: Trust) -> Vec<CertificateDer<'static>> {
     match trust {
         Trust::Given(certificates) => certificates,
@@ -112,7 +113,7 @@ pub fn trust_anchors(trust: Trust) -> Vec<CertificateDer<'static>> {
 }
 
 /// Returns the TLS settings of ureq for the given trust anchors.
-pub fn ureq_config(anchors: &[CertificateDer<'static>]) -> Result<ureq::tls::TlsConfig, String> {
+pub fn ureq_config(anchors: &[CertificateDer<'static>]) -> Result<ureq::tls::TlsConfig, UnsupportedCpu> {
     let anchors: Vec<_> = anchors.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
     Ok(ureq::tls::TlsConfig::builder()
         .unversioned_rustls_crypto_provider(super::provider()?)

@@ -14,12 +14,12 @@ pub enum NameCheck {
     Skipped,
 }
 
-/// WebPKI's verification with two additions, as in Java's clients: the truststore may contain the server's certificate
-/// itself, and the name check can be disabled.
+/// Verifies as WebPKI does, with two additions that Java's clients have as well: the truststore may contain the server's
+/// certificate itself, and the name check can be disabled.
 #[derive(Debug)]
 pub struct CertificateVerifier {
     pub inner: Arc<WebPkiServerVerifier>,
-    /// Certificates that are trusted themselves, regardless of their issuer.
+    /// Certificates that are trusted regardless of their issuer.
     pub trusted: Vec<CertificateDer<'static>>,
     pub names: NameCheck,
 }
@@ -45,7 +45,7 @@ impl ServerCertVerifier for CertificateVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // WebPKI checks the name last, so everything else is valid if the name is wrong.
+        // WebPKI checks the name last, so a certificate with a wrong name is valid otherwise.
         match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

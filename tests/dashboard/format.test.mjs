@@ -22,11 +22,12 @@ test("an unknown rate is a dash, not zero", () => {
   assert.equal(format.rate(undefined), "–");
 });
 
-test("short numbers have five significant digits, and an exponent only if they are very small or large", () => {
+test("short numbers are exact integers, or have five significant digits, and an exponent only if they are very small or large", () => {
   const cases = [
     [0, "0"], [-0, "0"], [21.5, "21.5"], [0.1 + 0.2, "0.3"], [1234.56, "1234.6"], [-1234.56, "-1234.6"],
-    [10_000, "10,000"], [1_234_567, "1,234,567"], [999_999_999, "999,999,999"],
-    [0.001, "0.001"], [0.00099, "9.9e-4"], [1e9, "1e+9"], [-2.5e300, "-2.5e+300"], [5e-324, "4.94e-324"],
+    [10_000, "10,000"], [1_234_567, "1,234,567"], [12_571_953_755, "12,571,953,755"],
+    [2 ** 53 - 1, "9,007,199,254,740,991"], [2 ** 53, "9.01e+15"], [12_345.678, "12,345.68"],
+    [0.001, "0.001"], [0.00099, "9.9e-4"], [1.5e12 + 0.5, "1.5e+12"], [-2.5e300, "-2.5e+300"], [5e-324, "4.94e-324"],
   ];
   for (const [number, text] of cases) assert.equal(format.short(number), text, String(number));
 });
@@ -110,4 +111,24 @@ test("an envelope encodes text as UTF-8 and leaves binary parts unchanged", () =
 test("an envelope omits a missing key and partition, but not an empty key", () => {
   assert.deepEqual(Object.keys(format.envelopeOf(record({ partition: null }), "x")), ["value"]);
   assert.equal(format.envelopeOf(record({ key: "" }), "x").key, "");
+});
+
+test("tick labels have as many decimals as their step", () => {
+  assert.deepEqual(format.tickLabels([0, 0.5, 1], 0.5), ["0.0", "0.5", "1.0"]);
+  assert.deepEqual(format.tickLabels([-0, 20, 40], 20), ["0", "20", "40"]);
+  assert.deepEqual(format.tickLabels([1e-7, 2e-7], 1e-7), ["0.0000001", "0.0000002"]);
+  assert.deepEqual(format.tickLabels([12_571_953_755, 12_571_953_756], 1), ["12,571,953,755", "12,571,953,756"]);
+});
+
+test("tick labels of very large and very small numbers have enough significant digits to differ", () => {
+  assert.deepEqual(format.tickLabels([1e300, 1.2e300], 2e299), ["1.0e+300", "1.2e+300"].map((text) => text.replace(".0", "")));
+  for (const [values, step] of [[[1e20, 1.01e20], 1e18], [[1e-12, 2e-12], 1e-12], [[5e15, 5e15 + 10], 10]]) {
+    const labels = format.tickLabels(values, step);
+    assert.notEqual(labels[0], labels[1], `${labels}`);
+  }
+});
+
+test("durations have one unit", () => {
+  const cases = [[0, "0 s"], [89_400, "89 s"], [90_000, "2 min"], [5_399_000, "90 min"], [7_200_000, "2 h"], [172_800_000, "2 d"]];
+  for (const [ms, text] of cases) assert.equal(format.duration(ms), text, String(ms));
 });

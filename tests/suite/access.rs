@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: &str = "https://page.example";
 
 /// A bridge with an auth file that tests can rewrite.
-struct World {
+struct SecuredBridge {
     broker: Arc<MemoryBroker>,
     auth: Authenticator,
     app: Arc<App>,
@@ -42,11 +42,11 @@ fn key(name: &str, secret: &str, rest: &str) -> String {
     format!("[[key]]\nname = \"{name}\"\nsha256 = \"{}\"\n{rest}\n", Digest::of(secret).hex())
 }
 
-fn world() -> World {
+fn world() -> SecuredBridge {
     world_on(BindScope::Network)
 }
 
-fn world_on(listens: BindScope) -> World {
+fn world_on(listens: BindScope) -> SecuredBridge {
     let broker = MemoryBroker::new();
     for topic in ["a", "b", "c"] {
         broker.create(topic, 1);
@@ -60,16 +60,16 @@ fn world_on(listens: BindScope) -> World {
     let guard = OriginPolicy { origins: Origins::Listed(vec![PAGE.into()]), scope: listens };
     let settings =
         http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
-    World { broker, auth, app: App::new(hub, settings), file: path }
+    SecuredBridge { broker, auth, app: App::new(hub, settings), file: path }
 }
 
-impl Drop for World {
+impl Drop for SecuredBridge {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.file);
     }
 }
 
-impl World {
+impl SecuredBridge {
     fn rewrite(&self, text: &str) {
         std::fs::write(&self.file, text).unwrap();
         self.auth.reload();
@@ -84,8 +84,8 @@ impl World {
         let answer = tokio::time::timeout(PATIENCE, request.body(body).reply(&routes)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{method} {path} does not end"));
         is_documented(method, path, answer.status());
-        let said = format!("{:?}", String::from_utf8_lossy(answer.body()));
-        assert!(!said.contains("-secret"), "{method} {path} reveals a secret: {said}");
+        let text = format!("{:?}", String::from_utf8_lossy(answer.body()));
+        assert!(!text.contains("-secret"), "{method} {path} reveals a secret: {text}");
         answer
     }
 
@@ -133,7 +133,7 @@ impl World {
     }
 }
 
-/// A response body that is read in pieces.
+/// A response body that is read frame by frame.
 struct Body(warp::reply::Response);
 
 impl Body {
@@ -199,27 +199,27 @@ async fn some_pages_are_public_and_the_others_say_how_to_authenticate() {
         assert_eq!(world.get(path, &[]).await.status(), 200, "{path}");
     }
     assert_eq!(world.get("/nothing", &[]).await.status(), 404);
-    let asked = async |headers: &[(&str, &str)]| {
+    let requested = async |headers: &[(&str, &str)]| {
         let answer = world.get("/topics", headers).await;
         let challenge = answer.headers().get("www-authenticate").map(|c| c.to_str().unwrap().to_owned());
         (answer.status().as_u16(), challenge.unwrap_or_default(), json_of(&answer)["detail"].to_string())
     };
-    let (status, challenge, detail) = asked(&[]).await;
+    let (status, challenge, detail) = requested(&[]).await;
     assert_eq!((status, challenge.as_str()), (401, r#"Bearer realm="curlew", Basic realm="curlew", charset="UTF-8""#));
     assert!(detail.contains("Authorization: Bearer KEY"), "{detail}");
     for page in [("sec-fetch-mode", "cors"), ("accept-language", "en")] {
-        assert_eq!(asked(&[page]).await.1, r#"Bearer realm="curlew""#, "a browser would open a password dialog");
+        assert_eq!(requested(&[page]).await.1, r#"Bearer realm="curlew""#, "a browser would open a password dialog");
     }
     // The response is the same for every kind of wrong credential.
-    let unknown = asked(&[("authorization", "Bearer nobody")]).await;
+    let unknown = requested(&[("authorization", "Bearer nobody")]).await;
     assert!(unknown.0 == 401 && unknown.1.contains("error=\"invalid_token\""), "{unknown:?}");
     let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
     for wrong in [basic("reader:nobody"), basic("nobody:r-secret"), basic("writer:r-secret"), "Bearer a.b.c".into()] {
-        assert_eq!(asked(&[("authorization", &wrong)]).await, unknown, "{wrong}");
+        assert_eq!(requested(&[("authorization", &wrong)]).await, unknown, "{wrong}");
     }
-    assert_eq!(asked(&[("cookie", "curlew-session-8080=abc.def")]).await, unknown);
-    assert_eq!(asked(&[("authorization", "Digest x")]).await.0, 401);
-    assert_eq!(asked(&[("authorization", &basic("reader:r-secret"))]).await.0, 200);
+    assert_eq!(requested(&[("cookie", "curlew-session-8080=abc.def")]).await, unknown);
+    assert_eq!(requested(&[("authorization", "Digest x")]).await.0, 401);
+    assert_eq!(requested(&[("authorization", &basic("reader:r-secret"))]).await.0, 200);
 }
 
 #[tokio::test]
@@ -232,16 +232,16 @@ async fn only_authenticated_clients_learn_the_address_and_the_errors_of_the_brok
     }
     assert!(json_of(&world.get("/ready", &right).await)["broker"].is_string());
     world.broker.fail_with(Some(BrokerError::Unavailable("10.0.0.7:9092 is away".into())));
-    let said = async |headers: &[(&str, &str)]| {
+    let text = async |headers: &[(&str, &str)]| {
         let answer = world.get("/ready", headers).await;
         assert_eq!(answer.status(), 503);
         json_of(&answer)["detail"].as_str().unwrap().to_owned()
     };
     for stranger in strangers {
-        let said = said(stranger).await;
-        assert!(said.starts_with("the broker is away") && !said.contains("10.0.0.7"), "{said}");
+        let text = text(stranger).await;
+        assert!(text.starts_with("the broker is away") && !text.contains("10.0.0.7"), "{text}");
     }
-    assert!(said(&right).await.contains("10.0.0.7"));
+    assert!(text(&right).await.contains("10.0.0.7"));
 }
 
 #[tokio::test]
@@ -278,11 +278,11 @@ async fn login_sets_a_session_cookie_and_logout_deletes_it() {
         assert_eq!(answer.status(), 200, "{body}");
         let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
         let (session, attributes) = cookie.split_once("; ").unwrap();
-        // A second may have passed.
+        // A second may have passed since the login.
         let attributes = attributes.replace("43199", "43200");
         assert_eq!(attributes, "Max-Age=43200; HttpOnly; SameSite=Strict");
-        let said = json_of(&answer);
-        assert_eq!((&said["name"], &said["rights"]["consume"]), (&json!("reader"), &json!(["a", "b"])), "{said}");
+        let text = json_of(&answer);
+        assert_eq!((&text["name"], &text["rights"]["consume"]), (&json!("reader"), &json!(["a", "b"])), "{text}");
         assert_eq!(world.get("/topics/a/partitions/0/records", &[("cookie", session)]).await.status(), 200);
         assert_eq!(world.get("/topics/c/partitions/0/records", &[("cookie", session)]).await.status(), 403);
         let who = json_of(&world.get("/login", &[("cookie", session)]).await);
@@ -314,12 +314,12 @@ async fn the_bodies_of_login_and_tickets_are_limited_and_errors_name_the_limit()
         let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
         let answer = tokio::time::timeout(PATIENCE, brief.call(post().body(never).unwrap())).await.unwrap().unwrap();
         is_documented("POST", path, answer.status());
-        let (status, said) = (answer.status(), Body(answer).next().await.unwrap());
-        assert!(status == 408 && said.contains("within 50ms"), "{path}: {status} {said}");
+        let (status, text) = (answer.status(), Body(answer).next().await.unwrap());
+        assert!(status == 408 && text.contains("within 50ms"), "{path}: {status} {text}");
         let large = http_body_util::Full::new(Bytes::from(vec![b' '; 70_000]));
         let answer = patient.call(post().body(large).unwrap()).await.unwrap();
-        let (status, said) = (answer.status(), Body(answer).next().await.unwrap());
-        assert!(status == 413 && said.contains("65536 bytes") && !said.contains("--max-body"), "{path}: {said}");
+        let (status, text) = (answer.status(), Body(answer).next().await.unwrap());
+        assert!(status == 413 && text.contains("65536 bytes") && !text.contains("--max-body"), "{path}: {text}");
         let odd = post().header("content-encoding", "br").body(http_body_util::Empty::<Bytes>::new()).unwrap();
         let answer = patient.call(odd).await.unwrap();
         is_documented("POST", path, answer.status());
@@ -330,18 +330,18 @@ async fn the_bodies_of_login_and_tickets_are_limited_and_errors_name_the_limit()
 #[tokio::test]
 async fn bridges_on_two_ports_of_a_host_have_separate_sessions() {
     let world = world();
-    let asked = async |method: &str, host: &str, cookie: &str| {
+    let requested = async |method: &str, host: &str, cookie: &str| {
         let request = warp::test::request().method(method).path("/login").header("host", host).header("cookie", cookie);
         request.body(r#"{"token":"r-secret"}"#).reply(&routes(world.app.clone())).await
     };
     for (host, name) in
         [("box", "curlew-session="), ("box:8081", "curlew-session-8081="), ("[::1]:82", "curlew-session-82=")]
     {
-        let answer = asked("POST", host, "").await;
+        let answer = requested("POST", host, "").await;
         let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
         assert!(cookie.starts_with(name), "{host}: {cookie}");
         for (host, who) in [(host, json!("reader")), ("box:9000", Value::Null)] {
-            assert_eq!(json_of(&asked("GET", host, cookie).await)["name"], who, "{host}: {cookie}");
+            assert_eq!(json_of(&requested("GET", host, cookie).await)["name"], who, "{host}: {cookie}");
         }
     }
 }
@@ -373,7 +373,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Network };
     let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
-    let any = World { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
+    let any = SecuredBridge { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
     let cookie = listed.login("a-secret").await;
     let headers = [("origin", PAGE), ("cookie", cookie.as_str())];
     let cors = |answer: &Response<Bytes>| {
@@ -388,7 +388,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     assert_eq!(answer.status(), 200, "a header that the page sets does");
     let answer = any.ask("POST", "/login", &[("origin", PAGE)], r#"{"token":"a-secret"}"#).await;
     assert_eq!((answer.status().as_u16(), answer.headers().get("set-cookie")), (403, None));
-    let asked = [
+    let requested = [
         ("origin", PAGE),
         ("access-control-request-method", "GET"),
         ("access-control-request-headers", "authorization,last-event-id"),
@@ -396,7 +396,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     for (world, expected) in
         [(&listed, (Some(PAGE.to_owned()), Some("true".to_owned()))), (&any, (Some("*".into()), None))]
     {
-        let answer = world.ask("OPTIONS", "/topics/a/events", &asked, "").await;
+        let answer = world.ask("OPTIONS", "/topics/a/events", &requested, "").await;
         assert_eq!((answer.status().as_u16(), cors(&answer)), (204, expected), "a preflight needs no credentials");
         let allowed = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
         assert!(allowed.contains("authorization") && allowed.contains("last-event-id"), "{allowed}");
@@ -446,7 +446,7 @@ async fn without_an_auth_file_a_ticket_is_null_and_streams_accept_null() {
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let app = App::new(hub, http::Settings::default());
-    let world = World { broker, auth: Authenticator::disabled(), app, file: PathBuf::new() };
+    let world = SecuredBridge { broker, auth: Authenticator::disabled(), app, file: PathBuf::new() };
     let answer = world.ask("POST", "/tickets", &[], r#"{"topics":["a"]}"#).await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["ticket"]), (201, &Value::Null));
     assert_eq!(world.get("/topics/a/events?until=end&ticket=null", &[]).await.status(), 200);
@@ -566,7 +566,7 @@ fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
     std::fs::remove_file(&world.file).unwrap();
     watch.reload_soon();
     assert_eq!(status("n-secret"), 200, "the previous keys stay valid");
-    // Editors and Kubernetes replace the file.
+    // Editors and Kubernetes replace the file instead of writing to it.
     let beside = world.file.with_extension("new");
     std::fs::write(&beside, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
     std::fs::rename(&beside, &world.file).unwrap();

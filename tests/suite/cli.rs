@@ -161,7 +161,7 @@ fn a_bridge_that_is_not_there_is_one_line_and_exit_code_1() {
         let url = [args, &["--url", "http://127.0.0.1:1"]].concat();
         let output = curlew(&url, &[]);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("no bridge answers at http://127.0.0.1:1"), "{said}");
+        assert!(said.contains("cannot reach a bridge at http://127.0.0.1:1"), "{said}");
         assert_eq!((said.lines().count(), output.status.code()), (1, Some(1)));
     }
 }

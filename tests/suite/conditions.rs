@@ -5,7 +5,7 @@ use curlew::http::{App, Settings, routes};
 use curlew::hub::{self, Hub};
 use std::sync::Arc;
 
-/// Requests records of topic `t`, which holds a few readings. Returns the status and the body.
+/// Requests the records of topic `t`, which holds a few readings. Returns the status and the body.
 fn events(query: &[(&str, &str)]) -> (u16, String) {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
@@ -34,7 +34,7 @@ fn only_records_that_match_the_condition_are_delivered() {
     ];
     for (condition, expected) in cases {
         let (status, body) = events(&[("where", condition)]);
-        // The frame that ends the stream is not a record.
+        // Ignore the frame that ends the stream.
         let frames = body.split("\n\n").filter(|frame| !frame.lines().any(|line| line == "event: end"));
         let data: Vec<_> = frames.flat_map(str::lines).filter_map(|line| line.strip_prefix("data: ")).collect();
         assert_eq!((status, data), (200, expected), "{condition}: {body}");
@@ -44,7 +44,7 @@ fn only_records_that_match_the_condition_are_delivered() {
 }
 
 #[test]
-fn what_is_wrong_is_a_400_that_names_the_column() {
+fn an_invalid_condition_is_a_400_that_names_the_column() {
     let cases: [(&[(&str, &str)], &str); 5] = [
         (&[("where", "value.temperature >")], "where, column 20: expected a value, found the end"),
         (&[("where", "temperature > 30")], "where, column 1: there is no variable `temperature`; there are value, key"),

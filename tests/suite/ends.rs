@@ -1,4 +1,4 @@
-//! Where streams end, and which position their last id has.
+//! Where streams end, and the position of their last id.
 
 use crate::hub::{Client, hub, idle_hub, resume, subscription, topic};
 use crate::resume::{bridge, bridge_with};
@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 /// Returns a cursor at these offsets of the partitions of topic `t`.
 fn at(offsets: &[Offset]) -> Start {
-    let places = offsets.iter().enumerate().map(|(p, offset)| (topic("t"), p as Partition, *offset)).collect();
-    Start::Cursor(Cursor::at(places, vec![topic("t")], Selection::All).unwrap())
+    let offsets = offsets.iter().enumerate().map(|(p, offset)| (topic("t"), p as Partition, *offset)).collect();
+    Start::Cursor(Cursor::at(offsets, vec![topic("t")], Selection::All).unwrap())
 }
 
 fn until_end(start: Start) -> Subscription {
@@ -32,7 +32,7 @@ fn broker_with(records: &[usize]) -> Arc<MemoryBroker> {
 }
 
 /// Returns the next offsets in an id.
-fn places(id: &str) -> Vec<Offset> {
+fn offsets(id: &str) -> Vec<Offset> {
     let cursor = Cursor::parse(id, vec![topic("t")], Selection::All).unwrap();
     cursor.offsets(0).map(|(_, next)| next).collect()
 }
@@ -51,8 +51,8 @@ fn a_cursor_past_the_end_is_a_gap_in_bounded_streams_too() {
         }
         client.read_to_end();
         assert!(!client.lines.iter().any(|line| line.starts_with("problem")), "{:?}", client.lines);
-        let place = if until == Until::Forever { 5 } else { 4 };
-        assert_eq!(places(&client.id), [place], "{:?}", client.lines);
+        let offset = if until == Until::Forever { 5 } else { 4 };
+        assert_eq!(offsets(&client.id), [offset], "{:?}", client.lines);
     }
     // The other partitions are read to their ends.
     let broker = broker_with(&[4, 2]);
@@ -63,7 +63,7 @@ fn a_cursor_past_the_end_is_a_gap_in_bounded_streams_too() {
     story.retain(|line| *line != "at");
     story.sort_unstable();
     assert_eq!(story, [truncated, "record t/1@0 0", "record t/1@1 1"]);
-    assert_eq!(places(&client.id), [4, 2]);
+    assert_eq!(offsets(&client.id), [4, 2]);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_cursor_before_the_start_is_a_gap_even_if_no_records_are_left() {
     client.read_to_end();
     client.lines.dedup();
     assert!(client.story().contains(&"gap t/0:2-4:retention"), "{:?}", client.story());
-    assert_eq!(places(&client.id), [4]);
+    assert_eq!(offsets(&client.id), [4]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_cursor_at_the_end_is_no_gap() {
     let mut client = Client::open(&hub, until_end(at(&[4, 0])));
     client.read_to_end();
     assert!(client.story().iter().all(|line| *line == "at"), "{:?}", client.story());
-    assert_eq!(places(&client.id), [4, 0]);
+    assert_eq!(offsets(&client.id), [4, 0]);
 }
 
 #[test]
@@ -100,17 +100,17 @@ fn the_id_of_an_idle_stream_moves_past_records_that_are_never_delivered() {
     broker.skip("t", 0, 1);
     live.until("record t/0@2");
     broker.skip("t", 0, 301);
-    while places(&live.id) != [305] {
+    while offsets(&live.id) != [305] {
         live.next();
     }
     broker.trim("t", 0, 305);
-    let mut again = Client::open(&hub, until_end(at(&places(&live.id))));
+    let mut again = Client::open(&hub, until_end(at(&offsets(&live.id))));
     again.read_to_end();
     assert!(!again.lines.iter().any(|line| line.starts_with("gap")), "{:?}", again.lines);
 }
 
 #[test]
-fn one_record_per_transaction_does_not_double_the_frames() {
+fn one_record_per_transaction_does_not_cause_an_id_frame_per_record() {
     let broker = broker_with(&[0]);
     let hub = idle_hub(&broker);
     let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
@@ -133,8 +133,8 @@ fn the_last_id_of_a_bounded_stream_is_past_records_that_are_never_delivered() {
         let hub = idle_hub(&broker);
         let mut client = Client::open(&hub, until_end(Start::Earliest));
         client.read_to_end();
-        assert_eq!(places(&client.id), [records as Offset + 300, 1], "{:?}", client.lines);
-        // Retention that removes only what follows the last record loses nothing for this client.
+        assert_eq!(offsets(&client.id), [records as Offset + 300, 1], "{:?}", client.lines);
+        // If retention removes only offsets after the last record, this client loses nothing.
         broker.trim("t", 0, records as Offset + 300);
         let mut again = Client::open(&hub, resume(&["t"], &client.id));
         again.until("at");
@@ -219,10 +219,10 @@ fn with_short_ids(broker: &Arc<MemoryBroker>) -> Hub {
 fn a_stream_whose_id_would_be_too_long_to_send_back_gets_no_id() {
     let broker = broker_with(&[0; 200]);
     let hub = with_short_ids(&broker);
-    let mut refused = Client::open(&hub, subscription(&["t"], Start::Latest));
-    refused.read_to_end();
-    assert!(refused.lines.len() == 1 && refused.lines[0].starts_with("problem IdTooLong"), "{:?}", refused.lines);
-    assert!(refused.lines[0].contains("200 partitions"), "{:?}", refused.lines);
+    let mut rejected = Client::open(&hub, subscription(&["t"], Start::Latest));
+    rejected.read_to_end();
+    assert!(rejected.lines.len() == 1 && rejected.lines[0].starts_with("problem IdTooLong"), "{:?}", rejected.lines);
+    assert!(rejected.lines[0].contains("partitions: 200"), "{:?}", rejected.lines);
 }
 
 #[test]
@@ -261,9 +261,9 @@ async fn a_stream_whose_id_would_be_too_long_is_rejected_with_the_number_of_part
         request.reply(&routes(app.clone())).await
     };
     let events = "text/event-stream";
-    let refused = get("/events?topic=a&topic=b", events).await;
-    let text = String::from_utf8(refused.body().to_vec()).unwrap();
-    assert_eq!(refused.status(), 422, "{text}");
+    let rejected = get("/events?topic=a&topic=b", events).await;
+    let text = String::from_utf8(rejected.body().to_vec()).unwrap();
+    assert_eq!(rejected.status(), 422, "{text}");
     assert!(text.contains("2400 partitions") && text.contains("768") && text.contains("--max-header"), "{text}");
     let fit: usize = text.split_once("about ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
     broker.create("fits", fit);
@@ -317,8 +317,8 @@ fn a_stream_continues_with_its_other_topics_while_one_is_missing() {
         client.until("record b/0@0 new");
         broker.append("a", 0, "after");
         client.until("record a/0@2 after");
-        let told = client.lines.iter().filter(|line| line.starts_with("gap") || line.starts_with("problem")).count();
-        assert_eq!(told, 1, "{:?}", client.lines);
+        let count = client.lines.iter().filter(|line| line.starts_with("gap") || line.starts_with("problem")).count();
+        assert_eq!(count, 1, "{:?}", client.lines);
         drop(hub);
     }
 }
@@ -350,7 +350,7 @@ fn a_topic_that_returns_with_the_same_id_resumes_where_it_was() {
 }
 
 #[test]
-fn the_only_topic_of_a_stream_is_waited_for_before_the_stream_ends() {
+fn a_stream_waits_for_its_only_topic_before_it_ends() {
     for is_connected in [true, false] {
         let broker = broker_with(&[2]);
         let own = hub(&broker);
@@ -392,9 +392,9 @@ async fn a_missing_topic_is_404_only_for_clients_without_a_position_in_it() {
         let request = id.iter().fold(request, |request, id| request.header("last-event-id", id));
         request.reply(&routes(app.clone())).await.status().as_u16()
     };
-    let cursor = |places: &[(&str, Offset)], topics: &[&str]| {
-        let places = places.iter().map(|(name, next)| (topic(name), 0, *next)).collect();
-        Some(Cursor::at(places, topics.iter().map(|name| topic(name)).collect(), Selection::All).unwrap())
+    let cursor = |offsets: &[(&str, Offset)], topics: &[&str]| {
+        let offsets = offsets.iter().map(|(name, next)| (topic(name), 0, *next)).collect();
+        Some(Cursor::at(offsets, topics.iter().map(|name| topic(name)).collect(), Selection::All).unwrap())
     };
     let (one, two) = ("/topics/gone/events", "/events?topic=here&topic=gone");
     assert_eq!(head(one, None).await, 404);

@@ -1,4 +1,4 @@
-//! What clients may do over HTTP/2 that no library does: truncated bodies, unread responses, silence.
+//! HTTP/2 clients that behave unlike any library: truncated bodies, unread responses, silence.
 
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, WINDOW_UPDATE, block, frame, head,
@@ -99,7 +99,7 @@ async fn a_complete_body_is_written_however_it_ends() {
 }
 
 #[tokio::test]
-async fn a_rejected_client_may_end_its_body_or_else_is_reset() {
+async fn a_rejected_client_is_reset_unless_it_ends_its_body() {
     let no_error = [0; 4];
     let served = serve(NEVER, NEVER);
     for has_end in [true, false] {
@@ -120,7 +120,7 @@ async fn a_rejected_client_may_end_its_body_or_else_is_reset() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_is_rejected_but_gets_the_health() {
+async fn a_connection_beyond_the_limit_is_rejected_except_for_health_checks() {
     let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
     let mut first = Frames::connect(served.address, WINDOW).await;
     first.get(1, "/health").await;
@@ -167,7 +167,7 @@ async fn a_head_may_be_as_large_as_the_largest_setting() {
     assert!(client.answer(1).await.contains("ok"));
 }
 
-/// Waits for the end of the connection, and checks that it is not early.
+/// Waits until the server closes the connection, and checks that this is not too early.
 async fn ends(mut client: Frames, begun: Instant) {
     client.resets_until_closed().await;
     assert!(begun.elapsed() >= SOON, "{:?}", begun.elapsed());
@@ -177,7 +177,7 @@ async fn ends(mut client: Frames, begun: Instant) {
 async fn a_connection_without_requests_is_closed() {
     let served = serve(SOON, SOON);
     let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/health", &[]));
-    // Nothing, half a head, a request.
+    // Nothing, a part of a request head, or a complete head.
     for begin in [&[][..], &whole[..20], &whole] {
         let begun = Instant::now();
         let mut client = Frames::connect(served.address, WINDOW).await;
@@ -201,7 +201,7 @@ async fn a_connection_with_an_open_stream_is_not_idle() {
     let mut client = Frames::connect(served.address, WINDOW).await;
     client.get(1, "/topics/t/events").await;
     served.until_streams(1).await;
-    // Silence for longer than a connection without an open request may be idle.
+    // Longer than a connection without an open request may be idle.
     tokio::time::sleep(SOON * 3).await;
     client.get(3, "/health").await;
     client.answer(3).await;

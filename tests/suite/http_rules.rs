@@ -1,4 +1,4 @@
-//! Requests that violate HTTP: each gets a status and a body that states the error, and no 5xx.
+//! Requests that violate HTTP each get a status other than 5xx, and a body that states the error.
 
 use crate::support::damage::damaged;
 use crate::support::served::{PATIENCE, Served};
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use warp::hyper::body::Bytes;
 
-/// The whole response, up to the end of the connection.
+/// Returns everything that the server sends until it closes the connection.
 async fn answer(served: &Served, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -38,7 +38,7 @@ fn check_problem(answer: &str) {
 }
 
 #[tokio::test]
-async fn a_request_that_violates_http_learns_which_rule() {
+async fn the_response_to_a_request_that_violates_http_names_the_rule() {
     let served = Served::start(http::Settings::default());
     let panics = watchdog::panics();
     let many: String = (0..150).map(|n| format!("x-{n}: y\r\n")).collect();
@@ -127,16 +127,16 @@ async fn an_http_2_connect_is_a_400_and_its_neighbours_continue() {
     tokio::spawn(connection);
     let panics = watchdog::panics();
     let connect = hyper::Request::connect("a:1").body(Empty::<Bytes>::new()).unwrap();
-    let refused = client.send_request(connect).await.unwrap();
-    assert_eq!(refused.status(), 400);
-    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    let rejected = client.send_request(connect).await.unwrap();
+    assert_eq!(rejected.status(), 400);
+    let body = rejected.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&body).contains("CONNECT"), "{body:?}");
     let health = hyper::Request::get(format!("http://{}/health", served.address)).body(Empty::<Bytes>::new()).unwrap();
     assert_eq!(client.send_request(health).await.unwrap().status(), 200);
     assert_eq!(watchdog::panics(), panics);
 }
 
-/// Request targets of all four forms (RFC 9112, 3.2), and of none.
+/// Request targets of all four forms (RFC 9112, 3.2), and invalid ones.
 const TARGETS: [&str; 14] = [
     "/topics/t?offsets=true",
     "/topics/%2e%2e/a%20b",

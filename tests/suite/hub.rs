@@ -1,4 +1,4 @@
-//! The hub through its public seam, on a broker in memory.
+//! The hub through its public interface, on a broker in memory.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Frames as lines: what, where, value, id.
+/// Writes frames as lines: kind, position, value, id.
 struct Lines;
 
 impl Format for Lines {
@@ -81,49 +81,54 @@ impl Client {
         Self { mailbox: hub.subscribe(subscription).unwrap(), lines: Vec::new(), id: String::new() }
     }
 
-    /// The next frames; `None` when the stream is over.
+    /// Returns the lines of the next chunk, or `None` at the end of the stream.
     pub fn next(&mut self) -> Option<Vec<String>> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            match self.mailbox.poll_next(&mut cx) {
-                std::task::Poll::Ready(chunk) => {
-                    let text = String::from_utf8(chunk?.to_vec()).unwrap();
-                    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-                    for line in &lines {
-                        if !line.starts_with("problem") && !line.starts_with("waiting") {
-                            self.id = line.rsplit(' ').next().unwrap().to_owned();
-                        }
-                    }
-                    self.lines.extend(lines.clone());
-                    return Some(lines);
-                }
+            match self.poll() {
+                std::task::Poll::Ready(lines) => return lines,
                 std::task::Poll::Pending if Instant::now() > deadline => {
-                    panic!("nothing came; so far {:?}", self.lines)
+                    panic!("no chunk arrived; so far {:?}", self.lines)
                 }
                 std::task::Poll::Pending => std::thread::yield_now(),
             }
         }
     }
 
-    /// The chunk that has a line that begins so.
+    /// Takes the next chunk if there is one. Otherwise the client waits for it.
+    pub fn poll(&mut self) -> std::task::Poll<Option<Vec<String>>> {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        self.mailbox.poll_next(&mut cx).map(|chunk| {
+            let text = String::from_utf8(chunk?.to_vec()).unwrap();
+            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            for line in &lines {
+                if !line.starts_with("problem") && !line.starts_with("waiting") {
+                    self.id = line.rsplit(' ').next().unwrap().to_owned();
+                }
+            }
+            self.lines.extend(lines.clone());
+            Some(lines)
+        })
+    }
+
+    /// Reads up to a chunk with a line that starts with `begin`, and returns that chunk.
     pub fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             match self.mailbox.poll_next(&mut cx) {
                 std::task::Poll::Ready(chunk) => {
-                    let chunk = chunk.expect("the stream goes on");
+                    let chunk = chunk.expect("the stream continues");
                     if String::from_utf8_lossy(&chunk).lines().any(|line| line.starts_with(begin)) {
                         return chunk;
                     }
                 }
-                std::task::Poll::Pending => assert!(Instant::now() < deadline, "no {begin:?} came"),
+                std::task::Poll::Pending => assert!(Instant::now() < deadline, "no {begin:?} arrived"),
             }
         }
     }
 
-    /// Reads until a line begins so.
+    /// Reads until a line starts with `begin`.
     pub fn until(&mut self, begin: &str) {
         let mut seen = 0;
         while !self.lines[seen..].iter().any(|line| line.starts_with(begin)) {
@@ -136,14 +141,14 @@ impl Client {
         while self.next().is_some() {}
     }
 
-    /// What came, without ids.
+    /// Returns all lines without their ids.
     pub fn story(&self) -> Vec<&str> {
         self.lines.iter().map(|line| line.rsplit_once(' ').map_or(line.as_str(), |(text, _)| text)).collect()
     }
 }
 
 #[test]
-fn a_stream_begins_with_its_place_and_then_gets_what_is_appended() {
+fn a_stream_begins_with_its_position_and_then_delivers_appended_records() {
     let broker = MemoryBroker::new();
     broker.create("t", 2);
     broker.append("t", 0, "before");
@@ -158,7 +163,7 @@ fn a_stream_begins_with_its_place_and_then_gets_what_is_appended() {
 }
 
 #[test]
-fn a_reader_that_comes_back_misses_nothing() {
+fn a_reader_that_reconnects_misses_nothing() {
     let broker = MemoryBroker::new();
     broker.create("t", 4);
     let mut hub_before = hub(&broker);
@@ -166,7 +171,7 @@ fn a_reader_that_comes_back_misses_nothing() {
     client.until("at");
     let first = client.id.clone();
     drop(client);
-    // Partition 3 was silent before, and another hub serves the reader now.
+    // Partition 3 was empty before, and a new hub serves the reader now.
     broker.append("t", 3, "while away");
     hub_before = hub(&broker);
     let mut client = Client::open(&hub_before, resume(&["t"], &first));
@@ -194,7 +199,7 @@ fn streams_of_one_topic_share_one_reader() {
 }
 
 #[test]
-fn a_slow_reader_costs_nobody_else_anything_and_misses_nothing() {
+fn a_slow_reader_delays_no_other_and_misses_nothing() {
     let broker = MemoryBroker::new();
     broker.create("t", 2);
     let hub = hub(&broker);
@@ -216,7 +221,7 @@ fn a_slow_reader_costs_nobody_else_anything_and_misses_nothing() {
     }
 }
 
-/// Every record of the log once, in the order of its partition.
+/// Asserts that every record of the log is in `lines` once, and in order per partition.
 fn assert_exact(lines: &[String], broker: &MemoryBroker, name: &str, partitions: usize) {
     let mut seen: BTreeMap<usize, Vec<Offset>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line.starts_with("record ")) {
@@ -230,9 +235,11 @@ fn assert_exact(lines: &[String], broker: &MemoryBroker, name: &str, partitions:
     }
 }
 
+/// A change of topic `t`.
+type Change = fn(&MemoryBroker);
+
 #[test]
-fn losses_are_said() {
-    type Change = fn(&MemoryBroker);
+fn lost_records_are_reported_as_gaps() {
     let cases: [(Change, &str); 3] = [
         (|broker| broker.trim("t", 0, 5), "gap t/0:2-5:retention"),
         (|broker| broker.truncate("t", 0, 1), "gap t/0:2-1:truncated"),
@@ -256,7 +263,7 @@ fn losses_are_said() {
             client.until("record t/0@1");
             if connected {
                 broker.append("t", 0, "live");
-                // The stream is in the live flow; what it asks for next moves on with it.
+                // The stream is live now, and its next position advances with the live reader.
                 client.until("record t/0@2");
                 change(&broker);
                 client.until(&gap.replace(":2-", ":3-"));
@@ -274,7 +281,7 @@ fn losses_are_said() {
     }
 }
 
-/// `record t/0@n value` for these offsets.
+/// Returns `record t/0@n value` for each offset. `#` in a value stands for the offset.
 fn story_of(values: impl Iterator<Item = (Offset, &'static str)>) -> Vec<String> {
     values.map(|(n, value)| format!("record t/0@{n} {value}").replace('#', &n.to_string())).collect()
 }
@@ -286,7 +293,7 @@ fn append_old(broker: &MemoryBroker, offsets: std::ops::Range<Offset>) {
 }
 
 #[test]
-fn a_stream_that_has_read_nothing_yet_is_told_of_a_truncation() {
+fn a_stream_that_has_read_nothing_yet_reports_a_truncation() {
     for connected in [true, false] {
         let broker = MemoryBroker::new();
         broker.create("t", 1);
@@ -309,7 +316,7 @@ fn a_stream_that_has_read_nothing_yet_is_told_of_a_truncation() {
     }
 }
 
-/// KIP-320; tulios/kafkajs#818. The log is as long as it was, or longer, and half of it is another one.
+/// KIP-320; tulios/kafkajs#818. The log has regrown to its old length or beyond, and half of its records are different.
 #[test]
 fn a_log_that_was_truncated_and_regrown_is_a_gap() {
     for connected in [true, false] {
@@ -328,7 +335,7 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap() {
                 let id = client.id.clone();
                 drop(client);
                 broker.truncate_and_append("t", 0, 5, regrown);
-                // Another stream has made the live flow go on in the new log.
+                // Another stream has moved the live reader on in the new log.
                 let mut other = Client::open(&hub, subscription(&["t"], Start::Latest));
                 other.until("at");
                 client = Client::open(&hub, resume(&["t"], &id));
@@ -349,8 +356,9 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap() {
     }
 }
 
-/// A stream that has read `old 0` to `old 14`, from offset 5 on of an epoch that comes after `elections` others; then the
-/// partition becomes what `change` says. What the stream says from then on, up to the record `last` or its end.
+/// Opens a stream that reads `old 0` to `old 14`. The epoch of offset 5 and later comes after `elections` elections.
+/// Then applies `change` to the partition, and returns the lines of the stream after that, up to the record `last` or
+/// the end.
 fn after_an_unclean_election(connected: bool, elections: usize, change: impl Fn(&MemoryBroker)) -> Vec<String> {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
@@ -362,7 +370,7 @@ fn after_an_unclean_election(connected: bool, elections: usize, change: impl Fn(
     client.until("record t/0@14");
     let seen = client.lines.len();
     if connected {
-        // The live flow stands there.
+        // The live reader is at this position now.
         broker.append("t", 0, "old 15");
         client.until("record t/0@15");
         change(&broker);
@@ -379,10 +387,10 @@ fn after_an_unclean_election(connected: bool, elections: usize, change: impl Fn(
 }
 
 #[test]
-fn records_of_an_earlier_epoch_that_came_back_over_the_cursor_are_read_again() {
-    // Epochs of the replica that leads now, each with its first offset; offsets of its records from 5 on; and where streams
-    // continue: the first record of the epoch that the log has where the streams were. Its part that both had comes again,
-    // if there is one.
+fn records_of_an_earlier_epoch_that_replace_newer_ones_are_read_again() {
+    // The number of elections; the epochs of the new leader, each with its first offset; the offsets of its records
+    // from 5 on; and the offset at which streams continue: the beginning of the epoch that the new log has at the
+    // position of the stream. Records of that epoch that both logs share are delivered again.
     type Replica = (usize, Vec<(Epoch, Offset)>, Vec<Offset>, Offset);
     for connected in [true, false] {
         let old = if connected { 16 } else { 15 };
@@ -391,33 +399,34 @@ fn records_of_an_earlier_epoch_that_came_back_over_the_cursor_are_read_again() {
             (2, vec![(0, 0), (1, 5), (3, 20)], regrown(), 5),
             (3, vec![(0, 0), (1, 5), (2, 17), (4, 20)], regrown(), 5),
             (1, vec![(0, 0), (2, 20)], regrown(), 0),
-            // The earlier epoch ends just where the streams were.
+            // The earlier epoch ends exactly at the position of the stream.
             (2, vec![(0, 0), (1, 5), (3, old)], regrown(), 5),
-            // The record before is gone, and the next one is of the earlier epoch.
+            // The record before the position is missing, and the next record belongs to the earlier epoch.
             (2, vec![(0, 0), (1, 5), (3, 40)], (5..9).chain(30..33).collect(), 5),
         ];
         for (elections, epochs, offsets, from) in replicas {
-            let told = after_an_unclean_election(connected, elections, |broker| {
+            let lines = after_an_unclean_election(connected, elections, |broker| {
                 broker.become_replica("t", 0, &epochs, offsets.iter().copied());
             });
             let end = offsets.last().unwrap() + 1;
             let mut expected = vec![format!("gap t/0:{old}-{from}:truncated")];
             expected.extend(story_of((from..5).map(|n| (n, "old #"))));
             expected.extend(story_of(offsets.into_iter().map(|n| (n, "new #")).chain([(end, "last")])));
-            assert_eq!(told, expected, "{epochs:?}, connected: {connected}");
+            assert_eq!(lines, expected, "{epochs:?}, connected: {connected}");
         }
     }
 }
 
-/// Under a leader's own epoch nothing may be written yet, and another leader may never see it.
+/// A leader may have written nothing in its epoch yet, and another leader may never learn of that epoch.
 #[test]
-fn a_stream_that_begins_under_an_epoch_without_records_is_told_of_truncations_and_of_nothing_else() {
-    // The replica that leads next, the offsets of the records that it wrote, and the first that is delivered.
-    type Replica = (&'static [(Epoch, Offset)], std::ops::Range<Offset>, Option<Offset>);
-    let replicas: [Replica; 3] = [
+fn a_stream_that_begins_in_an_epoch_without_records_reports_truncations_and_no_other_gap() {
+    // The epochs of the next leader, the offsets of the records that it wrote, and the first record delivered after a
+    // gap.
+    type Successor = (&'static [(Epoch, Offset)], std::ops::Range<Offset>, Option<Offset>);
+    let replicas: [Successor; 3] = [
         (&[(0, 0), (1, 5), (3, 10)], 10..12, None),
         (&[(0, 0), (1, 5), (3, 8)], 8..12, Some(8)),
-        // Records of an earlier epoch came back, up to just where the streams were.
+        // Records of an earlier epoch are back, up to exactly the position of the stream.
         (&[(0, 0), (3, 10)], 5..12, Some(0)),
     ];
     for (epochs, offsets, from) in replicas {
@@ -451,11 +460,11 @@ fn a_stream_that_begins_under_an_epoch_without_records_is_told_of_truncations_an
 }
 
 #[test]
-fn questions_about_a_log_end_whatever_the_broker_says() {
-    type Change = fn(&MemoryBroker);
-    // A change, and what the stream says first. At 15 or behind it a place was read to under epoch 2.
+fn the_search_for_a_divergence_ends_whatever_the_broker_responds() {
+    // A change, and the first line of the stream after it. The stream was at offset 15 or later, in epoch 2.
     let cases: [(Change, &str); 4] = [
-        // An earlier epoch each time, though the record before is of a later one: the log changes while it is asked about.
+        // The broker responds with an earlier epoch each time, although the previous record has a later one, as if the
+        // log changed between the requests.
         (
             |broker| {
                 broker.fake_divergence(|want| {
@@ -465,7 +474,7 @@ fn questions_about_a_log_end_whatever_the_broker_says() {
             },
             "gap t/0:#-5:truncated",
         ),
-        // That is no divergence.
+        // A divergence at the requested epoch and offset is invalid.
         (
             |broker| broker.fake_divergence(|want| (want.offset >= 15).then_some((want.last_epoch, want.offset))),
             "problem Corrupt",
@@ -474,16 +483,16 @@ fn questions_about_a_log_end_whatever_the_broker_says() {
             |broker| broker.fake_divergence(|want| (want.offset >= 15).then_some((want.last_epoch + 1, 99))),
             "problem Corrupt",
         ),
-        // Nor is it where no epoch is claimed any more.
+        // So is a divergence for a request without an epoch.
         (|broker| broker.fake_divergence(|want| (want.offset >= 15).then_some((NO_EPOCH, want.offset))), "problem "),
     ];
     for (change, first) in cases {
         for connected in [true, false] {
-            let told = after_an_unclean_election(connected, 2, change);
+            let lines = after_an_unclean_election(connected, 2, change);
             let first = first.replace('#', if connected { "16" } else { "15" });
-            assert!(told[0].starts_with(&first), "{first}, connected: {connected}: {told:?}");
+            assert!(lines[0].starts_with(&first), "{first}, connected: {connected}: {lines:?}");
             if first.starts_with("gap") {
-                assert_eq!(told[1..], story_of((5..20).map(|n| (n, "new #")).chain([(20, "last")])));
+                assert_eq!(lines[1..], story_of((5..20).map(|n| (n, "new #")).chain([(20, "last")])));
             }
         }
     }
@@ -492,16 +501,17 @@ fn questions_about_a_log_end_whatever_the_broker_says() {
 #[test]
 fn an_epoch_whose_records_compaction_has_removed_is_no_truncation() {
     for connected in [true, false] {
-        // A replica that copied the log after that never saw epoch 1; its batches end at offset 9, and begin at 30.
-        let told = after_an_unclean_election(connected, 1, |broker| {
+        // A replica that copied the log after compaction never saw epoch 1. Its batches end at offset 9 and continue at
+        // 30.
+        let lines = after_an_unclean_election(connected, 1, |broker| {
             broker.become_replica("t", 0, &[(0, 0), (2, 30)], (0..9).chain(30..33));
         });
-        assert_eq!(told, story_of((30..33).map(|n| (n, "new #")).chain([(33, "last")])), "connected: {connected}");
+        assert_eq!(lines, story_of((30..33).map(|n| (n, "new #")).chain([(33, "last")])), "connected: {connected}");
     }
 }
 
 #[test]
-fn a_truncation_is_a_gap_whichever_part_of_the_log_the_live_flow_keeps() {
+fn a_truncation_is_a_gap_whichever_part_of_the_log_is_cached() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = hub(&broker);
@@ -515,7 +525,7 @@ fn a_truncation_is_a_gap_whichever_part_of_the_log_the_live_flow_keeps() {
     drop(client);
     broker.truncate_and_append("t", 0, 5, 3);
     other.until("record t/0@7 new 7");
-    // The flow keeps what it has read since, from 5 on, and passes the old cursor.
+    // The cache holds records from offset 5 on, read after the truncation, and extends past the old cursor.
     broker.append("t", 0, "8");
     broker.append("t", 0, "9");
     broker.append("t", 0, "10");
@@ -555,7 +565,7 @@ fn a_clean_election_is_no_gap() {
 }
 
 #[test]
-fn a_stream_until_the_end_reads_what_the_log_has_gained_since_it_was_truncated() {
+fn a_stream_until_the_end_reads_the_records_written_after_a_truncation() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     append_old(&broker, 0..20);
@@ -625,13 +635,13 @@ fn a_stream_can_wait_for_its_topic() {
     broker.append("later", 1, "y");
     client.until("record later/1@0");
 
-    let mut refused = Client::open(&hub, subscription(&["never"], Start::Latest));
-    refused.read_to_end();
-    assert_eq!(refused.lines, ["problem UnknownTopic(\"never\")"]);
+    let mut rejected = Client::open(&hub, subscription(&["never"], Start::Latest));
+    rejected.read_to_end();
+    assert_eq!(rejected.lines, ["problem UnknownTopic(\"never\")"]);
 }
 
 #[test]
-fn a_stream_ends_where_it_was_asked_to() {
+fn a_stream_ends_at_its_limit_or_at_the_end_of_the_log() {
     let broker = MemoryBroker::new();
     broker.create("t", 2);
     for n in 0..10 {
@@ -656,7 +666,7 @@ fn a_stream_ends_where_it_was_asked_to() {
 }
 
 #[test]
-fn a_filtered_stream_says_how_far_it_is() {
+fn a_filtered_stream_reports_its_position() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = hub(&broker);
@@ -681,14 +691,14 @@ fn wanted(condition: &str, start: Start) -> Subscription {
     Subscription { filter: Filter { condition, ..Filter::default() }, ..subscription(&["t"], start) }
 }
 
-/// A hub that looks topics up so seldom that nothing in a test waits for it.
+/// Starts a hub that refreshes metadata so rarely that no test waits for it.
 pub fn idle_hub(broker: &Arc<MemoryBroker>) -> Hub {
     let settings = Settings { metadata_refresh: Duration::from_secs(3600), ..Settings::default() };
     Hub::start(broker.clone(), settings).unwrap()
 }
 
 #[test]
-fn each_condition_has_its_records_and_equal_ones_share_their_bytes() {
+fn each_condition_selects_its_records_and_equal_conditions_share_chunks() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = hub(&broker);
@@ -709,7 +719,7 @@ fn each_condition_has_its_records_and_equal_ones_share_their_bytes() {
     assert_eq!(records(&clients[1]), records(&clients[0]));
     assert_eq!(records(&clients[2]), [r#"record t/0@0 {"n":1}"#, "record t/0@1 text"]);
     assert_eq!(records(&clients[3]).len(), 5);
-    // Of one chunk, not of equal ones.
+    // The same chunk, not two equal ones.
     broker.append("t", 0, r#"{"n":3}"#);
     let [first, equal, other] = [0, 1, 3].map(|client| clients[client].chunk_with("record t/0@5").as_ptr());
     assert_eq!(first, equal);
@@ -717,7 +727,7 @@ fn each_condition_has_its_records_and_equal_ones_share_their_bytes() {
 }
 
 #[test]
-fn a_stream_that_has_passed_records_over_while_it_caught_up_knows_where_it_is() {
+fn a_stream_that_skipped_records_while_it_caught_up_knows_its_position() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     for n in 0..500 {
@@ -733,12 +743,12 @@ fn a_stream_that_has_passed_records_over_while_it_caught_up_knows_where_it_is() 
     while client.id != live.id {
         client.next();
     }
-    assert_eq!(to_end.id, format!("{}~", live.id), "the same place, and the mark of a complete stream");
+    assert_eq!(to_end.id, format!("{}~", live.id), "the same position, and the mark of a complete stream");
     assert!(client.lines.len() < 10, "{:?}", client.lines);
 }
 
 #[test]
-fn records_passed_over_are_told_within_seconds_however_seldom_topics_are_looked_up() {
+fn the_id_moves_past_skipped_records_within_seconds_without_a_metadata_refresh() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = idle_hub(&broker);
@@ -754,11 +764,11 @@ fn records_passed_over_are_told_within_seconds_however_seldom_topics_are_looked_
     }
     let began = Instant::now();
     client.next();
-    assert!(began.elapsed() < Duration::from_secs(4), "a thousand records do not wait for the time");
+    assert!(began.elapsed() < Duration::from_secs(4), "a thousand records do not wait for the interval");
 }
 
 #[test]
-fn a_broker_that_is_away_delays_a_stream_and_nothing_else() {
+fn an_unavailable_broker_only_delays_a_stream() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     broker.fail_with(Some(BrokerError::Unavailable("gone".into())));
@@ -774,21 +784,21 @@ fn a_broker_that_is_away_delays_a_stream_and_nothing_else() {
 }
 
 #[test]
-fn a_broker_that_no_longer_accepts_us_ends_streams_with_a_problem() {
+fn a_broker_that_rejects_the_credentials_ends_streams_with_a_problem() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     broker.append("t", 0, "a");
     let hub = hub(&broker);
     let mut client = Client::open(&hub, subscription(&["t"], Start::Earliest));
     client.until("record t/0@0");
-    // It takes a person to mend that, and the stream would be silent until then.
+    // An operator must fix this, and until then the stream would be silent.
     broker.fail_with(Some(BrokerError::Untrusted("the password was changed".into())));
     client.read_to_end();
     assert!(client.lines.last().unwrap().starts_with("problem Untrusted"), "{:?}", client.lines);
 }
 
 #[test]
-fn shutting_down_ends_every_stream_after_a_whole_frame() {
+fn a_shutdown_ends_every_stream_after_a_complete_frame() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     broker.append("t", 0, "a");
@@ -814,7 +824,7 @@ fn a_stream_that_stops_at_the_end_leaves_its_cursor_there() {
     let hub = hub(&broker);
     let mut client = Client::open(&hub, Subscription { until: Until::End, ..subscription(&["t"], Start::Earliest) });
     client.until("at");
-    // The stream is told its ends before its first frame; what comes now is behind them.
+    // The end of the stream is fixed before its first frame, so records appended now are after it.
     for n in 0..6 {
         broker.append("t", n % 2, "later");
     }
@@ -842,7 +852,7 @@ fn a_recreated_topic_is_read_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn a_topic_that_others_read_before_a_waiting_stream_saw_it_is_read_from_its_beginning() {
+fn a_waiting_stream_reads_a_new_topic_from_its_beginning_although_others_read_it_first() {
     let broker = MemoryBroker::new();
     broker.create("big", 1);
     let text = "x".repeat(60_000);
@@ -851,12 +861,12 @@ fn a_topic_that_others_read_before_a_waiting_stream_saw_it_is_read_from_its_begi
     }
     let hub = hub(&broker);
     let both = ["big", "late"];
-    // It takes its first chunks, and then nothing for a while: it is still catching up.
+    // The client reads the first chunks and then nothing for a while, so the stream is still catching up.
     let mut waiting =
         Client::open(&hub, Subscription { missing: Missing::Wait, ..subscription(&both, Start::Earliest) });
     waiting.until("record big/0@0");
     broker.create("late", 1);
-    broker.append("late", 0, "before anybody read it");
+    broker.append("late", 0, "before any stream read it");
     let mut other = Client::open(&hub, subscription(&["late"], Start::Latest));
     other.until("at");
     for n in 1..4 {
@@ -874,7 +884,7 @@ fn a_topic_that_others_read_before_a_waiting_stream_saw_it_is_read_from_its_begi
 }
 
 #[test]
-fn a_client_that_takes_nothing_keeps_what_is_said_only_once() {
+fn a_stalled_client_still_receives_its_first_frame_and_gaps() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = hub(&broker);
@@ -899,7 +909,7 @@ fn a_client_that_takes_nothing_keeps_what_is_said_only_once() {
         stalled.story().into_iter().filter(|line| line.starts_with("record")).map(str::to_owned).collect();
     let expected: Vec<_> =
         quick.story().into_iter().filter(|line| line.starts_with("record")).map(str::to_owned).collect();
-    // What the client had not taken before the trim it may only hear of as a gap.
+    // The client may receive a gap instead of the records before the trim that it had not read.
     assert!(expected.ends_with(&seen) || seen == expected, "{seen:?}");
     assert!(seen == expected || stalled.lines.iter().any(|line| line.starts_with("gap")), "{:?}", stalled.story());
 }
@@ -917,7 +927,7 @@ fn a_busy_partition_does_not_starve_the_backlog_of_another() {
     live.until("at");
     let mut late = Client::open(&hub, subscription(&["t"], Start::Earliest));
     for number in 0.. {
-        // There is always more of this one, and the live flow has just read it.
+        // This partition always has more records, and the live reader has just read them.
         for n in 0..5 {
             broker.append("t", 0, format!("{n:0100}"));
         }
@@ -926,11 +936,15 @@ fn a_busy_partition_does_not_starve_the_backlog_of_another() {
         if late.lines.iter().any(|line| line.starts_with("record t/1@299")) {
             break;
         }
-        assert!(number < 3000, "only {} of the backlog came", late.lines.iter().filter(|l| l.contains("t/1@")).count());
+        assert!(
+            number < 3000,
+            "only {} of the backlog arrived",
+            late.lines.iter().filter(|l| l.contains("t/1@")).count()
+        );
     }
 }
 
-/// Streams from the beginning whose clients took one chunk each and hold it, as one that is being written is held.
+/// Opens streams from the beginning whose clients each hold one chunk, as if it were being written to a socket.
 fn stalled(hub: &Hub, count: usize) -> Vec<(Client, bytes::Bytes)> {
     (0..count)
         .map(|_| {
@@ -941,7 +955,7 @@ fn stalled(hub: &Hub, count: usize) -> Vec<(Client, bytes::Bytes)> {
                 let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
                 match client.mailbox.poll_next(&mut cx) {
                     std::task::Poll::Ready(chunk) => return (client, chunk.unwrap()),
-                    std::task::Poll::Pending => assert!(Instant::now() < deadline, "no chunk came"),
+                    std::task::Poll::Pending => assert!(Instant::now() < deadline, "no chunk arrived"),
                 }
                 std::thread::yield_now();
             }
@@ -950,7 +964,7 @@ fn stalled(hub: &Hub, count: usize) -> Vec<(Client, bytes::Bytes)> {
 }
 
 #[test]
-fn clients_that_hold_small_chunks_do_not_hold_up_the_others() {
+fn clients_that_hold_small_chunks_do_not_delay_others() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     for n in 0..300 {
@@ -963,27 +977,27 @@ fn clients_that_hold_small_chunks_do_not_hold_up_the_others() {
 }
 
 #[test]
-fn clients_that_hold_large_records_do_not_hold_up_the_live_flow() {
+fn clients_that_hold_large_records_do_not_delay_live_streams() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     for _ in 0..3 {
         broker.append("t", 0, "x".repeat(100 << 10));
     }
     let hub = Hub::start(broker.clone(), Settings { catch_up_held: 40 << 10, ..Settings::default() }).unwrap();
-    // One fills even the reserve.
+    // One chunk uses up even the reserve.
     let stalled = stalled(&hub, 1);
     let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
     live.until("at");
     broker.append("t", 0, "now");
     live.until("record t/0@3");
-    // As soon as they take it, or are gone, there is room for others.
+    // Once they release their chunks, there is memory for others.
     drop(stalled);
     let mut late = Client::open(&hub, subscription(&["t"], Start::Earliest));
     late.until("record t/0@3");
 }
 
 #[test]
-fn a_limited_stream_that_stalls_and_goes_on_gets_just_what_it_asked_for() {
+fn a_limited_stream_that_stalls_and_continues_delivers_exactly_its_limit() {
     for held in [1, 16 << 20] {
         let broker = MemoryBroker::new();
         broker.create("t", 1);
@@ -1041,7 +1055,7 @@ proptest! {
         let _neighbour = Client::open(&own, subscription(&["t"], Start::Latest));
         let mut client = Client::open(&own, subscription(&["t"], Start::Latest));
         client.until("at");
-        // What a client keeps when it is cut off: the lines up to the last whole frame that it saw.
+        // The lines that a client keeps when it is disconnected: all up to its last complete frame.
         let mut kept: Vec<String> = Vec::new();
         for (n, step) in steps.into_iter().enumerate() {
             match step {

@@ -48,7 +48,7 @@ fn rejection(answer: &Response<Bytes>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_client_cannot_pass_for_loopback_by_spoiling_the_headers_of_a_proxy() {
+async fn a_client_cannot_appear_as_loopback_through_invalid_proxy_headers() {
     for (header, value) in [("forwarded", "for=x"), ("forwarded", "for=127.0.0.1"), ("x-forwarded-for", "unknown")] {
         let app = app(Settings { requests_per_second: 1, ..Settings::default() });
         let mut rejected = 0;
@@ -228,7 +228,7 @@ async fn each_limit_of_a_request_names_its_setting() {
 }
 
 #[tokio::test]
-async fn a_gzip_body_is_produced_as_what_it_holds() {
+async fn a_gzip_body_is_decompressed_before_it_is_produced() {
     let app = app(Settings::default());
     let gzip = |text: &str| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

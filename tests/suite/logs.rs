@@ -1,4 +1,4 @@
-//! What the binary writes on standard error, and what names a request.
+//! The log of the binary, and the request id in it.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,34 +6,35 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-/// `curlew serve` with a log of its own in a folder that goes with it.
-struct Bridge {
+/// `curlew serve` with its log and a temporary directory.
+struct BridgeProcess {
     child: Child,
     stderr: BufReader<ChildStderr>,
     port: u16,
-    folder: std::path::PathBuf,
-    said: String,
+    directory: std::path::PathBuf,
+    log: String,
 }
 
-impl Bridge {
+impl BridgeProcess {
     fn start(options: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(format!("curlew-logs-{}-{:x}", std::process::id(), fastrand::u64(..)));
+        let directory =
+            std::env::temp_dir().join(format!("curlew-logs-{}-{:x}", std::process::id(), fastrand::u64(..)));
         let mut command = Command::new(env!("CARGO_BIN_EXE_curlew"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&folder).args(options).env_clear();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&directory).args(options).env_clear();
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
+        let mut log = String::new();
         let port = loop {
-            let start = said.len();
-            assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended: {said}");
-            if let Some((_, address)) = said[start..].split_once("serving http://127.0.0.1:") {
+            let start = log.len();
+            assert!(stderr.read_line(&mut log).unwrap() > 0, "it exited: {log}");
+            if let Some((_, address)) = log[start..].split_once("serving http://127.0.0.1:") {
                 break address.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap();
             }
         };
-        Self { child, stderr, port, folder, said }
+        Self { child, stderr, port, directory, log }
     }
 
-    /// The whole answer.
+    /// Sends a request and returns the complete response.
     fn ask(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -53,21 +54,21 @@ impl Bridge {
         self.ask(&format!("{head}Content-Length: {length}\r\n{headers}\r\n{body}"))
     }
 
-    /// Ends it; all that it has said.
+    /// Stops the process and returns its log.
     fn end(mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.stderr.read_to_string(&mut self.said).unwrap();
+        self.stderr.read_to_string(&mut self.log).unwrap();
         assert!(self.child.wait().unwrap().success());
-        std::mem::take(&mut self.said)
+        std::mem::take(&mut self.log)
     }
 }
 
-impl Drop for Bridge {
+impl Drop for BridgeProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -78,7 +79,7 @@ fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 
 #[test]
 fn each_line_of_a_json_log_is_an_object_that_names_its_request_and_never_a_secret() {
-    let bridge = Bridge::start(&["--log-format", "json", "--log-level", "trace"]);
+    let bridge = BridgeProcess::start(&["--log-format", "json", "--log-level", "trace"]);
     let answer = bridge.get("/topics/t/events?ticket=SECRET&until=end", "X-Request-Id: of/mine-1\r\n");
     assert_eq!(header(&answer, "x-request-id"), Some("of/mine-1"), "{answer}");
     let answer = bridge.get("/health?ticket=SECRET", "Authorization: Bearer SECRET\r\nX-Request-Id: not \"one\"\r\n");
@@ -86,9 +87,9 @@ fn each_line_of_a_json_log_is_an_object_that_names_its_request_and_never_a_secre
     assert_eq!(made.len(), 16, "{answer}");
     bridge.get("/topics/SECRET?key=SECRET", "Cookie: session=SECRET\r\n");
 
-    let said = bridge.end();
+    let log = bridge.end();
     let lines: Vec<Value> =
-        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
     for line in &lines {
         for field in ["ts", "level", "target", "message"] {
             assert!(line[field].is_string(), "no {field} in {line}");
@@ -100,43 +101,43 @@ fn each_line_of_a_json_log_is_an_object_that_names_its_request_and_never_a_secre
     assert_eq!(first["status"], 404);
     assert!(first["ms"].is_u64(), "{first}");
     assert_eq!(of(&made)["path"], "/health");
-    // A path is no secret: it is what was asked for.
-    let secret = said.lines().filter(|line| line.contains("SECRET") && !line.contains("/topics/SECRET"));
-    assert_eq!(secret.count(), 0, "{said}");
-    assert!(!said.contains("key=SECRET") && !said.contains("session=SECRET"), "{said}");
+    // The path is not secret: the client sent it as the target.
+    let secret = log.lines().filter(|line| line.contains("SECRET") && !line.contains("/topics/SECRET"));
+    assert_eq!(secret.count(), 0, "{log}");
+    assert!(!log.contains("key=SECRET") && !log.contains("session=SECRET"), "{log}");
 }
 
 #[test]
 fn a_text_log_names_the_request_at_the_end_of_its_line() {
-    let bridge = Bridge::start(&["--log-level", "debug"]);
+    let bridge = BridgeProcess::start(&["--log-level", "debug"]);
     bridge.get("/health", "X-Request-Id: mine\r\n");
-    let said = bridge.end();
-    let line = said.lines().find(|line| line.ends_with(" request=mine")).unwrap_or_else(|| panic!("{said}"));
+    let log = bridge.end();
+    let line = log.lines().find(|line| line.ends_with(" request=mine")).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("DEBUG") && line.contains("GET /health 200"), "{line}");
-    assert!(said.lines().any(|line| line.contains("serving http://") && !line.contains("request=")), "{said}");
+    assert!(log.lines().any(|line| line.contains("serving http://") && !line.contains("request=")), "{log}");
 }
 
 #[test]
-fn an_upload_that_is_cut_in_the_middle_of_a_line_is_a_line_in_the_log() {
-    let bridge = Bridge::start(&[]);
+fn an_upload_cut_in_the_middle_of_a_line_is_logged() {
+    let bridge = BridgeProcess::start(&[]);
     let mut stream = TcpStream::connect(("127.0.0.1", bridge.port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = "POST /topics/t HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n";
     write!(stream, "{head}X-Request-Id: mine\r\nContent-Length: 100\r\n\r\n1\n{{\"half").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let _ = stream.read_to_string(&mut String::new());
-    let said = bridge.end();
-    let line = said.lines().find(|line| line.contains("cut off in line 2")).unwrap_or_else(|| panic!("{said}"));
+    let log = bridge.end();
+    let line = log.lines().find(|line| line.contains("cut off in line 2")).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("1 records were written, 0 failed") && line.ends_with(" request=mine"), "{line}");
 }
 
 #[test]
-fn records_carry_the_trace_of_their_request_where_that_is_asked_for() {
+fn records_carry_the_trace_of_their_request_if_enabled() {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let given = format!("traceparent: {PARENT}\r\ntracestate: a=1\r\nX-Request-Id: mine\r\nX-Kafka-Site: north\r\n");
     let envelope = r#"{"records":[{"value":1,"headers":[{"key":"x-request-id","value":"b3du"}]},{"value":2}]}"#;
     for (options, kept) in [(&["--trace-headers"][..], true), (&[], false)] {
-        let bridge = Bridge::start(options);
+        let bridge = BridgeProcess::start(options);
         bridge.post("/topics/t", &given, "one");
         let headers = format!(
             "Content-Type: application/vnd.kafka.json.v2+json\r\ntraceparent: {PARENT}\r\nX-Request-Id: mine\r\n"
@@ -162,7 +163,7 @@ fn records_carry_the_trace_of_their_request_where_that_is_asked_for() {
     }
 }
 
-/// A record's headers as `name=value`.
+/// Returns the headers of a record as `name=value`.
 fn named(record: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let headers = record["headers"].as_array().unwrap();
@@ -170,7 +171,7 @@ fn named(record: &Value) -> Vec<String> {
 }
 
 #[test]
-fn what_keeps_a_bridge_from_starting_is_json_too() {
+fn an_error_at_startup_is_json_too() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_curlew"));
@@ -182,8 +183,8 @@ fn what_keeps_a_bridge_from_starting_is_json_too() {
 }
 
 #[test]
-fn a_page_that_is_rejected_again_and_again_is_one_line_that_names_the_flag() {
-    let bridge = Bridge::start(&[]);
+fn repeated_rejections_of_a_page_are_one_line_that_names_the_flag() {
+    let bridge = BridgeProcess::start(&[]);
     for _ in 0..5 {
         let answer = bridge.get("/dashboard/main.js", "Origin: http://plant.example\r\n");
         assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("proxy_set_header Host"), "{answer}");

@@ -1,5 +1,5 @@
-//! Curlew through its public seam: the routes, the hub, the `Broker` trait and the binary. One test binary, so that the
-//! crate and the broker in memory are compiled and linked once.
+//! Curlew through its public interfaces: the routes, the hub, the `Broker` trait and the binary. There is one test
+//! binary, so that the crate and the broker in memory are compiled and linked once.
 #![allow(clippy::unwrap_used)]
 
 mod access;

@@ -1,4 +1,4 @@
-//! The memory budget, through the routes: what it covers, and that requests beyond it are rejected or served later.
+//! The memory budget through the routes: which memory it covers, and that requests beyond it are rejected or wait.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, produce, routes};
@@ -13,30 +13,30 @@ use std::time::Duration;
 use warp::http::Response;
 use warp::hyper::body::Bytes;
 
-struct World {
+struct BudgetedBridge {
     broker: Arc<MemoryBroker>,
     memory: MemoryBudget,
     app: Arc<App>,
 }
 
-fn world(budget: usize) -> World {
+fn world(budget: usize) -> BudgetedBridge {
     let (broker, memory) = (MemoryBroker::new(), MemoryBudget::new(budget));
     broker.create("t", 1);
     let hub = Hub::start(broker.clone(), hub::Settings { memory: memory.clone(), ..hub::Settings::default() });
     let produce = produce::Settings { bodies: produce::Bodies::new(&memory), ..produce::Settings::default() };
     let settings = http::Settings { memory: memory.clone(), produce, ..http::Settings::default() };
-    World { broker, memory, app: App::new(Arc::new(hub.unwrap()), settings) }
+    BudgetedBridge { broker, memory, app: App::new(Arc::new(hub.unwrap()), settings) }
 }
 
-impl World {
-    /// The response before its client has read any of the body.
+impl BudgetedBridge {
+    /// Sends a request and returns the response with an unread body.
     async fn ask(&self, path: &str) -> warp::reply::Response {
         let request = warp::test::request().path(path).header("host", "localhost");
         request.filter(&routes(self.app.clone())).await.unwrap()
     }
 }
 
-async fn whole(answer: warp::reply::Response) -> (u16, Value) {
+async fn read_response(answer: warp::reply::Response) -> (u16, Value) {
     let (parts, body) = answer.into_parts();
     let body: Bytes = body.collect().await.unwrap().to_bytes();
     let answer = Response::from_parts(parts, body);
@@ -48,10 +48,10 @@ const PAGE: &str = "/topics/t/partitions/0/records?offset=0&limit=20";
 #[tokio::test]
 async fn unread_pages_are_rejected_beyond_the_memory_budget() {
     let world = world(16 << 20);
-    // Six times as long in JSON.
+    // JSON escapes make the value six times as long.
     world.broker.append("t", 0, vec![1; 200 << 10]);
     let mut unread = Vec::new();
-    let refused = loop {
+    let rejected = loop {
         let page = world.ask(PAGE).await;
         if page.status() != 200 {
             break page;
@@ -60,14 +60,14 @@ async fn unread_pages_are_rejected_beyond_the_memory_budget() {
         assert!(world.memory.pages.used() <= world.memory.pages.limit());
     };
     assert!((1..=2).contains(&unread.len()), "{}", unread.len());
-    assert_eq!(refused.headers()["retry-after"], "1");
-    let (status, problem) = whole(refused).await;
+    assert_eq!(rejected.headers()["retry-after"], "1");
+    let (status, problem) = read_response(rejected).await;
     assert_eq!(status, 503);
     assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");
-    // A client that reads its page makes room for the next.
-    let taken = whole(unread.pop().unwrap()).await;
-    assert_eq!(taken.1["records"][0]["value"].as_str().map(str::len), Some(200 << 10));
-    assert_eq!(whole(world.ask(PAGE).await).await, taken);
+    // Reading a response frees memory for the next page.
+    let page = read_response(unread.pop().unwrap()).await;
+    assert_eq!(page.1["records"][0]["value"].as_str().map(str::len), Some(200 << 10));
+    assert_eq!(read_response(world.ask(PAGE).await).await, page);
     unread.clear();
     assert_eq!(world.memory.pages.used(), 0);
 }
@@ -80,7 +80,7 @@ async fn a_page_whose_records_are_much_larger_in_json_ends_before_the_next_one()
     }
     let mut at = 0;
     for expected in [1, 2, 3] {
-        let (_, page) = whole(world.ask(&format!("/topics/t/partitions/0/records?offset={at}")).await).await;
+        let (_, page) = read_response(world.ask(&format!("/topics/t/partitions/0/records?offset={at}")).await).await;
         assert_eq!(page["records"].as_array().map(Vec::len), Some(1));
         at = page["next_offset"].as_i64().unwrap();
         assert_eq!(at, expected);
@@ -91,13 +91,14 @@ async fn a_page_whose_records_are_much_larger_in_json_ends_before_the_next_one()
 async fn a_page_ends_where_a_small_memory_budget_is_full_and_is_not_rejected() {
     let world = world(16 << 20);
     let largest = world.memory.pages.largest();
-    // Six times as long in JSON: together they are more than the budget allows for one page.
+    // JSON escapes make the records six times as long, so that all of them exceed the budget of one page.
     for _ in 0..9 {
         world.broker.append("t", 0, vec![1; largest / 42]);
     }
     let (mut at, mut pages) = (0, 0);
     while at < 9 {
-        let (status, page) = whole(world.ask(&format!("/topics/t/partitions/0/records?offset={at}")).await).await;
+        let (status, page) =
+            read_response(world.ask(&format!("/topics/t/partitions/0/records?offset={at}")).await).await;
         assert_eq!(status, 200, "{}", page["detail"]);
         let records = page["records"].as_array().unwrap();
         assert_eq!(page["next_offset"].as_i64(), Some(at + records.len() as i64));
@@ -113,7 +114,7 @@ async fn text(answer: warp::reply::Response) -> String {
     text_until(&mut answer.into_body(), String::new(), |_| false).await
 }
 
-/// Reads and drops frame after frame, up to the end or until `is_enough` holds.
+/// Reads frames up to the end, or until `is_enough` returns true.
 async fn text_until<B>(body: &mut B, mut text: String, is_enough: impl Fn(&str) -> bool) -> String
 where
     B: BodyExt<Data = Bytes, Error: Debug> + Unpin,
@@ -130,18 +131,18 @@ where
 async fn streams_that_catch_up_wait_for_memory_and_then_continue() {
     const STREAMS: usize = 4;
     let world = world(16 << 20);
-    // Three records are read at a time.
+    // One read returns at most three records.
     let largest = world.memory.catch_up.largest();
     for record in 0..9 {
         world.broker.append("t", 0, vec![b'0' + record; largest / 4]);
     }
-    // At first all memory is in use.
+    // Other reads use all the memory at first.
     let others = [largest, largest].map(|bytes| world.memory.catch_up.reserve(bytes).unwrap());
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
         streams.push(tokio::spawn(text(world.ask(EVENTS).await)));
     }
-    while world.app.hub.look().behind.catching_up < STREAMS {
+    while world.app.hub.status().behind.catching_up < STREAMS {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(others);
@@ -163,7 +164,7 @@ async fn a_batch_larger_than_the_budget_is_reported_as_a_problem() {
     let text = text(world.ask(EVENTS).await).await;
     assert!(text.contains("data: third"), "records before it are delivered first");
     assert!(text.contains("event: problem") && text.contains("--memory-budget"), "{text}");
-    let (status, problem) = whole(world.ask("/topics/t/partitions/0/records?offset=3").await).await;
+    let (status, problem) = read_response(world.ask("/topics/t/partitions/0/records?offset=3").await).await;
     assert_eq!(status, 413, "{problem}");
 }
 
@@ -173,12 +174,12 @@ async fn live_streams_continue_as_memory_of_earlier_records_is_freed() {
     let live = &world.memory.live;
     let mut stream = world.ask("/topics/t/events").await.into_body();
     let mut seen = String::new();
-    // The head, and the position at which the stream starts.
+    // The response head, and the position at which the stream starts.
     for _ in 0..2 {
         stream.frame().await.unwrap().unwrap();
     }
-    // Together the records are much larger than the share.
-    while world.app.hub.look().live_lag.is_empty() {
+    // The records together exceed the memory by far.
+    while world.app.hub.status().live_lag.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for record in 0..20u8 {
@@ -195,33 +196,33 @@ async fn live_streams_continue_as_memory_of_earlier_records_is_freed() {
 
 const RECORDS: &str = "/topics/t/events?from=earliest&until=end&format=record";
 
-/// Bytes that are six times as long in JSON, where they take a fraction of the share for chunks.
-fn escaped(world: &World, part: usize) -> Vec<u8> {
+/// Returns bytes that are six times as long in JSON, and then fill the memory for chunks divided by `part`.
+fn escaped(world: &BudgetedBridge, part: usize) -> Vec<u8> {
     vec![1; world.memory.chunks.limit() / 6 / part]
 }
 
-/// A stream whose client stops reading after the first frames, which are here.
+/// A stream whose client stops reading after the first frames, which are in `text`.
 struct Unread<B> {
-    told: String,
+    text: String,
     next: Option<Bytes>,
     body: B,
 }
 
-impl World {
+impl BudgetedBridge {
     async fn unread(&self, path: &str) -> Unread<impl BodyExt<Data = Bytes, Error: Debug> + Unpin + Send + use<>> {
         let mut body = self.ask(path).await.into_body();
-        let begun = |told: &str| told.contains("id: ");
-        let told = text_until(&mut body, String::new(), begun).await;
+        let begun = |text: &str| text.contains("id: ");
+        let text = text_until(&mut body, String::new(), begun).await;
         // Polls the next frame once, and keeps it if it is ready.
         let next = body.frame().now_or_never().map(|frame| frame.unwrap().unwrap().into_data().unwrap());
-        Unread { told, next, body }
+        Unread { text, next, body }
     }
 }
 
 impl<B: BodyExt<Data = Bytes, Error: Debug> + Unpin> Unread<B> {
     async fn text_until(mut self, is_enough: impl Fn(&str) -> bool) -> String {
-        self.told += std::str::from_utf8(&self.next.take().unwrap_or_default()).unwrap();
-        text_until(&mut self.body, self.told, is_enough).await
+        self.text += std::str::from_utf8(&self.next.take().unwrap_or_default()).unwrap();
+        text_until(&mut self.body, self.text, is_enough).await
     }
 }
 
@@ -246,13 +247,13 @@ async fn a_record_whose_frame_exceeds_the_budget_is_reported_as_a_problem() {
     world.broker.append("t", 0, "first");
     world.broker.append("t", 0, escaped(&world, 1));
     let text_of = async |path| text(world.ask(path).await).await;
-    let told = text_of(RECORDS).await;
+    let text = text_of(RECORDS).await;
     assert!(
-        told.contains("first") && told.contains("event: problem") && told.contains("--memory-budget"),
-        "{told:.2000}"
+        text.contains("first") && text.contains("event: problem") && text.contains("--memory-budget"),
+        "{text:.2000}"
     );
     assert_eq!(world.memory.chunks.used(), 0);
-    // Unescaped, it fits.
+    // Without escapes, the record fits.
     assert!(!text_of(EVENTS).await.contains("event: "));
 }
 
@@ -289,8 +290,8 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     let live = "/topics/t/events?format=record";
     let streams = [world.unread(live).await, world.unread(live).await];
     until("both are live", || {
-        let look = world.app.hub.look();
-        look.streams == 2 && look.behind.catching_up == 0 && !look.live_lag.is_empty()
+        let status = world.app.hub.status();
+        status.streams == 2 && status.behind.catching_up == 0 && !status.live_lag.is_empty()
     })
     .await;
     for _ in 0..6 {
@@ -299,7 +300,7 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     until("the streams hold a record", || chunks.used() > chunks.limit() / 3).await;
     let mut reading = Vec::new();
     for stream in streams {
-        reading.push(tokio::spawn(stream.text_until(|told| told.matches("\"offset\"").count() == 6)));
+        reading.push(tokio::spawn(stream.text_until(|text| text.matches("\"offset\"").count() == 6)));
     }
     for stream in reading {
         assert_eq!(offsets(&stream.await.unwrap()), [0, 1, 2, 3, 4, 5]);
@@ -315,33 +316,33 @@ async fn a_list_of_topics_reserves_memory_first_and_one_topic_is_always_describe
     let pages = &world.memory.pages;
     let others = [pages.largest(), pages.largest()].map(|bytes| pages.reserve(bytes).unwrap());
     let offsets = "/topics?offsets=true";
-    // Twice, because the first request does not know how long the list is.
+    // Send each request twice, because the first one does not know the length of the list yet.
     for path in ["/topics", "/topics", offsets] {
-        let (status, problem) = whole(world.ask(path).await).await;
+        let (status, problem) = read_response(world.ask(path).await).await;
         assert_eq!(status, 503);
         assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");
     }
-    let (status, topic) = whole(world.ask("/topics/t").await).await;
+    let (status, topic) = read_response(world.ask("/topics/t").await).await;
     assert_eq!((status, topic["name"].as_str()), (200, Some("t")));
     drop(others);
-    let (_, names) = whole(world.ask("/topics").await).await;
+    let (_, names) = read_response(world.ask("/topics").await).await;
     assert_eq!(names.as_array().map(Vec::len), Some(TOPICS));
-    let (_, described) = whole(world.ask(offsets).await).await;
+    let (_, described) = read_response(world.ask(offsets).await).await;
     assert_eq!(described.as_array().map(Vec::len), Some(TOPICS));
     assert_eq!(described[0], topic);
     assert_eq!(pages.used(), 0);
 }
 
 #[tokio::test]
-async fn a_list_that_was_too_long_is_served_once_topics_are_deleted() {
+async fn a_list_of_topics_that_was_too_long_is_served_once_topics_are_deleted() {
     let world = world(16 << 20);
     world.broker.create("large", 100_000);
     for _ in 0..2 {
-        let (status, problem) = whole(world.ask("/topics").await).await;
+        let (status, problem) = read_response(world.ask("/topics").await).await;
         assert_eq!(status, 413, "{problem}");
     }
     world.broker.delete("large");
-    let (status, names) = whole(world.ask("/topics").await).await;
+    let (status, names) = read_response(world.ask("/topics").await).await;
     assert_eq!((status, names), (200, serde_json::json!(["t"])));
 }
 
@@ -349,7 +350,7 @@ fn envelope(count: usize) -> String {
     format!("{{\"records\":[{{\"value\":1}}{}]}}", ",{}".repeat(count - 1))
 }
 
-impl World {
+impl BudgetedBridge {
     async fn post(&self, body: &str) -> warp::reply::Response {
         let request = warp::test::request().method("POST").path("/topics/t").header("host", "localhost").body(body);
         let request = request.header("content-type", "application/vnd.kafka.json.v2+json");
@@ -358,16 +359,16 @@ impl World {
 }
 
 #[tokio::test]
-async fn the_records_of_an_envelope_count_in_the_memory_budget_and_so_does_its_answer() {
+async fn the_records_of_an_envelope_and_its_response_count_in_the_memory_budget() {
     let world = world(16 << 20);
     let used = || world.memory.bodies.used() + world.memory.small_bodies.used();
-    // 12 KB of a body; a quarter of the budget is for bodies.
-    let (status, problem) = whole(world.post(&envelope(10_000)).await).await;
+    // The body has 12 KB; a quarter of the budget is for bodies.
+    let (status, problem) = read_response(world.post(&envelope(10_000)).await).await;
     assert_eq!(status, 413);
     assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");
     assert_eq!((used(), world.broker.records("t", 0).len()), (0, 0));
     let mut unread = Vec::new();
-    let refused = loop {
+    let rejected = loop {
         let answer = world.post(&envelope(6000)).await;
         if answer.status() != 207 {
             break answer;
@@ -375,9 +376,9 @@ async fn the_records_of_an_envelope_count_in_the_memory_budget_and_so_does_its_a
         unread.push(answer);
         assert!(unread.len() < 100);
     };
-    assert_eq!(whole(refused).await.0, 503);
+    assert_eq!(read_response(rejected).await.0, 503);
     assert_eq!(world.broker.records("t", 0).len(), unread.len());
-    let (status, answer) = whole(unread.pop().unwrap()).await;
+    let (status, answer) = read_response(unread.pop().unwrap()).await;
     assert_eq!((status, answer["offsets"].as_array().map(Vec::len)), (207, Some(6000)));
     unread.clear();
     assert_eq!(used(), 0);
@@ -388,18 +389,18 @@ async fn the_headers_of_an_envelope_count_in_the_memory_budget() {
     let world = world(16 << 20);
     let headers = ",{\"key\":\"\"}".repeat(30_000);
     let body = format!("{{\"records\":[{{\"value\":1,\"headers\":[{{\"key\":\"\"}}{headers}]}}]}}");
-    assert_eq!(whole(world.post(&body).await).await.0, 413);
+    assert_eq!(read_response(world.post(&body).await).await.0, 413);
 }
 
 #[tokio::test]
-async fn an_envelope_of_millions_of_records_says_how_many_are_allowed() {
-    let (status, problem) = whole(world(256 << 20).post(&envelope(1_000_000)).await).await;
+async fn an_envelope_of_millions_of_records_reports_how_many_are_allowed() {
+    let (status, problem) = read_response(world(256 << 20).post(&envelope(1_000_000)).await).await;
     assert_eq!(status, 413);
     assert!(problem["detail"].as_str().unwrap().contains("1000000 records; at most 100000"), "{problem}");
 }
 
 #[tokio::test]
-async fn an_error_of_an_envelope_quotes_little_of_it() {
+async fn an_error_quotes_only_a_part_of_an_envelope() {
     let world = world(256 << 20);
     let long = "x".repeat(1 << 20);
     for body in [
@@ -409,7 +410,7 @@ async fn an_error_of_an_envelope_quotes_little_of_it() {
         format!("{{\"records\":[{{\"value\":1,\"partition\":\"{long}\"}}]}}"),
         format!("{{\"records\":[{{\"value\":1,\"headers\":\"{long}\"}}]}}"),
     ] {
-        let (status, problem) = whole(world.post(&body).await).await;
+        let (status, problem) = read_response(world.post(&body).await).await;
         assert_eq!(status, 422, "{problem}");
         assert!(problem.to_string().len() < 1000);
     }

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use warp::http::Response;
 use warp::hyper::body::Bytes;
 
-struct World {
+struct MonitoredBridge {
     broker: Arc<MemoryBroker>,
     app: Arc<App>,
 }
 
-fn world() -> World {
+fn world() -> MonitoredBridge {
     let broker = MemoryBroker::new();
     let settings = hub::Settings {
         metadata_refresh: Duration::from_millis(50),
@@ -30,10 +30,10 @@ fn world() -> World {
     };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
     let settings = http::Settings { heartbeat: Duration::from_secs(15), ..http::Settings::default() };
-    World { broker, app: App::new(hub, settings) }
+    MonitoredBridge { broker, app: App::new(hub, settings) }
 }
 
-impl World {
+impl MonitoredBridge {
     async fn ask(&self, method: &str, path: &str, accept: &str, body: &str) -> Response<Bytes> {
         let request = warp::test::request().method(method).path(path).header("host", "localhost");
         let routes = routes(self.app.clone());
@@ -80,14 +80,14 @@ impl World {
     }
 
     /// Waits until the series has this value.
-    async fn eventually(&self, series: &str, wanted: f64) {
+    async fn eventually(&self, series: &str, expected: f64) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let value = self.metrics().await.value(series);
-            if value == wanted {
+            if value == expected {
                 return;
             }
-            assert!(Instant::now() < deadline, "{series} is {value} and never {wanted}");
+            assert!(Instant::now() < deadline, "{series} is {value} and never {expected}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -132,7 +132,7 @@ async fn requests_and_records_are_counted_by_their_outcome() {
 #[tokio::test]
 async fn records_that_a_full_queue_rejects_are_counted_as_refused() {
     let world = world();
-    // A record larger than the whole queue is admitted alone; nothing else is admitted while it waits.
+    // A record larger than the queue is accepted if the queue is empty; no other record is accepted while it waits.
     let (hub, topic) = (&world.app.hub, TopicName::new("t").unwrap());
     let record = |bytes| NewRecord { value: Some(vec![0; bytes].into()), ..NewRecord::default() };
     let produce = |bytes: &[usize]| {
@@ -255,10 +255,10 @@ async fn an_outage_is_shown_while_it_lasts_and_counted_when_it_is_over() {
 async fn an_outage_is_over_once_no_stream_reads_the_broker() {
     let world = world();
     world.broker.create("t", 1);
-    // A stream with a limit has a feed to itself, which ends with the stream.
+    // A stream with a limit has a private feed, which ends with the stream.
     let mut stream = world.subscribe_to(hub::Start::Latest, NonZeroU64::new(9));
     assert!(stream.wait_next().is_some());
-    // Only a stream that waits for more is live.
+    // A stream is live only while it waits for more records.
     while stream.poll_next(&mut Context::from_waker(Waker::noop())).is_ready() {}
     world.eventually(r#"curlew_streams{state="live"}"#, 1.0).await;
     world.broker.fail_with(Some(BrokerError::Unavailable("it is away".into())));
@@ -283,7 +283,7 @@ async fn metrics_name_the_topics_whose_partitions_cannot_be_written() {
         first_deadline,
     };
     let stuck = backlog("stuck", 3, Some(now));
-    // Of 150 topics 100 are named, those that cannot be written first.
+    // Of 150 topics, 100 are reported, those that cannot be written first.
     let busy = (0..149).map(|n| backlog(&format!("busy-{n:03}"), 0, Some(now + Duration::from_secs(3600))));
     *world.broker.backlogs.lock().unwrap() = busy.chain([stuck]).collect();
     let metrics = world.metrics().await;

@@ -1,4 +1,4 @@
-//! The dashboard and the alert rules in `integration/monitoring` ask only for what `/metrics` has.
+//! The dashboard and the alert rules in `integration/monitoring` use only metrics that `/metrics` has.
 
 use crate::support::exposition::Metrics;
 use crate::support::memory_broker::MemoryBroker;
@@ -10,13 +10,13 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What Prometheus itself adds.
+/// Metrics that Prometheus adds.
 const OF_PROMETHEUS: [&str; 1] = ["up"];
 const LABELS_OF_PROMETHEUS: [&str; 3] = ["job", "instance", "le"];
-/// Words of PromQL that no bracket follows.
+/// PromQL keywords that are not followed by a brace.
 const WORDS: [&str; 8] = ["by", "without", "on", "ignoring", "and", "or", "unless", "offset"];
 
-/// A bridge that has met everything that leaves a trace only when it happens.
+/// Starts a bridge and causes the events that create optional metrics. Returns all its metrics.
 async fn metrics() -> Metrics {
     let broker = MemoryBroker::new();
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
@@ -32,7 +32,7 @@ async fn metrics() -> Metrics {
     let mut live = hub.subscribe(subscription()).unwrap();
     std::thread::spawn(move || while live.wait_next().is_some() {});
     let deadline = Instant::now() + Duration::from_secs(10);
-    while hub.look().live_lag.is_empty() {
+    while hub.status().live_lag.is_empty() {
         assert!(Instant::now() < deadline, "no live stream");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -56,10 +56,10 @@ fn subscription() -> hub::Subscription {
     }
 }
 
-/// A metric with what is asked of its labels: name and, of equal ones, the texts that are allowed.
+/// A metric and its label matchers: the name of each label and its allowed values.
 type Selector = (String, Vec<(String, Vec<String>)>);
 
-/// The selectors of a PromQL query, and the labels that it groups by.
+/// Returns the selectors of a PromQL query and the labels by which it groups.
 fn parse(query: &str) -> (Vec<Selector>, Vec<String>) {
     let (mut selectors, mut groups) = (Vec::new(), Vec::new());
     let mut rest = query;
@@ -98,7 +98,7 @@ fn matcher(text: &str) -> (String, Vec<String>) {
 
 fn check(query: &str, metrics: &Metrics) {
     let (selectors, groups) = parse(query);
-    assert!(!selectors.is_empty(), "{query} asks for nothing");
+    assert!(!selectors.is_empty(), "{query} selects no metric");
     let added = |label: &str| LABELS_OF_PROMETHEUS.contains(&label);
     for (name, matchers) in &selectors {
         if OF_PROMETHEUS.contains(&name.as_str()) {
@@ -121,7 +121,7 @@ fn check(query: &str, metrics: &Metrics) {
 }
 
 #[test]
-fn queries_are_understood() {
+fn queries_are_parsed() {
     let query = r#"sum by (le, a) (rate(x_total{a="1",b=~"2|3"}[5m])) / ignoring (c) y > 0.2"#;
     let (selectors, groups) = parse(query);
     let names: Vec<_> = selectors.iter().map(|(name, _)| name.as_str()).collect();
@@ -130,7 +130,7 @@ fn queries_are_understood() {
 }
 
 #[tokio::test]
-async fn every_panel_of_the_dashboard_asks_for_what_there_is() {
+async fn every_panel_of_the_dashboard_uses_existing_metrics() {
     let dashboard: Value = serde_json::from_str(include_str!("../../integration/monitoring/dashboard.json")).unwrap();
     let metrics = metrics().await;
     let panels = dashboard["panels"].as_array().unwrap();
@@ -142,7 +142,7 @@ async fn every_panel_of_the_dashboard_asks_for_what_there_is() {
 }
 
 #[tokio::test]
-async fn every_alert_asks_for_what_there_is() {
+async fn every_alert_uses_existing_metrics() {
     let rules = include_str!("../../integration/monitoring/alerts.yml");
     let metrics = metrics().await;
     let queries: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
@@ -152,7 +152,7 @@ async fn every_alert_asks_for_what_there_is() {
 }
 
 #[tokio::test]
-async fn every_metric_of_ours_is_on_the_dashboard() {
+async fn every_curlew_metric_is_on_the_dashboard() {
     let dashboard = include_str!("../../integration/monitoring/dashboard.json");
     let metrics = metrics().await;
     let forgotten: Vec<_> = metrics

@@ -1,4 +1,4 @@
-//! NDJSON bodies: a status that follows the outcome, a bounded summary, and receipts that need no reader.
+//! NDJSON bodies: a status that reflects the outcome, a bounded summary, and receipts that may stay unread.
 
 use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, chunks};
 use bytes::Bytes;
@@ -102,7 +102,8 @@ async fn a_stopped_upload_names_the_first_line_that_was_not_written() {
     drop(body);
 }
 
-/// nginx stops forwarding a body once the response has started. It sends a Content-Length or a header that names it.
+/// nginx stops forwarding a body once the response has started. It forwards the `Content-Length`, in that header or in
+/// a custom one.
 #[tokio::test]
 async fn receipts_for_a_fast_body_of_known_length_start_after_the_body() {
     for header in [("content-length", "2002"), ("x-forwarded-for", "10.0.0.1")] {
@@ -131,7 +132,7 @@ async fn receipts_for_a_slow_body_of_known_length_start_before_its_end() {
     assert_eq!(receipt.into_data().unwrap(), "{\"partition\":0,\"offset\":0}\n");
 }
 
-/// Each line carries a copy of the request's record headers, and an invalid line carries its error.
+/// Lines in flight carry copies of the request's record headers, and invalid lines carry their errors.
 #[tokio::test]
 async fn lines_in_flight_count_in_the_memory_budget_and_leave_half_of_it_to_bodies() {
     let names: Vec<String> = (0..20).map(|n| format!("x-kafka-h{n}")).collect();
@@ -162,7 +163,7 @@ async fn an_ndjson_upload_makes_progress_when_the_memory_budget_is_used_up() {
     assert_eq!((answer.status, &answer.body["written"]), (200, &json!(1000)), "{answer:?}");
 }
 
-/// Like Python's requests, wget and HttpURLConnection, the client reads nothing before it has written everything.
+/// Like Python's requests, wget and HttpURLConnection, the client writes the whole body before it reads.
 #[tokio::test]
 async fn unread_receipts_are_merged_and_the_body_is_read_to_its_end() {
     const COUNT: usize = 30_000;
@@ -174,7 +175,7 @@ async fn unread_receipts_are_merged_and_the_body_is_read_to_its_end() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, written).await.expect("the body waits for its receipts to be read");
+    tokio::time::timeout(PATIENCE, written).await.expect("the body is read while its receipts are unread");
     let body = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
     let (mut next, mut failed, mut joined) = (1, 0, 0);
     for line in String::from_utf8_lossy(&body).lines() {

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Writes the offset of each record as a line.
+/// Writes the offset of each record in a line.
 #[derive(Default)]
 struct Offsets {
     /// Time to write a record.
     work: Duration,
     written: AtomicUsize,
-    /// The format whose count is stored when a record is written here.
+    /// Another format. Its number of written records is stored whenever this format writes a record.
     beside: Option<Arc<Offsets>>,
     written_beside: AtomicUsize,
 }
@@ -49,12 +49,12 @@ impl Format for Offsets {
     }
 }
 
-struct Client {
+struct OffsetClient {
     mailbox: Mailbox,
     text: String,
 }
 
-impl Client {
+impl OffsetClient {
     fn open(hub: &Hub, client: u64, topic: &str, condition: Option<&str>) -> Self {
         let condition = condition.map(|text| Arc::new(Expression::compile(text).unwrap()));
         let filter = Filter { condition, ..Filter::default() };
@@ -91,7 +91,7 @@ fn plain(topic: &str) -> Subscription {
 }
 
 fn is_live(hub: &Hub) -> bool {
-    hub.look().behind.catching_up == 0 && hub.look().behind.stalled == 0
+    hub.status().behind.catching_up == 0 && hub.status().behind.stalled == 0
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -115,10 +115,11 @@ fn a_slow_filter_delays_no_stream_of_another_topic_and_its_lag_is_reported() {
     let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
     const FILTERS: usize = 12;
     const RECORDS: usize = 120;
-    let mut filtered: Vec<_> = (0..FILTERS).map(|n| Client::open(&hub, 1, "mine", Some(&slow_condition(n)))).collect();
-    let mut plain = Client::open(&hub, 2, "other", None);
+    let mut filtered: Vec<_> =
+        (0..FILTERS).map(|n| OffsetClient::open(&hub, 1, "mine", Some(&slow_condition(n)))).collect();
+    let mut plain = OffsetClient::open(&hub, 2, "other", None);
     until("all streams are live", || {
-        filtered.iter_mut().for_each(Client::read);
+        filtered.iter_mut().for_each(OffsetClient::read);
         plain.read();
         is_live(&hub)
     });
@@ -133,25 +134,25 @@ fn a_slow_filter_delays_no_stream_of_another_topic_and_its_lag_is_reported() {
         plain.read();
         plain.text == "0\n"
     });
-    filtered.iter_mut().for_each(Client::read);
+    filtered.iter_mut().for_each(OffsetClient::read);
     let done = filtered.iter().filter(|client| client.offsets().len() == RECORDS / 10).count();
-    // If the filters had been served first, all of them would be done by now.
+    // If the filters ran first, all of them would be done by now.
     assert!(done < FILTERS, "after {:?}", started.elapsed());
-    let mut is_told = false;
+    let mut lag_is_reported = false;
     until("each filter has its records", || {
-        let sum = hub.look().behind;
-        is_told |= sum.catching_up > 0 && sum.lag > 0;
-        filtered.iter_mut().for_each(Client::read);
+        let sum = hub.status().behind;
+        lag_is_reported |= sum.catching_up > 0 && sum.lag > 0;
+        filtered.iter_mut().for_each(OffsetClient::read);
         filtered.iter().all(|client| client.offsets().len() == RECORDS / 10)
     });
-    assert!(is_told, "how far the streams are behind");
+    assert!(lag_is_reported, "the lag of the streams is reported");
     let wanted: Vec<u64> = (0..RECORDS as u64).filter(|n| n % 10 == 9).collect();
     filtered.iter().for_each(|client| assert_eq!(client.offsets(), wanted));
-    // Once they have caught up, they are live again.
+    // Streams that have caught up are live again.
     until("all streams are live again", || is_live(&hub));
     broker.append("mine", 0, "\"c2END\"");
     until("each filter has the last record", || {
-        filtered.iter_mut().for_each(Client::read);
+        filtered.iter_mut().for_each(OffsetClient::read);
         filtered.iter().all(|client| client.offsets().last() == Some(&(RECORDS as u64)))
     });
 }
@@ -171,13 +172,13 @@ fn many_selections_of_partitions_delay_no_stream_of_another_topic() {
         .map(|bits| {
             let partitions = (0..PARTITIONS).filter(|p| bits >> p & 1 == 1).map(|p| p as Partition);
             let selection = Selection::of(partitions.collect());
-            Client::subscribe(&hub, 1, Subscription { selection, format: format.clone(), ..plain("mine") })
+            OffsetClient::subscribe(&hub, 1, Subscription { selection, format: format.clone(), ..plain("mine") })
         })
         .collect();
     let beside = Arc::new(Offsets { beside: Some(format.clone()), ..Offsets::default() });
-    let mut other = Client::subscribe(&hub, 2, Subscription { format: beside.clone(), ..plain("other") });
+    let mut other = OffsetClient::subscribe(&hub, 2, Subscription { format: beside.clone(), ..plain("other") });
     until("all streams are live", || {
-        chosen.iter_mut().for_each(Client::read);
+        chosen.iter_mut().for_each(OffsetClient::read);
         other.read();
         is_live(&hub)
     });
@@ -190,15 +191,15 @@ fn many_selections_of_partitions_delay_no_stream_of_another_topic() {
         other.text == "0\n"
     });
     let written = beside.written_beside.load(Ordering::Relaxed);
-    assert!(written < chosen.len() * RECORDS, "all of the other topic's streams come first");
-    let mut is_told = false;
+    assert!(written < chosen.len() * RECORDS, "the other topic's stream was delivered before all of them");
+    let mut lag_is_reported = false;
     let wanted: Vec<u64> = (0..RECORDS as u64).collect();
     until("each has all records", || {
-        is_told |= hub.look().behind.catching_up > 0;
-        chosen.iter_mut().for_each(Client::read);
+        lag_is_reported |= hub.status().behind.catching_up > 0;
+        chosen.iter_mut().for_each(OffsetClient::read);
         chosen.iter().all(|client| client.offsets() == wanted)
     });
-    assert!(is_told, "that the streams are behind");
+    assert!(lag_is_reported, "the lag of the streams is reported");
     until("all streams are live again", || is_live(&hub));
 }
 
@@ -209,31 +210,31 @@ fn streams_of_one_slow_filter_share_its_work_while_they_catch_up() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
-    // All the work takes four times as long as the budget of all feeds together.
+    // All the work takes four times as long as the time budget of all feeds together.
     let format = Arc::new(Offsets { work: Duration::from_millis(2), ..Offsets::default() });
     let condition = Some(Arc::new(Expression::compile("offset >= 0").unwrap()));
     let filter = Filter { condition, ..Filter::default() };
     let mut clients: Vec<_> = (0..STREAMS as u64)
         .map(|n| {
             let subscription = Subscription { format: format.clone(), filter: filter.clone(), ..plain("t") };
-            Client::subscribe(&hub, n, subscription)
+            OffsetClient::subscribe(&hub, n, subscription)
         })
         .collect();
     until("all streams are live", || {
-        clients.iter_mut().for_each(Client::read);
+        clients.iter_mut().for_each(OffsetClient::read);
         is_live(&hub)
     });
     for n in 0..RECORDS {
         broker.append("t", 0, n.to_string());
     }
-    let mut is_told = false;
+    let mut lag_is_reported = false;
     let wanted: Vec<u64> = (0..RECORDS as u64).collect();
     until("each has all records", || {
-        is_told |= hub.look().behind.catching_up > 0;
-        clients.iter_mut().for_each(Client::read);
+        lag_is_reported |= hub.status().behind.catching_up > 0;
+        clients.iter_mut().for_each(OffsetClient::read);
         clients.iter().all(|client| client.offsets() == wanted)
     });
-    assert!(is_told, "that the streams are behind");
+    assert!(lag_is_reported, "the lag of the streams is reported");
     let written = format.written.load(Ordering::Relaxed);
     assert!(written < STREAMS * RECORDS / 4, "{written} records were written");
     until("all streams are live again", || is_live(&hub));
@@ -249,23 +250,24 @@ fn many_streams_of_one_client_delay_another_clients_stream_by_a_few_turns() {
         broker.append("mine", 0, n.to_string());
     }
     broker.append("other", 0, "1");
-    // One record each turn, on one thread.
+    // One record per turn, on one thread.
     let settings = Settings { catch_up_threads: 1, catch_up_chunk: 1, ..Settings::default() };
     let hub = Hub::start(broker.clone(), settings).unwrap();
     let format = Arc::new(Offsets { work: Duration::from_millis(1), ..Offsets::default() });
     let from_the_start = |topic| Subscription { start: Start::Earliest, ..plain(topic) };
     let mut mine: Vec<_> = (0..STREAMS)
-        .map(|_| Client::subscribe(&hub, 1, Subscription { format: format.clone(), ..from_the_start("mine") }))
+        .map(|_| OffsetClient::subscribe(&hub, 1, Subscription { format: format.clone(), ..from_the_start("mine") }))
         .collect();
     until("each stream of the first client reads the log", || {
-        mine.iter_mut().for_each(Client::read);
+        mine.iter_mut().for_each(OffsetClient::read);
         mine.iter().all(|client| !client.text.is_empty())
     });
     let before = format.written.load(Ordering::Relaxed);
     let beside = Arc::new(Offsets { beside: Some(format.clone()), ..Offsets::default() });
-    let mut other = Client::subscribe(&hub, 2, Subscription { format: beside.clone(), ..from_the_start("other") });
+    let mut other =
+        OffsetClient::subscribe(&hub, 2, Subscription { format: beside.clone(), ..from_the_start("other") });
     until("the other client's record comes", || {
-        mine.iter_mut().for_each(Client::read);
+        mine.iter_mut().for_each(OffsetClient::read);
         other.read();
         other.text == "0\n"
     });

@@ -4,8 +4,8 @@ use std::path::Path;
 
 /// Returns the name and text of each dashboard file.
 fn files() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     files.map(|file| (file.display().to_string(), std::fs::read_to_string(&file).unwrap())).collect()
 }
 

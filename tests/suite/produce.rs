@@ -1,9 +1,9 @@
-//! Producing over HTTP as the contract says, on a broker in memory, without a network.
+//! Producing over HTTP, on a broker in memory without a network.
 
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use bytes::Bytes;
-use curlew::broker::{AutoCreate, BrokerError, Denial, WriteState};
+use curlew::broker::{AutoCreate, BrokerError, Denial, ErrorResponse, ErrorSubject, TooLarge, WriteState};
 use curlew::http::produce::{self, Settings};
 use curlew::hub::{self, Hub};
 use curlew::record::*;
@@ -221,13 +221,15 @@ async fn a_body_that_is_too_large_or_cut_off_is_not_written() {
 
 #[tokio::test]
 async fn each_broker_error_has_its_status() {
+    let denied = ErrorResponse { code: 31, subject: ErrorSubject::Cluster, message: "denied".to_owned() };
     let rows = [
         (BrokerError::Unavailable("refused".into()), 503, 503, "try again"),
         (BrokerError::TimedOut(WriteState::No), 504, 504, "was not written"),
         (BrokerError::TimedOut(WriteState::Maybe), 504, 504, "may have been written"),
         (BrokerError::LostTrack, 504, 504, "may have been written"),
-        (BrokerError::TooLarge("1 MiB".into()), 413, 413, "1 MiB"),
-        (BrokerError::Denied(Denial::Other("t".into())), 403, 403, "access"),
+        (BrokerError::TooLarge(TooLarge::Record { bytes: 2_000_000, limit: 1 << 20 }), 413, 413, "1048576"),
+        (BrokerError::TooLarge(TooLarge::Request { bytes: 9, limit: 8 }), 413, 413, "--kafka-config"),
+        (BrokerError::Denied(Denial::Other(denied)), 403, 403, "access"),
         (BrokerError::InvalidRecord("no key".into()), 422, 422, "no key"),
         (BrokerError::UnknownTopic(TopicName::new("t").unwrap()), 404, 40401, "t"),
     ];
@@ -247,7 +249,7 @@ async fn each_broker_error_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_created_unless_that_is_switched_off() {
+async fn a_missing_topic_is_created_unless_auto_creation_is_off() {
     let mut bridge = Bridge::new();
     assert_eq!(bridge.post("fresh", &[], "x").await.status, 200);
     assert_eq!(bridge.broker.records("fresh", 0).len(), 1);
@@ -342,7 +344,7 @@ async fn an_invalid_record_of_an_envelope_fails_alone() {
 }
 
 #[tokio::test]
-async fn an_envelope_of_which_nothing_is_written_has_the_status_of_its_errors() {
+async fn an_envelope_without_a_written_record_has_the_status_of_its_errors() {
     let bridge = Bridge::new();
     let post = async |body: &'static str| bridge.post("t", &[("content-type", V2_JSON)], body).await;
     for shape in [r#"{}"#, r#"{"records":[]}"#, r#"{"records":{}}"#, r#"{"records":null}"#, "[1]", "", "{"] {
@@ -350,7 +352,7 @@ async fn an_envelope_of_which_nothing_is_written_has_the_status_of_its_errors() 
     }
     let none = r#"{"records":[{"key":1},{"value":1,"partition":"x"}]}"#;
     post(none).await.is_problem(422, 422, &["records[0]", "records[1]"]);
-    // For two reasons, which no single status expresses.
+    // The errors have different statuses, and no single status expresses both.
     let answer = post(r#"{"records":[{"key":1},{"value":1,"partition":9}]}"#).await;
     assert_eq!(answer.status, 207);
     assert_eq!(answer.body["offsets"][0]["error_code"], 422);
@@ -389,7 +391,7 @@ async fn receipts_arrive_while_the_body_is_still_sent() {
     assert_eq!(bridge.values(0), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"last":1}"#]);
 }
 
-/// Makes a stream `Sync`, as the body of a request is.
+/// Makes a stream `Sync`, as the body of a request must be.
 pub struct Synced<S>(std::sync::Mutex<S>);
 
 impl<S> Synced<S> {

@@ -1,4 +1,5 @@
-//! Resuming through the routes: a stream is cut at any byte, and in the end each record was seen once, in order.
+//! Resuming through the routes: a stream is cut at random bytes, and in the end each record was received once and in
+//! order.
 
 use crate::support::memory_broker::MemoryBroker;
 use crate::support::whatwg::{EventSource, SseEvent};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 const PARTITIONS: usize = 3;
 
-/// Starts a bridge. To clients that reconnect, each one is a separate process.
+/// Starts a bridge. To clients that reconnect, each bridge is a separate process.
 pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
     bridge_with(broker, http::limits::Settings::default())
 }
@@ -33,7 +34,7 @@ async fn read(app: &Arc<App>, path: &str, last_event_id: &str) -> Vec<u8> {
     let mut request = warp::test::request().path(path);
     let resumed = format!("{path}&last_event_id={last_event_id}");
     if last_event_id.ends_with('~') {
-        // The stream was complete: only a client that passes the id in the URL gets more.
+        // The stream was complete. Only a client that passes the id in the URL continues.
         request = request.path(&resumed);
     } else if !last_event_id.is_empty() {
         request = request.header("last-event-id", last_event_id);
@@ -44,11 +45,11 @@ async fn read(app: &Arc<App>, path: &str, last_event_id: &str) -> Vec<u8> {
     answer.body().to_vec()
 }
 
-/// What happens between two connections.
+/// The events between two connections.
 #[derive(Debug, Clone)]
 struct Meanwhile {
     appended: Vec<(usize, Vec<u8>)>,
-    /// Where the connection is cut.
+    /// The byte at which the connection is cut.
     cut: Index,
     /// Whether the client reconnects to another bridge.
     restarted: bool,
@@ -70,14 +71,14 @@ fn as_seen(value: &[u8]) -> Option<String> {
     Some(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// The events of all connections of one client.
+/// A client that reconnects, and the events of all its connections.
 #[derive(Default)]
-struct Client {
+struct ReconnectingClient {
     events: Vec<SseEvent>,
     last_event_id: String,
 }
 
-impl Client {
+impl ReconnectingClient {
     /// Reads what arrived on one connection. An incomplete frame is ignored.
     fn connection(&mut self, stream: &[u8]) {
         let mut source = EventSource::resuming_at(&self.last_event_id);
@@ -92,7 +93,7 @@ fn resumes(steps: Vec<Meanwhile>, filter: &str) {
     broker.create("t", PARTITIONS);
     let mut app = bridge(&broker);
     let path = format!("/topics/t/events?from=earliest&until=end{filter}");
-    let mut client = Client::default();
+    let mut client = ReconnectingClient::default();
     let mut sent = vec![Vec::new(); PARTITIONS];
     let mut number = 0;
     for Meanwhile { appended, cut, restarted } in steps {

@@ -1,4 +1,4 @@
-//! The routes on a broker in memory, without a socket: the contract for consuming, metadata, other origins and errors.
+//! The routes on a broker in memory, without a socket: consuming, metadata, other origins and errors.
 //! `tests/suite/produce.rs` covers producing.
 
 use crate::support::documented::is_documented;
@@ -254,7 +254,7 @@ async fn a_filter_accepts_a_key_of_any_bytes_and_a_header_with_a_colon() {
 }
 
 #[tokio::test]
-async fn every_error_says_what_was_given_and_what_is_allowed() {
+async fn every_error_names_the_given_and_the_allowed_values() {
     let world = filled();
     world.broker.create("other", 1);
     let other = id(&world.frames("/topics/other/events?until=end", &[]).await[0]).to_owned();
@@ -310,8 +310,8 @@ async fn every_error_says_what_was_given_and_what_is_allowed() {
             assert!(problem["detail"].as_str().unwrap().contains(word), "{path}: {problem} does not say {word:?}");
         }
     }
-    let refused = world.get("/topics/t/events", &[("accept", "text/html")]).await;
-    assert_eq!((refused.status(), json_of(&refused)["error_code"].clone()), (StatusCode::NOT_ACCEPTABLE, json!(406)));
+    let rejected = world.get("/topics/t/events", &[("accept", "text/html")]).await;
+    assert_eq!((rejected.status(), json_of(&rejected)["error_code"].clone()), (StatusCode::NOT_ACCEPTABLE, json!(406)));
     assert_eq!(json_of(&world.get("/topics/none", &[]).await)["error_code"], 40401);
     assert_eq!(json_of(&world.get("/topics/t/events?partition=7", &[]).await)["error_code"], 40402);
 }
@@ -453,7 +453,7 @@ async fn openapi_describes_exactly_the_routes_and_parameters() {
 }
 
 #[tokio::test]
-async fn a_topic_is_deleted_once_where_that_is_allowed() {
+async fn a_topic_is_deleted_once_if_allowed() {
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
     let world = world_that(guard, http::Deletion::Allowed);
     world.broker.create("t", 1);

@@ -1,5 +1,5 @@
-//! The accept loop on real sockets: keep-alive, HTTP/2, streams that take over their connection, clients that read nothing,
-//! too many clients, and the shutdown.
+//! The accept loop on real sockets: keep-alive, HTTP/2, streams that take over their connection, clients that read
+//! nothing, connection limits, and shutdown.
 
 use crate::support::served::{PATIENCE, Served};
 use curlew::http;
@@ -17,23 +17,23 @@ fn serve(max_connections: usize, stall_timeout: Duration) -> Served {
 }
 
 impl Served {
-    async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(self.address).await.unwrap(), seen: String::new() }
+    async fn connect(&self) -> RawClient {
+        RawClient { stream: TcpStream::connect(self.address).await.unwrap(), seen: String::new() }
     }
 
-    async fn ask(&self, request: &str) -> Client {
+    async fn ask(&self, request: &str) -> RawClient {
         let mut client = self.connect().await;
         client.say(request).await;
         client
     }
 }
 
-struct Client {
+struct RawClient {
     stream: TcpStream,
     seen: String,
 }
 
-impl Client {
+impl RawClient {
     async fn say(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
@@ -45,11 +45,11 @@ impl Client {
         }
     }
 
-    /// Returns `false` once the server has closed the connection.
+    /// Reads once. Returns `false` if the server has closed the connection.
     async fn more(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes)).await;
-        let read = read.unwrap_or_else(|_| panic!("nothing more comes after {}", self.seen)).unwrap_or(0);
+        let read = read.unwrap_or_else(|_| panic!("nothing more arrives after {}", self.seen)).unwrap_or(0);
         self.seen.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
         read > 0
     }
@@ -72,12 +72,12 @@ async fn an_ndjson_stream_sends_its_first_byte_with_its_head() {
     let served = serve(10, PATIENCE);
     let silent = "GET /topics/t/events HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n";
     let mut client = served.ask(silent).await;
-    // A chunk of one line feed, long before the first heartbeat.
+    // The head is followed by a chunk of one line feed, long before the first heartbeat.
     client.until("\r\n\r\n1\r\n\n\r\n", 1).await;
 }
 
 #[tokio::test]
-async fn requests_share_a_connection_also_when_sent_together() {
+async fn requests_share_a_connection_even_if_pipelined() {
     let served = serve(10, PATIENCE);
     let health = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut client = served.ask(health).await;
@@ -91,15 +91,15 @@ async fn requests_share_a_connection_also_when_sent_together() {
 #[tokio::test]
 async fn a_rejected_body_leaves_the_connection_usable_and_is_not_requested() {
     let served = serve(10, PATIENCE);
-    let refused = "POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000\r\n";
-    let mut client = served.ask(&format!("{refused}\r\n")).await;
+    let rejected = "POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000\r\n";
+    let mut client = served.ask(&format!("{rejected}\r\n")).await;
     for _ in 0..5 {
         client.say(&"x".repeat(10_000)).await;
     }
     client.say("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     client.until("\"status\":\"ok\"", 1).await;
     assert!(client.seen.starts_with("HTTP/1.1 404 "), "{}", client.seen);
-    let waiting = served.ask(&format!("{refused}expect: 100-continue\r\n\r\n")).await.rest().await;
+    let waiting = served.ask(&format!("{rejected}expect: 100-continue\r\n\r\n")).await.rest().await;
     assert!(waiting.starts_with("HTTP/1.1 404 "), "{waiting}");
 }
 
@@ -216,7 +216,7 @@ async fn a_client_that_reads_no_receipts_while_it_uploads_is_not_disconnected() 
         tokio::time::timeout(PATIENCE, client.say(&chunk)).await.expect("the body is read");
         written += 1000;
     }
-    // And slowly, for longer than the stall timeout.
+    // Then it writes slowly, for longer than the stall timeout.
     let (started, mut pace) = (Instant::now(), tokio::time::interval(stall / 40));
     while started.elapsed() < 2 * stall {
         pace.tick().await;
@@ -280,7 +280,7 @@ async fn an_unread_http_2_stream_is_reset_and_its_neighbours_continue() {
     served.until_streams(1).await;
     let cut = unread.into_body().collect().await.unwrap_err();
     assert!(cut.to_string().contains("body"), "{cut}");
-    // A silent stream has nothing to read.
+    // The stream must not be reset while there is nothing to read.
     tokio::time::sleep(Duration::from_millis(900)).await;
     served.broker.append("t", 0, "last");
     let mut rest = String::new();
@@ -295,15 +295,15 @@ async fn a_connection_beyond_the_limit_is_rejected_until_one_closes() {
     let served = serve(1, PATIENCE);
     let mut first = served.ask(FROM_THE_START).await;
     first.until("data: first\n", 1).await;
-    let refused = served.ask(FROM_THE_START).await.rest().await;
-    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    let rejected = served.ask(FROM_THE_START).await.rest().await;
+    assert!(rejected.starts_with("HTTP/1.1 503 "), "{rejected}");
     for part in [
         "\nretry-after: 1\r\n",
         "\ncontent-type: application/problem+json\r\n",
         "\nx-request-id: ",
         "--max-connections",
     ] {
-        assert!(refused.contains(part), "{refused} lacks {part:?}");
+        assert!(rejected.contains(part), "{rejected} lacks {part:?}");
     }
     let health = served.ask("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.rest().await;
     assert!(
@@ -363,7 +363,7 @@ async fn at_shutdown_each_stream_ends_after_a_complete_frame_and_idle_connection
     assert!(TcpStream::connect(served.address).await.is_err());
 }
 
-/// Otherwise the upload would end only at the client's next line, which may never come.
+/// Without this, the upload would end only with the client's next line, which may never arrive.
 #[tokio::test]
 async fn an_idle_upload_ends_at_shutdown_with_the_result_of_its_written_lines() {
     let served = serve(10, PATIENCE);
@@ -390,10 +390,10 @@ async fn an_idle_upload_ends_at_shutdown_with_the_result_of_its_written_lines() 
     assert!(none.contains("HTTP/1.1 503 ") && none.contains("shutting down"), "{none}");
     assert!(receipts.contains("\"error_code\":503") && receipts.ends_with("\r\n0\r\n\r\n"), "{receipts}");
     tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
-    assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
+    assert!(started.elapsed() < PATIENCE / 2, "the shutdown took until the drain timeout");
 }
 
-/// Otherwise such a client would delay the shutdown for the whole drain timeout.
+/// Without this, such a client would delay the shutdown until the drain timeout.
 #[tokio::test]
 async fn a_stalled_request_is_rejected_at_shutdown_and_writes_nothing() {
     let served = serve(10, PATIENCE);
@@ -413,8 +413,8 @@ async fn a_stalled_request_is_rejected_at_shutdown_and_writes_nothing() {
         client.say(body).await;
         stopped.push(client);
     }
-    let mut goes_on = served.ask(&post("/topics/t", "content-length: 8")).await;
-    goes_on.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
+    let mut continuing = served.ask(&post("/topics/t", "content-length: 8")).await;
+    continuing.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
     let no_head = served.ask("POST /topics/t HTTP/1.1\r\nhost: local").await;
     let started = Instant::now();
     served.end.send(()).unwrap();
@@ -422,8 +422,8 @@ async fn a_stalled_request_is_rejected_at_shutdown_and_writes_nothing() {
     while TcpStream::connect(served.address).await.is_ok() {
         assert!(Instant::now() < deadline, "the shutdown does not begin");
     }
-    goes_on.say("the rest").await;
-    let goes_on = goes_on.rest().await;
+    continuing.say("the rest").await;
+    let continuing = continuing.rest().await;
     for client in stopped {
         let seen = client.rest().await;
         assert!(seen.contains("HTTP/1.1 503 ") && seen.contains("the bridge is shutting down; try again"), "{seen}");
@@ -432,11 +432,11 @@ async fn a_stalled_request_is_rejected_at_shutdown_and_writes_nothing() {
     let no_head = no_head.rest().await;
     assert!(no_head.is_empty() || no_head.starts_with("HTTP/1.1 503 "), "{no_head}");
     tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
-    assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
-    // A complete request is written; on a busy machine it may be too late and is rejected.
+    assert!(started.elapsed() < PATIENCE / 2, "the shutdown took until the drain timeout");
+    // A complete request is written. On a busy machine it may arrive too late and is rejected.
     let written = served.broker.records("t", 0).len() - 1;
-    let expected = usize::from(goes_on.contains("HTTP/1.1 200 "));
-    assert!(written == expected && (written == 1 || goes_on.contains("HTTP/1.1 503 ")), "{written}: {goes_on}");
+    let expected = usize::from(continuing.contains("HTTP/1.1 200 "));
+    assert!(written == expected && (written == 1 || continuing.contains("HTTP/1.1 503 ")), "{written}: {continuing}");
 }
 
 #[tokio::test]
@@ -459,7 +459,7 @@ async fn during_the_shutdown_delay_the_bridge_is_not_ready_and_still_serves() {
         }
         assert!(Instant::now() < deadline, "{ready}");
     }
-    // On new connections as well as on open ones.
+    // New connections are served as well as open ones.
     for path in ["/health", "/topics"] {
         let answer = served.ask(&ask(path)).await.rest().await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

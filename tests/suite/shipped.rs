@@ -1,4 +1,4 @@
-//! What ends up in the binary: no C, only licences on a list, one registry.
+//! The dependencies of the binary: no C, only allowed licences, one registry.
 
 use serde_json::Value;
 use spdx::{Expression, ParseMode};
@@ -14,7 +14,8 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Names and versions of everything that ends up in the binary, or runs to build it: `bytes 1.11.0`.
+/// Returns the names and versions of all packages that are compiled into the binary or run during its build, such as
+/// `bytes 1.11.0`.
 fn shipped(target: &str) -> BTreeSet<String> {
     let tree =
         cargo(&["tree", "--package", "curlew", "--edges", "normal,build", "--prefix", "none", "--target", target]);
@@ -27,7 +28,7 @@ fn shipped(target: &str) -> BTreeSet<String> {
     packages
 }
 
-/// The manifests of everything that is shipped for any machine, as `cargo metadata` gives them.
+/// Returns the manifests of all packages shipped for any target, from `cargo metadata`.
 fn manifests() -> Vec<Value> {
     let shipped: BTreeSet<_> = TARGETS.iter().flat_map(|target| shipped(target)).collect();
     let mut metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).unwrap();
@@ -51,11 +52,11 @@ fn none(rule: &str, wrong: Vec<String>) {
 }
 
 #[test]
-fn nothing_that_is_shipped_compiles_or_links_c() {
+fn no_shipped_package_compiles_or_links_c() {
     const COMPILERS: [&str; 8] = ["cc", "cmake", "bindgen", "pkg-config", "vcpkg", "autotools", "nasm-rs", "gcc"];
-    // Cryptography in C or assembled by a C compiler, and the clients of C libraries.
+    // Cryptography in C or in assembly, and bindings of C libraries.
     const BINDINGS: [&str; 4] = ["ring", "native-tls", "rdkafka", "openssl"];
-    // `links` of these names no library: the key keeps two versions from being linked together.
+    // These `links` keys name no library; they only prevent two versions from being linked together.
     const ONLY_A_NAME: [&str; 2] = ["rayon-core", "prettyplease"];
     let mut wrong = Vec::new();
     for package in manifests() {
@@ -63,7 +64,7 @@ fn nothing_that_is_shipped_compiles_or_links_c() {
         if COMPILERS.contains(&name) {
             wrong.push(format!("{name} runs a C compiler or looks for C libraries"));
         }
-        // Its tables of numbers are Rust.
+        // linux-raw-sys consists of tables of numbers in Rust.
         if BINDINGS.contains(&name) || (name.ends_with("-sys") && name != "linux-raw-sys") {
             wrong.push(format!("{name} binds a C library"));
         }
@@ -75,12 +76,12 @@ fn nothing_that_is_shipped_compiles_or_links_c() {
 }
 
 #[test]
-fn everything_that_is_shipped_has_a_licence_on_the_list() {
+fn every_shipped_package_has_an_allowed_licence() {
     const ALLOWED: [&str; 7] = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib"];
     let mut wrong = Vec::new();
     for package in manifests() {
         let licence = text(&package["license"]);
-        // Lax: older manifests write `MIT/Apache-2.0`.
+        // Lax mode also parses `MIT/Apache-2.0`, which older manifests contain.
         let fits = Expression::parse_mode(licence, ParseMode::LAX).is_ok_and(|licence| {
             licence.evaluate(|need| need.license.id().is_some_and(|id| ALLOWED.contains(&id.name)))
         });
@@ -92,7 +93,7 @@ fn everything_that_is_shipped_has_a_licence_on_the_list() {
 }
 
 #[test]
-fn everything_that_is_shipped_comes_from_one_registry_with_a_checksum() {
+fn every_shipped_package_comes_from_one_registry_with_a_checksum() {
     let lock: toml::Table =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap().parse().unwrap();
     let locked = lock["package"].as_array().unwrap();
@@ -106,7 +107,7 @@ fn everything_that_is_shipped_comes_from_one_registry_with_a_checksum() {
 }
 
 #[test]
-fn no_dependency_asks_for_any_version() {
+fn no_dependency_allows_every_version() {
     let ours = manifests().into_iter().filter(|package| package["source"].is_null());
     let wild = ours.flat_map(|package| package["dependencies"].as_array().cloned().unwrap_or_default());
     let wild = wild.filter(|dependency| dependency["req"] == "*");

@@ -1,4 +1,4 @@
-//! Streams whose clients hold all the memory for chunks that they can get, beside a stream whose client keeps up.
+//! Streams whose clients hold as much chunk memory as they can get, beside a stream whose client keeps up.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
@@ -12,19 +12,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Records of a burst. Together they fit into one fetch and into the chunks of a mailbox.
+/// Records per burst. A burst fits into one fetch and into the chunks of one mailbox.
 const RECORDS: usize = 300;
-/// Smaller than a full chunk and much larger than a small one.
+/// The size of a record: smaller than a full chunk and much larger than a small one.
 const LARGE: usize = 100 << 10;
-/// Bytes that each stream may hold in addition.
+/// Bytes that each stream may hold beyond the limit.
 const SMALL: usize = 16 << 10;
 /// Bytes that slow clients may hold before streams get small chunks.
 const HELD: usize = 1 << 20;
 
 /// Writes a line for each record: its offset and its value.
-struct Lines;
+struct OffsetLines;
 
-impl Format for Lines {
+impl Format for OffsetLines {
     fn name(&self) -> &str {
         "lines"
     }
@@ -47,13 +47,13 @@ impl Format for Lines {
     }
 }
 
-struct World {
+struct LoadedHub {
     broker: Arc<MemoryBroker>,
     memory: MemoryBudget,
     hub: Hub,
 }
 
-fn world() -> World {
+fn world() -> LoadedHub {
     let (broker, memory) = (MemoryBroker::new(), MemoryBudget::new(48 << 20));
     for topic in ["own", "slow", "backlog"] {
         broker.create(topic, 1);
@@ -62,12 +62,12 @@ fn world() -> World {
     let metadata_refresh = Duration::from_millis(50);
     let settings = Settings { metadata_refresh, catch_up_held: HELD, memory: memory.clone(), ..Settings::default() };
     let hub = Hub::start(broker.clone(), settings).unwrap();
-    World { broker, memory, hub }
+    LoadedHub { broker, memory, hub }
 }
 
-struct Client {
+struct ChunkReader {
     mailbox: Mailbox,
-    taken: usize,
+    bytes_read: usize,
     next: Offset,
 }
 
@@ -78,8 +78,8 @@ enum Feed {
     Private,
 }
 
-impl World {
-    fn open(&self, topic: &str, start: Start, feed: Feed) -> Client {
+impl LoadedHub {
+    fn open(&self, topic: &str, start: Start, feed: Feed) -> ChunkReader {
         let subscription = Subscription {
             topics: vec![TopicName::new(topic).unwrap()],
             selection: Selection::All,
@@ -88,32 +88,32 @@ impl World {
             missing: Missing::Refuse,
             until: Until::Forever,
             limit: NonZeroU64::new(1 << 40).filter(|_| matches!(feed, Feed::Private)),
-            format: Arc::new(Lines),
+            format: Arc::new(OffsetLines),
         };
-        Client { mailbox: self.hub.subscribe(subscription).unwrap(), taken: 0, next: 0 }
+        ChunkReader { mailbox: self.hub.subscribe(subscription).unwrap(), bytes_read: 0, next: 0 }
     }
 
     fn burst(&self, topic: &str) -> Offset {
         self.broker.append_all(topic, 0, (0..RECORDS).map(|_| vec![b'x'; 1 << 10]))
     }
 
-    /// A live stream whose client has read so many bytes.
-    fn live(&self, topic: &str, feed: Feed, bytes: usize) -> Client {
+    /// Returns a live stream whose client has read at least `bytes`.
+    fn live(&self, topic: &str, feed: Feed, bytes: usize) -> ChunkReader {
         let mut client = self.open(topic, Start::Latest, feed);
-        // The position at which the stream starts.
+        // The first chunk contains the start position.
         client.next_chunk();
-        while client.taken < bytes {
+        while client.bytes_read < bytes {
             let last = self.burst(topic);
-            client.take_to(last);
+            client.read_to(last);
         }
         client
     }
 
-    /// Waits until the streams of these clients, which have read everything, are live.
-    fn all_are_live(&self, clients: &mut [Client]) {
+    /// Waits until the streams of these clients are live, which have read everything.
+    fn all_are_live(&self, clients: &mut [ChunkReader]) {
         until("all streams are live", || {
             clients.iter_mut().for_each(|client| drop(client.poll()));
-            let behind = self.hub.look().behind;
+            let behind = self.hub.status().behind;
             behind.catching_up + behind.stalled == 0
         });
     }
@@ -123,17 +123,17 @@ impl World {
     }
 }
 
-impl Client {
+impl ChunkReader {
     fn poll(&mut self) -> Option<bytes::Bytes> {
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(chunk) = self.mailbox.poll_next(&mut cx) else { return None };
-        let chunk = chunk.expect("the stream goes on");
+        let chunk = chunk.expect("the stream continues");
         for line in std::str::from_utf8(&chunk).unwrap().lines().filter(|line| *line != "at") {
             let offset: Offset = line.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
             assert!(self.next == 0 || self.next == offset, "{offset} comes after {}", self.next - 1);
             self.next = offset + 1;
         }
-        self.taken += chunk.len();
+        self.bytes_read += chunk.len();
         Some(chunk)
     }
 
@@ -146,8 +146,8 @@ impl Client {
         chunk.unwrap()
     }
 
-    /// The sizes of the chunks up to this record.
-    fn take_to(&mut self, last: Offset) -> Vec<usize> {
+    /// Reads up to the record `last`, and returns the sizes of the chunks.
+    fn read_to(&mut self, last: Offset) -> Vec<usize> {
         let mut sizes = Vec::new();
         while self.next <= last {
             sizes.push(self.next_chunk().len());
@@ -164,11 +164,11 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Clients with their streams, and the chunks that are being written to them.
-type Holding = Vec<(Client, bytes::Bytes)>;
+/// Slow clients, each with a chunk that is being written to it.
+type Holding = Vec<(ChunkReader, bytes::Bytes)>;
 
-/// Streams that catch up, as many as there is memory for.
-fn behind(world: &World) -> Holding {
+/// Opens as many streams that catch up as there is memory for.
+fn behind(world: &LoadedHub) -> Holding {
     let mut holding = Vec::new();
     while world.memory.chunks.has_free(400 << 10) {
         let mut client = world.open("backlog", Start::Earliest, Feed::Private);
@@ -179,9 +179,10 @@ fn behind(world: &World) -> Holding {
     holding
 }
 
-/// The next large chunk of a live stream whose client has read so many bytes, if it gets one.
-fn try_to_hold(world: &World, taken: usize) -> Option<(Client, bytes::Bytes)> {
-    let mut client = world.live("slow", Feed::Private, taken);
+/// Opens a live stream whose client has read at least `bytes_read` bytes. Returns the stream and its next large chunk, or
+/// `None` if there is no memory for one.
+fn try_to_hold(world: &LoadedHub, bytes_read: usize) -> Option<(ChunkReader, bytes::Bytes)> {
+    let mut client = world.live("slow", Feed::Private, bytes_read);
     let last = world.burst("slow");
     while client.next <= last {
         let chunk = client.next_chunk();
@@ -192,7 +193,7 @@ fn try_to_hold(world: &World, taken: usize) -> Option<(Client, bytes::Bytes)> {
     None
 }
 
-fn live_that_took_nothing(world: &World) -> Holding {
+fn live_clients_that_read_nothing(world: &LoadedHub) -> Holding {
     let mut holding = Holding::new();
     while holding.iter().map(|(_, chunk)| chunk.len() - SMALL).sum::<usize>() < HELD {
         holding.extend(try_to_hold(world, 0));
@@ -200,9 +201,9 @@ fn live_that_took_nothing(world: &World) -> Holding {
     holding
 }
 
-/// Clients that have read more than most networks buffer between the bridge and a client that reads nothing. They are as
-/// many as use up the reserve.
-fn live_that_took_much(world: &World) -> Holding {
+/// Opens as many streams as the reserve has memory for. Their clients have read more bytes than most networks buffer
+/// for a client that reads nothing.
+fn live_clients_that_read_much(world: &LoadedHub) -> Holding {
     let mut holding = behind(world);
     let many = world.memory.live_chunks.limit() / LARGE + 1;
     holding.extend((0..many).filter_map(|_| try_to_hold(world, 1 << 20)));
@@ -211,24 +212,24 @@ fn live_that_took_much(world: &World) -> Holding {
 
 #[test]
 fn slow_readers_of_other_topics_neither_throttle_nor_evict_a_live_stream_that_keeps_up() {
-    type Slow = fn(&World) -> Holding;
+    type Slow = fn(&LoadedHub) -> Holding;
     let rows: [(&str, Slow, usize); 3] = [
         ("behind", behind, 1 << 20),
-        ("live, took nothing", live_that_took_nothing, 1 << 20),
-        ("live, took much", live_that_took_much, 9 << 20),
+        ("live, took nothing", live_clients_that_read_nothing, 1 << 20),
+        ("live, took much", live_clients_that_read_much, 9 << 20),
     ];
-    for (name, slow, taken) in rows {
+    for (name, slow, bytes_read) in rows {
         let world = world();
-        // Another client of the same topic, which shares its chunks, stops reading now.
-        let mut clients = [taken, 0].map(|taken| world.live("own", Feed::Shared, taken));
+        // Another client of this topic, which shares the chunks, stops reading now.
+        let mut clients = [bytes_read, 0].map(|bytes_read| world.live("own", Feed::Shared, bytes_read));
         world.all_are_live(&mut clients);
         let [mut own, _beside] = clients;
         let holding = slow(&world);
         assert!(world.is_short(), "{name}: {} hold {}", holding.len(), world.memory.chunks.used());
         for _ in 0..10 {
             let last = world.burst("own");
-            let sizes = own.take_to(last);
-            // A stream that is no longer live would get small chunks too.
+            let sizes = own.read_to(last);
+            // A stream that is no longer live would also get small chunks.
             assert!(sizes.iter().rev().skip(1).all(|size| *size >= LARGE), "{name}: {sizes:?}");
             for share in world.memory.shares() {
                 assert!(share.used() <= share.limit(), "{name}: {share:?}");
@@ -246,9 +247,9 @@ fn a_client_that_stops_reading_releases_its_part_of_the_reserve() {
     let _holding = behind(&world);
     let last = world.burst("slow");
     let reserve = &world.memory.live_chunks;
-    until("their chunks are of the reserve", || reserve.used() > 3 * LARGE);
-    until("they are given back", || reserve.used() == 0);
+    until("the chunks use the reserve", || reserve.used() > 3 * LARGE);
+    until("the reserve is free again", || reserve.used() == 0);
     for client in &mut stopped {
-        client.take_to(last);
+        client.read_to(last);
     }
 }

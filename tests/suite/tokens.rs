@@ -1,4 +1,4 @@
-//! Tokens of an identity provider: its key set behind a URL, key rotation, and outages.
+//! Tokens of an identity provider: its key set at a URL, key rotation, and outages.
 
 use curlew::auth::{AuthError, AuthOutcome, Authenticator, Credential, GrantEnd, Permit, Revocation, Right, TicketUse};
 use curlew::record::{TopicName, now};
@@ -16,22 +16,22 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Serves a key set until the test ends. Responds 500 if the text is empty.
+/// Serves a key set until the test ends. Responds with 500 if the text is empty.
 struct Provider {
     url: String,
-    said: Arc<Mutex<String>>,
-    asked: Arc<Mutex<Vec<Instant>>>,
-    /// While true, it does not respond.
+    text: Arc<Mutex<String>>,
+    requests: Arc<Mutex<Vec<Instant>>>,
+    /// While true, the provider accepts requests but does not respond.
     is_quiet: Arc<AtomicBool>,
 }
 
 impl Provider {
-    fn start(said: &Value) -> Self {
+    fn start(text: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-        let said = Arc::new(Mutex::new(said.to_string()));
-        let (asked, is_quiet) = (Arc::<Mutex<Vec<Instant>>>::default(), Arc::<AtomicBool>::default());
-        let (text, times, silence) = (said.clone(), asked.clone(), is_quiet.clone());
+        let text = Arc::new(Mutex::new(text.to_string()));
+        let (requests, is_quiet) = (Arc::<Mutex<Vec<Instant>>>::default(), Arc::<AtomicBool>::default());
+        let (response, times, silence) = (text.clone(), requests.clone(), is_quiet.clone());
         std::thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 let _ = stream.read(&mut [0; 4096]);
@@ -39,28 +39,28 @@ impl Provider {
                 while silence.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                let body = text.lock().unwrap().clone();
+                let body = response.lock().unwrap().clone();
                 let status = if body.is_empty() { "500 Oops" } else { "200 OK" };
                 let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
                 let _ = stream.write_all((head + &body).as_bytes());
             }
         });
-        Self { url, said, asked, is_quiet }
+        Self { url, text, requests, is_quiet }
     }
 
-    fn says(&self, text: &str) {
-        *self.said.lock().unwrap() = text.to_owned();
+    fn set_text(&self, text: &str) {
+        *self.text.lock().unwrap() = text.to_owned();
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
     }
 
     /// Waits until it has received `times` requests.
-    async fn until_asked(&self, times: usize) {
+    async fn until_requested(&self, times: usize) {
         let deadline = Instant::now() + PATIENCE;
-        while self.asked() < times {
-            assert!(Instant::now() < deadline, "the provider received only {} requests", self.asked());
+        while self.requests() < times {
+            assert!(Instant::now() < deadline, "the provider received only {} requests", self.requests());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -97,9 +97,9 @@ fn set(signers: &[&Signer]) -> Value {
     json!({"keys": signers.iter().map(key).collect::<Vec<_>>()})
 }
 
-struct File(PathBuf);
+struct TempFile(PathBuf);
 
-impl File {
+impl TempFile {
     fn new(text: &str) -> Self {
         let path = std::env::temp_dir().join(format!("curlew-tokens-{}-{:x}", std::process::id(), fastrand::u64(..)));
         std::fs::write(&path, text).unwrap();
@@ -107,7 +107,7 @@ impl File {
     }
 }
 
-impl Drop for File {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
@@ -117,9 +117,9 @@ fn issuer(keys: &str) -> String {
     format!("[[jwt]]\nname = \"idp\"\naudience = \"curlew\"\nleeway = \"1s\"\n{keys}\n")
 }
 
-fn remote(provider: &Provider) -> (File, Authenticator) {
+fn remote(provider: &Provider) -> (TempFile, Authenticator) {
     let file =
-        File::new(&issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"1s\"\njwks_refresh = \"1h\"", provider.url)));
+        TempFile::new(&issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"1s\"\njwks_refresh = \"1h\"", provider.url)));
     let auth = Authenticator::from_file(&file.0).unwrap();
     (file, auth)
 }
@@ -144,15 +144,15 @@ async fn keys_are_fetched_once_and_again_for_an_unknown_key() {
     for _ in 0..20 {
         assert!(name(&auth, &first.token(61)).await.is_ok());
     }
-    assert_eq!(provider.asked(), 1);
+    assert_eq!(provider.requests(), 1);
     // Anyone can make tokens with unknown keys, so the requests that they cause are limited.
     let begin = Instant::now();
     for _ in 0..200 {
         assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown));
     }
     let most = 2 + begin.elapsed().as_secs() as usize;
-    assert!(provider.asked() <= most, "{} times", provider.asked());
-    provider.says(&set(&[&first, &second]).to_string());
+    assert!(provider.requests() <= most, "{} times", provider.requests());
+    provider.set_text(&set(&[&first, &second]).to_string());
     let deadline = Instant::now() + PATIENCE;
     while name(&auth, &second.token(60)).await.is_err() {
         assert!(Instant::now() < deadline, "the new key is not found");
@@ -167,15 +167,15 @@ async fn a_token_that_arrives_during_a_fetch_waits_for_it_and_causes_no_other() 
     let provider = Provider::start(&set(&[&first]));
     provider.is_quiet.store(true, Ordering::SeqCst);
     let file = issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"2s\"\njwks_refresh = \"2s\"", provider.url));
-    let auth = Authenticator::from_file(&File::new(&file).0).unwrap();
-    provider.until_asked(1).await;
+    let auth = Authenticator::from_file(&TempFile::new(&file).0).unwrap();
+    provider.until_requested(1).await;
     let token = first.token(60);
     let mut waiting = Box::pin(name(&auth, &token));
     assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     provider.is_quiet.store(false, Ordering::SeqCst);
     let answered = Instant::now();
     assert_eq!(waiting.await, Ok("idp/ann".into()));
-    provider.until_asked(2).await;
+    provider.until_requested(2).await;
     assert!(answered.elapsed() >= Duration::from_secs(2), "the next fetch came too early");
 }
 
@@ -186,7 +186,7 @@ async fn a_key_that_gets_another_id_is_found_by_it() {
     let provider = Provider::start(&set(&[&first]));
     let (_file, auth) = remote(&provider);
     assert!(name(&auth, &first.token(60)).await.is_ok());
-    provider.says(&set(&[&renamed]).to_string());
+    provider.set_text(&set(&[&renamed]).to_string());
     let deadline = Instant::now() + PATIENCE;
     while name(&auth, &renamed.token(60)).await.is_err() {
         assert!(Instant::now() < deadline, "the new id is not known");
@@ -200,10 +200,10 @@ async fn cached_keys_survive_a_changed_setting_while_their_provider_is_down() {
     let provider = Provider::start(&set(&[&first]));
     let (file, auth) = remote(&provider);
     assert!(name(&auth, &first.token(60)).await.is_ok());
-    provider.says("");
+    provider.set_text("");
     std::fs::write(&file.0, issuer(&format!("jwks_url = \"{}\"\njwks_refresh = \"2h\"", provider.url))).unwrap();
     auth.reload();
-    provider.until_asked(2).await;
+    provider.until_requested(2).await;
     assert_eq!(name(&auth, &first.token(61)).await, Ok("idp/ann".into()));
 }
 
@@ -213,14 +213,14 @@ async fn tokens_with_cached_keys_are_accepted_while_the_provider_is_down() {
     let provider = Provider::start(&set(&[&first]));
     let (_file, auth) = remote(&provider);
     assert!(name(&auth, &first.token(60)).await.is_ok());
-    for said in ["", "no JSON", "{\"keys\":[]}"] {
-        provider.says(said);
+    for text in ["", "no JSON", "{\"keys\":[]}"] {
+        provider.set_text(text);
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown), "the provider responds {said:?}");
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown), "the provider responds {text:?}");
         assert!(name(&auth, &first.token(62)).await.is_ok());
     }
     let never = Provider::start(&Value::Null);
-    never.says("");
+    never.set_text("");
     let (_file, auth) = remote(&never);
     assert!(
         matches!(name(&auth, &first.token(60)).await, Err(AuthError::Unavailable(_))),
@@ -245,10 +245,10 @@ async fn a_redirect_of_a_key_set_is_not_followed() {
     });
     let redirected = Provider { url, ..Provider::start(&Value::Null) };
     let (_file, auth) = remote(&redirected);
-    let refused = name(&auth, &first.token(60)).await;
-    assert!(matches!(refused, Err(AuthError::Unavailable(_))), "there are no keys: {refused:?}");
-    assert_eq!(elsewhere.asked(), 0);
-    // With its own URL, the other host's keys are fetched.
+    let rejected = name(&auth, &first.token(60)).await;
+    assert!(matches!(rejected, Err(AuthError::Unavailable(_))), "there are no keys: {rejected:?}");
+    assert_eq!(elsewhere.requests(), 0);
+    // The keys of the other host are fetched if the setting contains its URL.
     let (_file, auth) = remote(&elsewhere);
     assert!(name(&auth, &first.token(60)).await.is_ok());
 }
@@ -276,7 +276,7 @@ async fn a_stream_ends_when_its_token_expires_or_its_key_is_removed() {
     let of_ticket = permit(&auth, &ticket).await.unwrap();
     assert!(of_ticket.may(Right::Consume, &topic()[0]).is_ok());
     // The provider removes its key. The next token with an unknown key causes a fetch, which reveals it.
-    provider.says(&set(&[&second]).to_string());
+    provider.set_text(&set(&[&second]).to_string());
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(name(&auth, &second.token(60)).await.is_ok());
     for permit in [long, of_ticket] {
@@ -290,8 +290,8 @@ async fn a_stream_ends_when_its_token_expires_or_its_key_is_removed() {
 #[tokio::test]
 async fn a_changed_key_file_reloads_the_auth_file() {
     let (first, second) = (rsa(), ec());
-    let keys = File::new(&set(&[&first]).to_string());
-    let file = File::new(&issuer(&format!("jwks_file = {:?}", keys.0.file_name().unwrap())));
+    let keys = TempFile::new(&set(&[&first]).to_string());
+    let file = TempFile::new(&issuer(&format!("jwks_file = {:?}", keys.0.file_name().unwrap())));
     let auth = Authenticator::from_file(&file.0).unwrap();
     assert!(name(&auth, &first.token(60)).await.is_ok() && name(&auth, &second.token(60)).await.is_err());
     assert!(!auth.has_changed());
@@ -318,7 +318,7 @@ fn errors_about_an_issuer_name_its_line() {
         (issuer(&format!("{secret}\nalgorithm = \"none\"")), "line 6: unknown field `algorithm`"),
     ];
     for (text, expected) in cases {
-        let said = Authenticator::from_file(&File::new(&text).0).unwrap_err();
+        let said = Authenticator::from_file(&TempFile::new(&text).0).unwrap_err().to_string();
         assert!(said.contains(expected) && !said.contains('\n'), "{text}\n{said}");
         assert!(!said.contains("0123456789abcdef"), "{said}");
     }

@@ -1,6 +1,7 @@
-// A plain consumer of partition 0 of a topic: how long its records were on their way.
-// Arguments: bootstrap, topic. For each line of stdin, a number, it reads so many records and prints the 50th and the
-// 99th percentile of the delays in microseconds, from the stamp in the record, 16 digits after a '#', to the arrival.
+// A plain consumer of partition 0 of a topic, which measures the delay of records.
+// Arguments: bootstrap, topic. For each number on a line of stdin, it reads that many records and prints the 50th and
+// the 99th percentile of their delays in microseconds. A delay is the time from the timestamp in the record (16 digits
+// after a '#') to its arrival.
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -16,7 +17,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 class PlainConsumer {
     public static void main(String[] arguments) {
-        // As Curlew fetches.
+        // The same fetch settings as Curlew.
         Map<String, Object> settings = Map.of(
             "bootstrap.servers", arguments[0],
             "isolation.level", "read_committed",

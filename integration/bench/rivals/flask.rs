@@ -1,6 +1,6 @@
-//! The Flask way: gunicorn with gevent, one kafka-python consumer for each stream (`flask/app.py`).
+//! Flask: gunicorn with gevent and one kafka-python consumer per stream (`flask/app.py`).
 
-use crate::place::{Place, Publish};
+use crate::endpoint::{Publish, StreamEndpoint};
 use curlew_integration::process::Process;
 use curlew_integration::{cache, eventually, file, free_port, http};
 use std::process::Command;
@@ -10,12 +10,12 @@ use tempfile::TempDir;
 pub struct Flask {
     port: u16,
     process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Flask {
     pub fn start(bootstrap: &str) -> Self {
-        let folder = tempfile::tempdir().expect("temp folder");
+        let directory = tempfile::tempdir().expect("temporary directory");
         let port = free_port();
         let mut command = Command::new(cache().join("flask/bin/gunicorn"));
         command
@@ -24,10 +24,10 @@ impl Flask {
             .arg(file("bench/rivals/flask"))
             .arg("app:app")
             .env("BOOTSTRAP", bootstrap)
-            // Nothing is left in the sources.
+            // Keeps bytecode files out of the source directory.
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        let process = Process::start("gunicorn", command, &folder.path().join("log"));
-        let flask = Self { port, process, _folder: folder };
+        let process = Process::start("gunicorn", command, &directory.path().join("log"));
+        let flask = Self { port, process, _directory: directory };
         eventually("gunicorn is up", Duration::from_secs(20), || {
             http::try_connect(port).map_err(|e| e.to_string()).map(drop)?;
             flask.try_worker().ok_or_else(|| "no worker".to_owned())
@@ -35,12 +35,12 @@ impl Flask {
         flask
     }
 
-    /// A topic, with records that come in by `publish`.
-    pub fn place(&self, topic: &str, publish: Publish) -> Place {
-        Place { port: self.port, listen: format!("/topics/{topic}/events"), ready: ": hi", publish }
+    /// Returns the endpoint of a topic. Records are published through `publish`.
+    pub fn endpoint(&self, topic: &str, publish: Publish) -> StreamEndpoint {
+        StreamEndpoint { port: self.port, target: format!("/topics/{topic}/events"), ready: ": hi", publish }
     }
 
-    /// Its one worker, which does everything.
+    /// Returns the process id of the only worker, which does all the work.
     pub fn worker(&self) -> u32 {
         self.try_worker().expect("a worker")
     }

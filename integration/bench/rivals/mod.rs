@@ -1,4 +1,4 @@
-//! Other programs for the same work; here: kcat and Kafka's own performance tools, which run to an end.
+//! Other programs for the same tasks. This file runs kcat and Kafka's performance tools.
 
 pub mod flask;
 pub mod nchan;
@@ -12,29 +12,29 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Runs a program to its end, at most two minutes; the seconds it took and what it wrote.
+/// Runs a program, for at most two minutes. Returns the seconds it took, and its output.
 fn run(program: &Path, arguments: &[&str], input: Stdio, output: Stdio) -> (f64, String) {
     let started = Instant::now();
     let mut command = Command::new("timeout");
     command.arg("120").arg(program).args(arguments).stdin(input).stdout(output).stderr(Stdio::piped());
     let ended = command.output().expect("timeout");
     let took = started.elapsed().as_secs_f64();
-    let complaints = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{command:?} ended with {}: {complaints}", ended.status);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{command:?} exited with {}: {stderr}", ended.status);
     (took, String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
-/// Records a second, from start to end of the program, with what it prints thrown away.
+/// Returns records per second from the start to the exit of the program. Discards its output.
 pub fn records_per_second(program: &Path, arguments: &[&str], input: Option<&Path>, records: usize) -> f64 {
     let input = input.map_or_else(Stdio::null, |path| File::open(path).expect("input").into());
     records as f64 / run(program, arguments, input, Stdio::null()).0
 }
 
-/// As it counts itself, without the start of Java.
+/// Returns the rate that the tool reports, which excludes the start of the JVM.
 pub fn producer_performance(bootstrap: &str, topic: &str, records: usize) -> f64 {
     let (size, records) = (record::LENGTH.to_string(), records.to_string());
     let server = format!("bootstrap.servers={bootstrap}");
-    let said = java_tool(
+    let stdout = java_tool(
         "ProducerPerformance",
         &[
             "--topic",
@@ -51,20 +51,20 @@ pub fn producer_performance(bootstrap: &str, topic: &str, records: usize) -> f64
         ],
     );
     // 500000 records sent, 137000.1 records/sec (26.1 MB/sec), …
-    let total = said.lines().rfind(|line| line.contains("99.9th")).expect("a summary");
+    let total = stdout.lines().rfind(|line| line.contains("99.9th")).expect("a summary");
     let rate = total.split(", ").find_map(|part| part.split_once(" records/sec")).expect("a rate").0;
     rate.parse().expect("a number")
 }
 
-/// As it counts itself, without the start of Java and without joining its group.
+/// Returns the rate that the tool reports, which excludes the start of the JVM and joining the group.
 pub fn consumer_performance(bootstrap: &str, topic: &str, records: usize) -> f64 {
     let records = records.to_string();
-    let said = java_tool(
+    let stdout = java_tool(
         "ConsumerPerformance",
         &["--bootstrap-server", bootstrap, "--topic", topic, "--num-records", &records],
     );
     // The last column is fetch.nMsg.sec.
-    let rate = said.lines().rfind(|line| line.contains(", ")).and_then(|line| line.rsplit(", ").next());
+    let rate = stdout.lines().rfind(|line| line.contains(", ")).and_then(|line| line.rsplit(", ").next());
     rate.expect("a summary").trim().parse().expect("a number")
 }
 

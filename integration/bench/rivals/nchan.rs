@@ -1,6 +1,6 @@
-//! nginx with Nchan, from Debian's packages: a message in by POST, out to every EventSource.
+//! nginx with Nchan, from Debian's packages: messages are published with POST and delivered to all EventSources.
 
-use crate::place::{Place, Publish};
+use crate::endpoint::{Publish, StreamEndpoint};
 use crate::usage::children;
 use curlew_integration::process::Process;
 use curlew_integration::{eventually, free_port, http};
@@ -8,29 +8,29 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Messages that it keeps for slow listeners; with fewer they would lose some of a flood.
+/// Messages kept for slow subscribers. With fewer, they would lose messages when publishing is fast.
 const KEPT: u64 = 20_000;
-/// Messages that it is given in a second at most. Its ids count those of one second in 15 bits, and it loses what comes
-/// beyond them (measured).
-pub const A_SECOND: f64 = 30_000.0;
+/// Maximum number of messages published per second. Nchan numbers the messages of a second with 15 bits, and loses
+/// messages beyond that (measured).
+pub const MAX_PER_SECOND: f64 = 30_000.0;
 
-/// One worker: the load generator needs the other core. A second one was not tried.
+/// One worker, because the load generator uses the other core. Two workers were not tried.
 const CONFIG: &str = "
 load_module modules/ngx_nchan_module.so;
 user root root;
 daemon off;
-pid FOLDER/pid;
+pid DIRECTORY/pid;
 error_log stderr warn;
 worker_processes 1;
 events { worker_connections 19500; }
 http {
     access_log off;
     keepalive_requests 100000000;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
+    client_body_temp_path DIRECTORY/body;
+    proxy_temp_path DIRECTORY/proxy;
+    fastcgi_temp_path DIRECTORY/fastcgi;
+    uwsgi_temp_path DIRECTORY/uwsgi;
+    scgi_temp_path DIRECTORY/scgi;
     nchan_shared_memory_size 512M;
     server {
         listen 127.0.0.1:PORT backlog=4096;
@@ -52,35 +52,35 @@ http {
 pub struct Nchan {
     pub port: u16,
     process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Nchan {
     pub fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("curlew-nchan-").tempdir().expect("temp folder");
+        let directory = tempfile::Builder::new().prefix("curlew-nchan-").tempdir().expect("temporary directory");
         let port = free_port();
         let config = CONFIG
-            .replace("FOLDER", &folder.path().display().to_string())
+            .replace("DIRECTORY", &directory.path().display().to_string())
             .replace("PORT", &port.to_string())
             .replace("KEPT", &KEPT.to_string());
-        let file = folder.path().join("nginx.conf");
+        let file = directory.path().join("nginx.conf");
         std::fs::write(&file, config).expect("nginx.conf");
         let mut command = Command::new("nginx");
-        // Debian's modules lie where nginx was built to look for them.
+        // Debian installs the modules where its nginx looks for them.
         command.arg("-p").arg("/usr/share/nginx").arg("-c").arg(&file);
-        let process = Process::start("nginx", command, &folder.path().join("log"));
+        let process = Process::start("nginx", command, &directory.path().join("log"));
         eventually("nginx is up", Duration::from_secs(5), || http::try_connect(port).map_err(|e| e.to_string()));
-        Self { port, process, _folder: folder }
+        Self { port, process, _directory: directory }
     }
 
-    /// A channel that nobody has used.
-    pub fn place(&self) -> Place {
+    /// Returns an unused channel.
+    pub fn endpoint(&self) -> StreamEndpoint {
         let channel = curlew_integration::fresh_topic("bench");
-        let listen = format!("/events?channel={channel}");
-        Place { port: self.port, listen, ready: ": hi", publish: Publish::Nchan { port: self.port, channel } }
+        let target = format!("/events?channel={channel}");
+        StreamEndpoint { port: self.port, target, ready: ": hi", publish: Publish::Nchan { port: self.port, channel } }
     }
 
-    /// Its one worker, which does everything.
+    /// Returns the process id of the only worker, which does all the work.
     pub fn worker(&self) -> u32 {
         *children(self.process.id()).first().expect("a worker")
     }

@@ -1,4 +1,4 @@
-//! Kafka's own Java consumer, and nothing else: `PlainConsumer.java`.
+//! A program with only Kafka's Java consumer: `PlainConsumer.java`.
 
 use curlew_integration::process::Process;
 use curlew_integration::{cache, file};
@@ -7,16 +7,16 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
 pub struct PlainConsumer {
-    asked: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
     _process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl PlainConsumer {
-    /// Returns when it reads from the topic's end.
+    /// Returns once it reads from the end of the topic.
     pub fn start(bootstrap: &str, topic: &str) -> Self {
-        let folder = tempfile::tempdir().expect("temp folder");
+        let directory = tempfile::tempdir().expect("temporary directory");
         let mut command = Command::new("java");
         command
             .args(["-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
@@ -25,20 +25,20 @@ impl PlainConsumer {
             .args([bootstrap, topic])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut process = Process::start_with_own_output("plain consumer", command, &folder.path().join("log"));
-        let asked = process.child().stdin.take().expect("stdin");
-        let answers = BufReader::new(process.child().stdout.take().expect("stdout"));
-        let mut consumer = Self { asked, answers, _process: process, _folder: folder };
+        let mut process = Process::start_with_stdio("plain consumer", command, &directory.path().join("log"));
+        let stdin = process.child().stdin.take().expect("stdin");
+        let stdout = BufReader::new(process.child().stdout.take().expect("stdout"));
+        let mut consumer = Self { stdin, stdout, _process: process, _directory: directory };
         assert_eq!(consumer.line(), "ready");
         consumer
     }
 
-    /// From now on counts the delays of the next `many` records.
+    /// Starts measuring the delays of the next `many` records.
     pub fn expect(&mut self, many: u64) {
-        writeln!(self.asked, "{many}").expect("plain consumer");
+        writeln!(self.stdin, "{many}").expect("plain consumer");
     }
 
-    /// The 50th and 99th percentile of what was expected, in milliseconds.
+    /// Returns the 50th and 99th percentile of these delays in milliseconds.
     pub fn delays(&mut self) -> [f64; 2] {
         let line = self.line();
         let mut micros = line.split(' ').map(|micros| micros.parse::<f64>().expect("a number"));
@@ -47,7 +47,7 @@ impl PlainConsumer {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.answers.read_line(&mut line).expect("plain consumer");
+        self.stdout.read_line(&mut line).expect("plain consumer");
         line.trim().to_owned()
     }
 }

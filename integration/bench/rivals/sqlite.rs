@@ -1,4 +1,4 @@
-//! The Flask way to keep records: gunicorn with threads, an SQLite transaction for each request (`flask/durable.py`).
+//! Storing records with Flask: gunicorn with threads, and an SQLite transaction per request (`flask/durable.py`).
 
 use curlew_integration::process::Process;
 use curlew_integration::{cache, eventually, file, free_port, http};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// As many as connections ask at a time, so that nobody waits for one.
+/// The number of connections, so that no request waits for a thread.
 const THREADS: &str = "64";
 
 pub struct Sqlite {
@@ -15,10 +15,10 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Keeps its database in `folder`, which is made.
-    pub fn start(folder: &Path) -> Self {
-        std::fs::create_dir(folder).expect("a folder");
-        let folder = folder.canonicalize().expect("a folder");
+    /// Creates `directory` and stores the database there.
+    pub fn start(directory: &Path) -> Self {
+        std::fs::create_dir(directory).expect("a directory");
+        let directory = directory.canonicalize().expect("a directory");
         let port = free_port();
         let mut command = Command::new(cache().join("flask/bin/gunicorn"));
         command
@@ -26,9 +26,9 @@ impl Sqlite {
             .args(["--bind", &format!("127.0.0.1:{port}"), "--chdir"])
             .arg(file("bench/rivals/flask"))
             .arg("durable:app")
-            .env("DATABASE", folder.join("records.sqlite"))
+            .env("DATABASE", directory.join("records.sqlite"))
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        let process = Process::start("gunicorn", command, &folder.join("log"));
+        let process = Process::start("gunicorn", command, &directory.join("log"));
         eventually("gunicorn is up", Duration::from_secs(20), || {
             http::try_connect(port).map_err(|e| e.to_string())?;
             Ok(())

@@ -1,6 +1,6 @@
 //! Publishes records continuously, one per request, and tracks the outcome of each.
 
-use curlew_integration::foreign::Seen;
+use curlew_integration::java_client::ConsumedRecord;
 use curlew_integration::sse::SseEvent;
 use curlew_integration::{eventually, http};
 use serde_json::json;
@@ -19,7 +19,7 @@ pub enum Outcome {
     /// It may have been written.
     Unconfirmed,
     /// Rejected with this status: not written.
-    Refused(u16),
+    Rejected(u16),
 }
 
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ struct Published {
     outcome: Outcome,
 }
 
-/// By partition, in order of their numbers.
+/// Records by partition, ordered by number.
 type Ledger = BTreeMap<i64, Vec<Published>>;
 
 /// Publishes `{"p":partition,"n":number}` to every partition, one record after the other, until dropped.
@@ -58,7 +58,7 @@ impl Load {
                             offset: response.json()["offsets"][0]["offset"].as_i64().expect("an offset"),
                         },
                         504 if response.text().contains("may have been written") => Outcome::Unconfirmed,
-                        status => Outcome::Refused(status),
+                        status => Outcome::Rejected(status),
                     };
                     let published = Published { sent, answered: Instant::now(), outcome };
                     ledger.lock().expect("lock").entry(partition).or_default().push(published);
@@ -83,7 +83,7 @@ impl Load {
         });
     }
 
-    /// As above, for all partitions.
+    /// Waits for `count` acknowledgements on every partition.
     #[track_caller]
     pub fn wait_for_all(&self, count: usize, after: Instant, limit: Duration) {
         for partition in 0..self.publishers.len() as i64 {
@@ -91,7 +91,7 @@ impl Load {
         }
     }
 
-    /// The longest time since `after` in which no record of `partition` was acknowledged.
+    /// Returns the longest time since `after` without an acknowledgement of a record of `partition`.
     pub fn longest_silence(&self, partition: i64, after: Instant) -> Duration {
         let ledger = self.ledger.lock().expect("lock");
         let acknowledged = ledger[&partition].iter().filter(|p| matches!(p.outcome, Outcome::Acknowledged { .. }));
@@ -128,13 +128,13 @@ impl Drop for Load {
 pub struct Summary {
     pub acknowledged: usize,
     pub unconfirmed: usize,
-    pub refused: usize,
+    pub missing: usize,
 }
 
 /// Checks `log`, as Kafka's own consumer read it, against the outcomes: every acknowledged record is at its offset,
 /// no record is duplicated, no rejected record is present, and each partition is in publishing order.
 #[track_caller]
-pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[Seen]) -> Summary {
+pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[ConsumedRecord]) -> Summary {
     let mut summary = Summary::default();
     for (partition, outcomes) in outcomes {
         let mut at: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
@@ -153,14 +153,14 @@ pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[Seen]) -> Summar
                     summary.unconfirmed += 1;
                     assert!(found.len() <= 1, "{what}");
                 }
-                Outcome::Refused(_) => {
-                    summary.refused += 1;
+                Outcome::Rejected(_) => {
+                    summary.missing += 1;
                     assert!(found.is_empty(), "{what}");
                 }
             }
         }
         assert!(at.is_empty(), "{at:?} were never published");
-        let numbers = numbers(log.iter().filter(|r| r.partition == *partition).map(Seen::text));
+        let numbers = numbers(log.iter().filter(|r| r.partition == *partition).map(ConsumedRecord::text));
         assert!(numbers.is_sorted(), "partition {partition} is out of order");
     }
     summary
@@ -168,12 +168,12 @@ pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[Seen]) -> Summar
 
 /// Checks that a stream brought every record of `log` once and in order, and nothing else.
 #[track_caller]
-pub fn check_stream(events: &[SseEvent], log: &[Seen], partitions: i64) {
+pub fn check_stream(events: &[SseEvent], log: &[ConsumedRecord], partitions: i64) {
     let others: Vec<_> = events.iter().filter(|e| e.kind != "message").collect();
     assert!(others.is_empty(), "{others:?}");
     for partition in 0..partitions {
         let brought = events.iter().filter(|e| e.json()["p"] == partition).map(|e| e.data.clone());
-        let logged = log.iter().filter(|r| r.partition == partition).map(Seen::text);
+        let logged = log.iter().filter(|r| r.partition == partition).map(ConsumedRecord::text);
         assert_eq!(numbers(brought), numbers(logged), "partition {partition}");
     }
 }

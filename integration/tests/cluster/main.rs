@@ -25,15 +25,15 @@ const LONG: Duration = Duration::from_secs(90);
 const PARTITIONS: i64 = 3;
 
 /// One cluster for all tests, which run one after the other.
-struct World {
+struct SharedCluster {
     kafka: Kafka,
     /// Bootstraps from broker 1, which most faults affect.
     bridge: Bridge,
 }
 
-fn world() -> MutexGuard<'static, World> {
-    static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
-    let world = WORLD.get_or_init(|| {
+fn shared_cluster() -> MutexGuard<'static, SharedCluster> {
+    static SHARED: OnceLock<Mutex<SharedCluster>> = OnceLock::new();
+    let world = SHARED.get_or_init(|| {
         let small = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
         let properties = [
             "default.replication.factor=3",
@@ -44,29 +44,29 @@ fn world() -> MutexGuard<'static, World> {
         ];
         let kafka = Kafka::start(Options {
             brokers: 3,
-            controllers: Controllers::Apart,
+            controllers: Controllers::Separate,
             java: small,
             properties: properties.map(str::to_owned).to_vec(),
             ..Options::default()
         });
         let bootstrap = kafka.bootstrap();
         let bridge = Bridge::start(bootstrap.split(',').next().expect("a broker"));
-        Mutex::new(World { kafka, bridge })
+        Mutex::new(SharedCluster { kafka, bridge })
     });
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A topic of three partitions, of which broker 1 leads the first, 2 the second and 3 the third.
+/// Creates a topic of three partitions. Broker 1 leads the first, 2 the second and 3 the third.
 fn topic(kafka: &Kafka, name: &str) -> String {
     let topic = curlew_integration::fresh_topic(name);
     kafka.create_on(&topic, json!([[1, 2, 3], [2, 3, 1], [3, 1, 2]]), json!({"min.insync.replicas": "2"}));
     topic
 }
 
-/// Java's producer, which writes one record after the other from the fault on.
+/// Kafka's Java producer, which writes one record after the other from the fault on.
 struct Reference {
     ending: Arc<AtomicBool>,
-    /// When it sent the pending record, and the longest time that a record has taken so far.
+    /// The time at which the pending record was sent, and the longest time that a record has taken so far.
     took: Arc<Mutex<(Instant, Duration)>>,
 }
 
@@ -74,7 +74,7 @@ impl Reference {
     fn start(kafka: &Kafka, topic: &str) -> Self {
         let (ending, took) = (Arc::<AtomicBool>::default(), Arc::new(Mutex::new((Instant::now(), Duration::ZERO))));
         let reference = Self { ending: ending.clone(), took: took.clone() };
-        let produce = kafka.producing(topic, json!([{"partition": 0, "value": "at the fault"}]));
+        let produce = kafka.producer(topic, json!([{"partition": 0, "value": "at the fault"}]));
         std::thread::spawn(move || {
             while !ending.load(Ordering::Relaxed) {
                 let sent = Instant::now();
@@ -87,7 +87,7 @@ impl Reference {
         reference
     }
 
-    /// The longest time so far, without waiting for a pending record.
+    /// Returns the longest time so far, without waiting for a pending record.
     fn longest(self) -> Duration {
         self.ending.store(true, Ordering::Relaxed);
         let (sent, longest) = *self.took.lock().expect("lock");
@@ -98,46 +98,46 @@ impl Reference {
 /// Polls `/ready` and keeps the responses.
 struct Readiness {
     ending: Arc<AtomicBool>,
-    asking: JoinHandle<Vec<(u16, String)>>,
+    thread: JoinHandle<Vec<(u16, String)>>,
 }
 
 impl Readiness {
     fn watch(port: u16) -> Self {
         let ending = Arc::<AtomicBool>::default();
         let ends = ending.clone();
-        let asking = std::thread::spawn(move || {
-            let mut told = Vec::new();
+        let thread = std::thread::spawn(move || {
+            let mut responses = Vec::new();
             while !ends.load(Ordering::Relaxed) {
                 let response = curlew_integration::http::get(port, "/ready");
-                told.push((response.status, response.text()));
+                responses.push((response.status, response.text()));
                 std::thread::sleep(Duration::from_millis(100));
             }
-            told
+            responses
         });
-        Self { ending, asking }
+        Self { ending, thread }
     }
 
-    fn told(self) -> Vec<(u16, String)> {
+    fn responses(self) -> Vec<(u16, String)> {
         self.ending.store(true, Ordering::Relaxed);
-        self.asking.join().expect("a thread")
+        self.thread.join().expect("a thread")
     }
 }
 
-/// A fault of the cluster, and its end.
+/// A fault of the cluster, and how to heal it.
 struct Fault {
     name: &'static str,
     begin: fn(&mut Kafka),
-    /// Whether the bridge sees the fault.
-    has_come: fn(&Bridge, &str) -> Result<(), String>,
+    /// Returns `Ok` once the bridge sees the fault.
+    is_visible: fn(&Bridge, &str) -> Result<(), String>,
     recovers: Recovers,
     heal: fn(&mut Kafka),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Recovers {
-    /// While the fault lasts.
-    ByItself,
-    Healed,
+    /// The cluster recovers while the fault lasts.
+    DuringFault,
+    AfterHealing,
 }
 
 /// The result of a fault.
@@ -146,7 +146,7 @@ struct Survived {
     silence: Duration,
     java: Duration,
     /// The responses of `/ready` meanwhile.
-    told: Vec<(u16, String)>,
+    responses: Vec<(u16, String)>,
     summary: Summary,
 }
 
@@ -158,7 +158,7 @@ fn another_leads(bridge: &Bridge, topic: &str) -> Result<(), String> {
     }
 }
 
-fn nobody_answers(bridge: &Bridge, _: &str) -> Result<(), String> {
+fn no_broker_responds(bridge: &Bridge, _: &str) -> Result<(), String> {
     match bridge.get("/ready") {
         ready if ready.status == 503 => Ok(()),
         ready => Err(ready.text()),
@@ -167,7 +167,7 @@ fn nobody_answers(bridge: &Bridge, _: &str) -> Result<(), String> {
 
 /// Injects a fault under load, waits until every partition is written again, and checks log and stream.
 fn survives(fault: &Fault) -> Survived {
-    let World { kafka, bridge } = &mut *world();
+    let SharedCluster { kafka, bridge } = &mut *shared_cluster();
     let name = fault.name;
     let (own, java) = (topic(kafka, name), topic(kafka, &format!("{name}-java")));
     kafka.produce(&java, json!([{"partition": 0, "value": "before"}]));
@@ -180,14 +180,14 @@ fn survives(fault: &Fault) -> Survived {
     (fault.begin)(kafka);
     let reference = Reference::start(kafka, &java);
     let readiness = Readiness::watch(bridge.port);
-    eventually("the fault has come", LONG, || (fault.has_come)(bridge, &own));
-    if fault.recovers == Recovers::Healed {
+    eventually("the bridge sees the fault", LONG, || (fault.is_visible)(bridge, &own));
+    if fault.recovers == Recovers::AfterHealing {
         (fault.heal)(kafka);
     }
     load.wait_for_all(5, Instant::now(), LONG);
-    let (told, java_took) = (readiness.told(), reference.longest());
+    let (responses, java_took) = (readiness.responses(), reference.longest());
     let silences: Vec<_> = (0..PARTITIONS).map(|partition| load.longest_silence(partition, at_fault)).collect();
-    if fault.recovers == Recovers::ByItself {
+    if fault.recovers == Recovers::DuringFault {
         (fault.heal)(kafka);
     }
     kafka.wait_for_isr(&own, 3);
@@ -199,55 +199,55 @@ fn survives(fault: &Fault) -> Survived {
     follower.seen.wait_for_records(log.len(), LONG);
     check_stream(&follower.seen.events(), &log, PARTITIONS);
     println!("{name}: no acknowledgement for {silences:.1?}, Java's client on the first {java_took:.1?}; {summary:?}");
-    Survived { silence: silences[0], java: java_took, told, summary }
+    Survived { silence: silences[0], java: java_took, responses, summary }
 }
 
 /// The bridge stays ready while two of three brokers are up.
 #[track_caller]
-fn assert_always_ready(told: &[(u16, String)]) {
-    let unready: Vec<_> = told.iter().filter(|(status, _)| *status != 200).collect();
+fn assert_always_ready(responses: &[(u16, String)]) {
+    let unready: Vec<_> = responses.iter().filter(|(status, _)| *status != 200).collect();
     assert!(unready.is_empty(), "{unready:?}");
 }
 
 const KILLED: Fault = Fault {
     name: "killed",
     begin: |kafka| kafka.kill(1),
-    has_come: another_leads,
-    recovers: Recovers::ByItself,
-    heal: |kafka| kafka.start_again(1),
+    is_visible: another_leads,
+    recovers: Recovers::DuringFault,
+    heal: |kafka| kafka.restart(1),
 };
 
 const FROZEN: Fault = Fault {
     name: "frozen",
     begin: |kafka| kafka.freeze(1),
-    has_come: another_leads,
-    recovers: Recovers::ByItself,
+    is_visible: another_leads,
+    recovers: Recovers::DuringFault,
     heal: |kafka| kafka.thaw(1),
 };
 
 const CUT_OFF: Fault = Fault {
     name: "cut-off",
     begin: |kafka| kafka.cut_off(1),
-    has_come: another_leads,
-    recovers: Recovers::ByItself,
-    heal: |kafka| kafka.connect_again(1),
+    is_visible: another_leads,
+    recovers: Recovers::DuringFault,
+    heal: |kafka| kafka.reconnect(1),
 };
 
 const ALL_DOWN: Fault = Fault {
     name: "all-down",
     begin: |kafka| (1..=3).for_each(|broker| kafka.kill(broker)),
-    has_come: nobody_answers,
-    recovers: Recovers::Healed,
-    heal: Kafka::start_all_again,
+    is_visible: no_broker_responds,
+    recovers: Recovers::AfterHealing,
+    heal: Kafka::restart_all,
 };
 
 /// `min.insync.replicas` is 2.
 const TOO_FEW_REPLICAS: Fault = Fault {
     name: "too-few-replicas",
     begin: |kafka| (2..=3).for_each(|broker| kafka.kill(broker)),
-    has_come: nothing_can_be_written,
-    recovers: Recovers::Healed,
-    heal: Kafka::start_all_again,
+    is_visible: nothing_can_be_written,
+    recovers: Recovers::AfterHealing,
+    heal: Kafka::restart_all,
 };
 
 fn nothing_can_be_written(bridge: &Bridge, topic: &str) -> Result<(), String> {
@@ -269,26 +269,26 @@ fn nothing_can_be_written(bridge: &Bridge, topic: &str) -> Result<(), String> {
 #[test]
 fn a_killed_leader_and_follower_loses_nothing_and_repeats_nothing() {
     let survived = survives(&KILLED);
-    assert_always_ready(&survived.told);
+    assert_always_ready(&survived.responses);
     assert_eq!(survived.summary.unconfirmed, 0);
 }
 
 #[test]
-fn a_frozen_broker_is_left_for_its_successor_and_the_bridge_stays_ready() {
-    assert_always_ready(&survives(&FROZEN).told);
+fn a_frozen_leader_is_replaced_and_the_bridge_stays_ready() {
+    assert_always_ready(&survives(&FROZEN).responses);
 }
 
 #[test]
-fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
-    assert_always_ready(&survives(&CUT_OFF).told);
-    let log = world().bridge.log();
+fn a_leader_that_is_cut_off_from_the_controller_is_replaced() {
+    assert_always_ready(&survives(&CUT_OFF).responses);
+    let log = shared_cluster().bridge.log();
     assert!(log.contains("no response for"), "{log}");
 }
 
 /// The long form: `make soak`.
 #[test]
 #[ignore = "takes as long as $CURLEW_SOAK says"]
-fn random_faults_lose_nothing_and_end_as_soon_as_for_the_java_client() {
+fn random_faults_lose_nothing_and_recovery_is_as_fast_as_with_the_java_client() {
     let seconds = std::env::var("CURLEW_SOAK").map_or(600, |n| n.parse().expect("CURLEW_SOAK is a number of seconds"));
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(seconds) {
@@ -302,7 +302,7 @@ fn random_faults_lose_nothing_and_end_as_soon_as_for_the_java_client() {
 #[test]
 fn a_bridge_is_not_ready_while_brokers_respond_and_nothing_can_be_written() {
     survives(&TOO_FEW_REPLICAS);
-    let World { bridge, .. } = &*world();
+    let SharedCluster { bridge, .. } = &*shared_cluster();
     eventually("the bridge is ready again", LONG, || match bridge.get("/ready") {
         ready if ready.status == 200 => Ok(()),
         ready => Err(ready.text()),

@@ -1,10 +1,10 @@
 //! A topic is recreated while one broker is cut off from the controller and still knows the deleted one.
 
-use crate::{LONG, World, world};
+use crate::{LONG, SharedCluster, shared_cluster};
 use curlew_integration::bridge::Bridge;
 use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
-use curlew_integration::foreign::Foreign;
+use curlew_integration::java_client::JavaClient;
 use serde_json::{Value, json};
 
 const RECORDS: usize = 10;
@@ -16,7 +16,7 @@ fn records(name: &str) -> Value {
 
 #[test]
 fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
-    let World { kafka, .. } = &mut *world();
+    let SharedCluster { kafka, .. } = &mut *shared_cluster();
     let topic = curlew_integration::fresh_topic("recreated");
     let assignment = json!([[2, 3], [3, 2]]);
     kafka.create_on(&topic, assignment.clone(), json!({}));
@@ -30,7 +30,7 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     let at = |brokers: &[usize], mut command: Value| {
         command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
         command["topic"] = json!(topic);
-        Foreign::shared().try_call(command)
+        JavaClient::shared().try_call(command)
     };
     eventually("the others know that broker 1 is gone", LONG, || {
         match at(&[2], json!({"do": "ready", "brokers": 0}))? {
@@ -50,10 +50,10 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     // Broker 1 has responded at least twice, a few seconds apart.
     eventually("broker 1 is known to be outdated", LONG, || {
         let log = bridge.log();
-        let told = format!("names an outdated leader of {topic}/0");
-        if log.contains(&told) { Ok(()) } else { Err(log) }
+        let responses = format!("names an outdated leader of {topic}/0");
+        if log.contains(&responses) { Ok(()) } else { Err(log) }
     });
-    kafka.connect_again(1);
+    kafka.reconnect(1);
     at(&[2, 3], json!({"do": "produce", "compression": "gzip", "records": records("last")})).expect("written");
     follower.seen.wait_for_records(RECORDS * 3, LONG);
     let events = follower.seen.events();

@@ -1,9 +1,9 @@
 //! An unclean election removes records, and the log grows past the positions of readers: the same offsets hold other
 //! records (KIP-320).
 
-use crate::{LONG, World, world};
+use crate::{LONG, SharedCluster, shared_cluster};
 use curlew_integration::eventually;
-use curlew_integration::follow::{Follower, Seen};
+use curlew_integration::follow::{Follower, ReceivedEvents};
 use curlew_integration::kafka::Kafka;
 use serde_json::{Value, json};
 
@@ -18,12 +18,12 @@ fn records(name: &str, count: usize) -> Value {
 
 /// Waits for all new records, and checks that the gap comes before the first of them and that none is missing.
 #[track_caller]
-fn assert_told_and_whole(seen: &Seen, before: usize) {
+fn assert_gap_then_all_records(seen: &ReceivedEvents, before: usize) {
     seen.wait_for_records(before + NEW, LONG);
     let events = seen.events();
     let gap = events.iter().position(|event| event.kind == "gap").expect("a gap");
-    let told = events[gap].json();
-    assert_eq!((&told["reason"], &told["partition"]), (&json!("truncated"), &json!(0)), "{told}");
+    let responses = events[gap].json();
+    assert_eq!((&responses["reason"], &responses["partition"]), (&json!("truncated"), &json!(0)), "{responses}");
     assert_eq!(gap, before, "{:?}", &events[gap.saturating_sub(2)..]);
     let after: Vec<_> = events[gap + 1..].iter().map(|event| event.data.clone()).collect();
     let expected: Vec<_> = (0..NEW).map(|n| format!("new-{n}")).collect();
@@ -32,7 +32,7 @@ fn assert_told_and_whole(seen: &Seen, before: usize) {
 
 #[test]
 fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
-    let World { kafka, bridge } = &mut *world();
+    let SharedCluster { kafka, bridge } = &mut *shared_cluster();
     let topic = curlew_integration::fresh_topic("regrown");
     let config = json!({"min.insync.replicas": "1", "unclean.leader.election.enable": "true"});
     kafka.create_on(&topic, json!([[1, 2]]), config);
@@ -48,25 +48,25 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
     live.seen.wait_for_records(COMMON + LOST, LONG);
     let cut = Follower::start(bridge.port, &target);
     cut.seen.wait_for_records(COMMON + LOST, LONG);
-    let id = cut.leave();
+    let id = cut.stop();
 
     kafka.kill(1);
-    kafka.start_again(2);
+    kafka.restart(2);
     eventually("the old follower leads", LONG, || match kafka.leaders(&topic)?[..] {
         [2] => Ok(()),
         ref other => Err(format!("{other:?}")),
     });
     // A separate producer: the first one relies on the acknowledgements of its records.
-    let places = kafka.produce_compressed(&topic, "gzip", records("new", NEW));
-    assert_eq!(places[0], (0, COMMON as i64), "the log was truncated");
+    let locations = kafka.produce_compressed(&topic, "gzip", records("new", NEW));
+    assert_eq!(locations[0], (0, COMMON as i64), "the log was truncated");
 
-    assert_told_and_whole(&live.seen, COMMON + LOST);
+    assert_gap_then_all_records(&live.seen, COMMON + LOST);
     let resumed = Follower::start_at(bridge.port, &target, &id);
-    assert_told_and_whole(&resumed.seen, 0);
-    kafka.start_again(1);
+    assert_gap_then_all_records(&resumed.seen, 0);
+    kafka.restart(1);
 }
 
-fn wait_for_last(seen: &Seen) {
+fn wait_for_last(seen: &ReceivedEvents) {
     eventually("the last record", LONG, || match seen.events().last() {
         Some(event) if event.data == "last-0" => Ok(()),
         last => Err(format!("{last:?}")),
@@ -77,7 +77,7 @@ fn wait_for_last(seen: &Seen) {
 /// positions of readers or exactly up to them. A topic without writes meanwhile loses nothing.
 #[test]
 fn records_that_return_before_the_cursor_are_a_gap_and_are_read_again() {
-    let World { kafka, bridge } = &mut *world();
+    let SharedCluster { kafka, bridge } = &mut *shared_cluster();
     // Records written between the elections.
     let topics = [15, LOST].map(|between| (curlew_integration::fresh_topic(&format!("came-back-{between}")), between));
     let quiet = curlew_integration::fresh_topic("quiet");
@@ -101,32 +101,36 @@ fn records_that_return_before_the_cursor_are_a_gap_and_are_read_again() {
     // Broker 1 leads it under an epoch without records, which broker 2 never sees.
     let latest = Follower::start(bridge.port, &format!("/topics/{quiet}/events?from=latest&wait=true"));
     latest.wait_for_id();
-    let end = latest.leave();
+    let end = latest.stop();
 
     kafka.kill(1);
-    kafka.start_again(2);
+    kafka.restart(2);
     lead(kafka, 2);
     let mut ids = Vec::new();
     for (topic, between) in &topics {
-        let places = kafka.produce_compressed(topic, "gzip", records("between", *between));
-        assert_eq!(places[0], (0, COMMON as i64), "the log was truncated");
+        let locations = kafka.produce_compressed(topic, "gzip", records("between", *between));
+        assert_eq!(locations[0], (0, COMMON as i64), "the log was truncated");
         let reader = Follower::start(bridge.port, &format!("/topics/{topic}/events?from=earliest&wait=true"));
         reader.seen.wait_for_records(COMMON + between, LONG);
-        ids.push(reader.leave());
+        ids.push(reader.stop());
     }
 
     kafka.kill(2);
-    kafka.start_again(1);
+    kafka.restart(1);
     lead(kafka, 1);
     names.iter().for_each(|topic| drop(kafka.produce_compressed(topic, "gzip", records("last", 1))));
     for ((topic, between), id) in topics.iter().zip(&ids) {
         let resumed = Follower::start_at(bridge.port, &format!("/topics/{topic}/events?wait=true"), id);
         wait_for_last(&resumed.seen);
         let events = resumed.seen.events();
-        let told = events[0].json();
-        assert_eq!((&told["reason"], &told["from"]), (&json!("truncated"), &json!(COMMON + between)), "{told}");
-        let again = usize::try_from(told["to"].as_i64().expect("an offset")).expect("an offset");
-        assert!(again <= COMMON, "{told}");
+        let responses = events[0].json();
+        assert_eq!(
+            (&responses["reason"], &responses["from"]),
+            (&json!("truncated"), &json!(COMMON + between)),
+            "{responses}"
+        );
+        let again = usize::try_from(responses["to"].as_i64().expect("an offset")).expect("an offset");
+        assert!(again <= COMMON, "{responses}");
         let after: Vec<_> = events[1..].iter().map(|event| event.data.clone()).collect();
         let common = (again..COMMON).map(|n| format!("common-{n}"));
         let back = (0..LOST).map(|n| format!("back-{n}"));
@@ -137,5 +141,5 @@ fn records_that_return_before_the_cursor_are_a_gap_and_are_read_again() {
     wait_for_last(&resumed.seen);
     let events: Vec<_> = resumed.seen.events().into_iter().map(|event| event.data).collect();
     assert_eq!(events, ["last-0"]);
-    kafka.start_again(2);
+    kafka.restart(2);
 }

@@ -1,14 +1,14 @@
 //! A topic is created while one broker is cut off from the controller and does not know it.
 
-use crate::{LONG, World, world};
+use crate::{LONG, SharedCluster, shared_cluster};
 use curlew_integration::bridge::Bridge;
 use curlew_integration::eventually;
-use curlew_integration::foreign::Foreign;
+use curlew_integration::java_client::JavaClient;
 use serde_json::{Value, json};
 
 #[test]
 fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
-    let World { kafka, .. } = &mut *world();
+    let SharedCluster { kafka, .. } = &mut *shared_cluster();
     let bridge = Bridge::start(&kafka.bootstrap());
     // The client knows all brokers from here on.
     bridge.get("/ready").expect(200);
@@ -17,7 +17,7 @@ fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
     let at = |brokers: &[usize], mut command: Value| {
         command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
         command["topic"] = json!(topic);
-        Foreign::shared().try_call(command)
+        JavaClient::shared().try_call(command)
     };
     // Until then the Java client might ask broker 1.
     let wait_for_brokers = |count: u64| {
@@ -46,9 +46,9 @@ fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
         let mut stream = bridge.events(&format!("/topics/{topic}/events?from=earliest&limit=1"));
         assert_eq!(stream.event().data, "first");
     }
-    let refused = bridge.get(&format!("/topics/{topic}-not")).status;
-    assert_eq!(refused, 404, "a topic that no broker knows is missing");
+    let missing = bridge.get(&format!("/topics/{topic}-not")).status;
+    assert_eq!(missing, 404, "a topic that no broker knows is missing");
 
-    kafka.connect_again(1);
+    kafka.reconnect(1);
     wait_for_brokers(3);
 }

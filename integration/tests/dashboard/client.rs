@@ -2,7 +2,7 @@
 
 use crate::{SOON, TestBridge, serve};
 use curlew_integration::browser::{Browser, Screen};
-use curlew_integration::follow::Foreigner;
+use curlew_integration::follow::ThirdPartyClient;
 use curlew_integration::web_proxy::{Kind, WebProxy};
 use curlew_integration::{eventually, http};
 use serde_json::{Value, json};
@@ -23,15 +23,15 @@ pub fn numbers(range: Range<u32>) -> Vec<String> {
 }
 
 #[track_caller]
-pub fn assert_numbers(follower: &Foreigner, range: Range<u32>) {
+pub fn assert_numbers(follower: &ThirdPartyClient, range: Range<u32>) {
     follower.seen.wait_for_records(range.len(), SOON);
     let data: Vec<_> = follower.seen.of_kind("message").into_iter().map(|event| event.data).collect();
     assert_eq!(data, numbers(range));
 }
 
-/// Waits until an event of that kind holds `text`.
+/// Waits for an event of this kind that contains `text`.
 #[track_caller]
-pub fn wait_for(follower: &Foreigner, kind: &str, text: &str) {
+pub fn wait_for(follower: &ThirdPartyClient, kind: &str, text: &str) {
     eventually(text, SOON, || match follower.seen.of_kind(kind) {
         all if all.iter().any(|event| event.data.contains(text)) => Ok(()),
         all => Err(format!("{all:?} among {:?}", follower.seen.events())),
@@ -43,11 +43,11 @@ fn node_receives_every_record_once_across_a_502() {
     let mut served = serve(&[]);
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
     served.produce_numbers("log", 0..20);
-    let follower = Foreigner::event_stream(&proxy.url("/curlew/"), "topics/log/events?from=earliest");
+    let follower = ThirdPartyClient::event_stream(&proxy.url("/curlew/"), "topics/log/events?from=earliest");
     follower.seen.wait_for_records(20, SOON);
     assert_eq!(served.bridge.stop(), Some(0));
     wait_for(&follower, "error", "status 502");
-    served.bridge.kill_and_start_again();
+    served.bridge.kill_and_restart();
     served.produce_numbers("log", 20..40);
     assert_numbers(&follower, 0..40);
 }
@@ -58,7 +58,7 @@ fn a_stream_without_records_yet_misses_none_across_a_502() {
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
     served.produce_numbers("log", 0..5);
     // It starts at the latest offset, and only an id without a record carries its position.
-    let follower = Foreigner::event_stream(&proxy.url("/curlew/"), "topics/log/events");
+    let follower = ThirdPartyClient::event_stream(&proxy.url("/curlew/"), "topics/log/events");
     wait_for(&follower, "open", "");
     served.bridge.get("/health").expect(200);
     eventually("the stream is live", SOON, || match served.bridge.get("/metrics").text() {
@@ -67,7 +67,7 @@ fn a_stream_without_records_yet_misses_none_across_a_502() {
     });
     assert_eq!(served.bridge.stop(), Some(0));
     wait_for(&follower, "error", "status 502");
-    served.bridge.kill_and_start_again();
+    served.bridge.kill_and_restart();
     served.produce_numbers("log", 5..10);
     assert_numbers(&follower, 5..10);
 }
@@ -78,7 +78,7 @@ fn a_complete_stream_ends_and_does_not_reconnect() {
     served.produce_numbers("log", 0..5);
     let base = format!("http://127.0.0.1:{}/", served.bridge.port);
     for (bound, count) in COMPLETE {
-        let follower = Foreigner::event_stream(&base, &format!("topics/log/events?from=earliest&{bound}"));
+        let follower = ThirdPartyClient::event_stream(&base, &format!("topics/log/events?from=earliest&{bound}"));
         wait_for(&follower, "end", "");
         assert_numbers(&follower, 0..count);
         assert_eq!(follower.seen.of_kind("end").len(), 1, "{:?}", follower.seen.events());
@@ -105,7 +105,7 @@ fn the_eventsource_of_a_browser_stops_when_its_stream_is_complete() {
             }})()",
             json!(format!("/topics/log/events?from=earliest&{bound}"))
         ));
-        // After a cut it would be reconnecting; only the 204 closes it.
+        // Only the 204 closes it: after any other end of the stream it reconnects.
         page.wait_until("events.readyState === EventSource.CLOSED");
         assert_eq!(page.eval("[opened, seen]"), json!([1, numbers(0..count)]), "{bound}");
     }
@@ -155,7 +155,7 @@ fn a_permanent_rejection_ends_the_stream_with_its_reason_and_a_temporary_one_doe
         (&[STREAM, "204 No Content\r\n\r\n"], "end", ""),
     ];
     for (answers, kind, text) in cases {
-        let follower = Foreigner::event_stream(&server(answers.to_vec().leak()), "topics/t/events");
+        let follower = ThirdPartyClient::event_stream(&server(answers.to_vec().leak()), "topics/t/events");
         wait_for(&follower, kind, text);
         // An event that was cut off is discarded together with its id.
         let messages = follower.seen.of_kind("message");
@@ -191,7 +191,7 @@ fn a_page_of_another_origin_receives_every_record_once_across_a_502() {
     assert_eq!(served.bridge.stop(), Some(0));
     // One error for the end of the stream, one for the proxy's 502.
     page.wait_until("errors >= 2");
-    served.bridge.kill_and_start_again();
+    served.bridge.kill_and_restart();
     served.produce_numbers("log", 20..40);
     page.wait_until("seen.length >= 40");
     let seen: Value = page.eval("seen");

@@ -29,7 +29,7 @@ fn serve(options: &[&str]) -> TestBridge {
 }
 
 fn serve_alone(options: &[&str]) -> TestBridge {
-    let data = tempfile::tempdir().expect("temp folder");
+    let data = tempfile::tempdir().expect("temporary directory");
     TestBridge { bridge: Bridge::embedded(&data.path().join("data"), options), _data: data, _machine: None }
 }
 
@@ -62,7 +62,7 @@ const ROWS: &str = r#"(async () => {
 
 #[track_caller]
 fn assert_no_errors(page: &Page<'_>) {
-    assert_eq!(page.complaints(), Vec::<Value>::new());
+    assert_eq!(page.errors(), Vec::<Value>::new());
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn a_record_is_produced_from_the_page() {
             form.requestSubmit();
         })()"#,
     );
-    eventually("the record is there", SOON, || {
-        let there = served.bridge.get("/topics/orders/partitions/0/records");
-        if there.status == 200 && there.text().contains(r#""n": 1"#) { Ok(()) } else { Err(there.text()) }
+    eventually("the record is stored", SOON, || {
+        let stored = served.bridge.get("/topics/orders/partitions/0/records");
+        if stored.status == 200 && stored.text().contains(r#""n": 1"#) { Ok(()) } else { Err(stored.text()) }
     });
     page.wait_for_text("Written: partition 0, offset 0");
     assert_no_errors(&page);
@@ -121,11 +121,11 @@ fn a_restart_is_shown_and_no_record_is_lost_or_duplicated() {
     let page = browser.open(&served.url("?topic=log"), Screen::Light);
     page.wait_for_text("number 49");
     assert_eq!(served.bridge.stop(), Some(0));
-    page.wait_until("/Reconnecting/.test(document.getElementById('stream').innerText)");
-    served.bridge.kill_and_start_again();
+    page.wait_until("/reconnecting/.test(document.getElementById('state').innerText)");
+    served.bridge.kill_and_restart();
     (50..120).for_each(|n| served.produce("log", "k", &format!("number {n}")));
     page.wait_for_text("number 119");
-    served.bridge.kill_and_start_again();
+    served.bridge.kill_and_restart();
     (120..150).for_each(|n| served.produce("log", "k", &format!("number {n}")));
     page.wait_for_text("number 149");
     let rows = page.eval(ROWS);
@@ -249,8 +249,8 @@ fn the_pages_are_accessible_and_fit_every_screen() {
             let page = browser.open(&served.url(query), screen);
             page.wait_for_text(ready);
             found.extend(page.axe().into_iter().map(|finding| format!("{name} {screen:?}: {finding}")));
-            if let Some(folder) = &pictures {
-                page.screenshot(&format!("{folder}/{name}-{screen:?}.png"));
+            if let Some(directory) = &pictures {
+                page.screenshot(&format!("{directory}/{name}-{screen:?}.png"));
             }
             let wider = page.eval("document.documentElement.scrollWidth > innerWidth");
             assert_eq!(wider, json!(false), "{name} {screen:?} scrolls sideways");
@@ -344,21 +344,21 @@ fn the_demo_shows_records_at_once_and_removes_its_data() {
     assert_no_errors(&page);
     let (events, log) = (demo.get("/topics/demo-events/partitions/0/records").text(), demo.log());
     assert!(events.contains("overheated") && log.contains("simulated"), "{events} {log}");
-    let folder = demo_folder(&log);
-    assert!(folder.is_dir(), "{folder:?}");
+    let directory = demo_directory(&log);
+    assert!(directory.is_dir(), "{directory:?}");
     assert_eq!(demo.stop(), Some(0));
-    assert!(!folder.exists(), "{folder:?} is still there");
+    assert!(!directory.exists(), "{directory:?} still exists");
 }
 
-fn demo_folder(log: &str) -> PathBuf {
-    log.split("the topics in ").nth(1).and_then(|rest| rest.lines().next()).expect("a folder").into()
+fn demo_directory(log: &str) -> PathBuf {
+    log.split("the topics in ").nth(1).and_then(|rest| rest.lines().next()).expect("a directory").into()
 }
 
 #[test]
 fn a_demo_that_is_interrupted_twice_removes_its_data() {
     let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     let mut demo = Bridge::demo();
-    let folder = demo_folder(&demo.log());
+    let directory = demo_directory(&demo.log());
     // A request with an incomplete body delays the graceful shutdown.
     let mut endless = http::try_connect(demo.port).expect("it listens");
     let headers = [("Content-Type", "text/plain"), ("Content-Length", "1"), ("Expect", "100-continue")];
@@ -373,7 +373,7 @@ fn a_demo_that_is_interrupted_twice_removes_its_data() {
     });
     demo.process().signal("INT");
     assert_eq!(demo.process().wait(SOON).code(), Some(1));
-    assert!(!folder.exists(), "{folder:?} is still there");
+    assert!(!directory.exists(), "{directory:?} still exists");
 }
 
 #[test]

@@ -122,8 +122,8 @@ fn a_proxy_that_replaces_the_host_is_reported_on_the_page_and_once_in_the_log() 
         page.wait_for_text(&format!("start the bridge with --cors-origin {origin}"));
         page.wait_for_text("proxy_set_header Host $http_host");
         assert_eq!(page.axe(), Vec::<serde_json::Value>::new());
-        if let Ok(folder) = std::env::var("CURLEW_SCREENSHOTS") {
-            page.screenshot(&format!("{folder}/rejected.png"));
+        if let Ok(directory) = std::env::var("CURLEW_SCREENSHOTS") {
+            page.screenshot(&format!("{directory}/rejected.png"));
         }
     }
     let log = eventually("a line of the log", SOON, || match served.bridge.log() {
@@ -141,7 +141,7 @@ fn a_page_whose_files_do_not_load_explains_the_cause() {
     let proxy = WebProxy::with(Kind::Nginx, &recipe.replace("8080", &served.bridge.port.to_string()));
     let page = browser.open(&proxy.url("/curlew"), Screen::Light);
     page.wait_for_text("its address must end with a slash");
-    if let Ok(folder) = std::env::var("CURLEW_SCREENSHOTS") {
-        page.screenshot(&format!("{folder}/elsewhere.png"));
+    if let Ok(directory) = std::env::var("CURLEW_SCREENSHOTS") {
+        page.screenshot(&format!("{directory}/elsewhere.png"));
     }
 }

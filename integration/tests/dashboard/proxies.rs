@@ -3,7 +3,7 @@
 use crate::client::{assert_numbers, wait_for};
 use crate::{SOON, TestBridge, serve};
 use curlew_integration::browser::{Browser, Screen};
-use curlew_integration::follow::Foreigner;
+use curlew_integration::follow::ThirdPartyClient;
 use curlew_integration::http;
 use curlew_integration::sse::Stream;
 use curlew_integration::web_proxy::{Kind, WebProxy};
@@ -41,7 +41,7 @@ fn check_recipe(kind: Kind) {
     let mut silent = http::connect(port);
     let headers = [("Accept", "application/x-ndjson"), ("Accept-Encoding", "gzip")];
     http::write_head(&mut silent, "GET", "/curlew/topics/t/events", &headers).expect("it reads");
-    let silent = http::open(silent).expect("a response head before any record");
+    let silent = http::read_head(silent).expect("a response head before any record");
     assert_eq!((silent.status, silent.header("content-encoding")), (200, None));
     let mut lines = silent.into_body().lines().map(|line| line.expect("a line"));
     served.produce("t", "k", "later");
@@ -52,12 +52,12 @@ fn check_recipe(kind: Kind) {
     let page = browser.open(&proxy.url("/curlew/?topic=t"), Screen::Light);
     page.wait_for_text("later");
 
-    let follower = Foreigner::event_stream(&proxy.url("/curlew/"), "topics/log/events?wait=true&from=earliest");
+    let follower = ThirdPartyClient::event_stream(&proxy.url("/curlew/"), "topics/log/events?wait=true&from=earliest");
     served.produce_numbers("log", 0..10);
     follower.seen.wait_for_records(10, SOON);
     assert_eq!(served.bridge.stop(), Some(0));
     wait_for(&follower, "error", if kind == Kind::HaProxy { "status 503" } else { "status 502" });
-    served.bridge.kill_and_start_again();
+    served.bridge.kill_and_restart();
     served.produce_numbers("log", 10..20);
     assert_numbers(&follower, 0..20);
     served.produce("t", "k", "after the restart");
@@ -73,7 +73,7 @@ fn an_ndjson_stream_behind_caddy_starts_before_its_first_heartbeat() {
     let mut client = http::connect(proxy.port);
     let headers = [("Accept", "application/x-ndjson"), ("Accept-Encoding", "gzip")];
     http::write_head(&mut client, "GET", "/curlew/topics/t/events", &headers).expect("it reads");
-    assert_eq!(http::open(client).expect("a head").status, 200);
+    assert_eq!(http::read_head(client).expect("a head").status, 200);
 }
 
 #[test]

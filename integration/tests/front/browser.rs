@@ -30,10 +30,10 @@ fn a_browser_keeps_many_streams_on_one_connection_over_a_restart() {
     page.wait_until("seen.every((own) => own.join() === 'one')");
     produce(&bridge, "two");
     page.wait_until("seen.every((own) => own.join() === 'one,two')");
-    bridge.kill_and_start_again();
+    bridge.kill_and_restart();
     produce(&bridge, "three");
     page.wait_until("seen.every((own) => own.join() === 'one,two,three')");
     let dashboard = browser.open(&format!("https://localhost:{}/?topic=t", bridge.port), Screen::Light);
     dashboard.wait_for_text("three");
-    assert_eq!(dashboard.complaints(), Vec::<serde_json::Value>::new());
+    assert_eq!(dashboard.errors(), Vec::<serde_json::Value>::new());
 }

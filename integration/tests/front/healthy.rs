@@ -33,18 +33,18 @@ impl Healthy {
     fn measure(port: u16, mut events: Option<sse::Stream>) -> Self {
         let ending = Arc::new(AtomicBool::new(false));
         let measured = Arc::new(AtomicUsize::new(0));
-        let (told, count) = (ending.clone(), measured.clone());
+        let (stop, count) = (ending.clone(), measured.clone());
         let mut stream = BufReader::new(http::connect(port));
         // The client is connected before the attack starts.
         produce(&mut stream);
         events.iter_mut().for_each(|events| drop(events.event()));
         let thread = std::thread::spawn(move || {
             let mut took = Vec::new();
-            while !told.load(Ordering::Relaxed) {
-                let asked = Instant::now();
+            while !stop.load(Ordering::Relaxed) {
+                let sent = Instant::now();
                 produce(&mut stream);
                 events.iter_mut().for_each(|events| drop(events.event()));
-                took.push(asked.elapsed());
+                took.push(sent.elapsed());
                 count.store(took.len(), Ordering::Relaxed);
                 std::thread::sleep(PAUSE);
             }

@@ -34,15 +34,15 @@ fn batches_that_inflate_a_thousandfold_are_read_one_by_one_within_the_budget() {
     let port = bridge.port;
     let mut trial = limited(Trial::of(bridge, Healthy::start_reading));
     let all = "/topics/packed/events?from=earliest&until=end";
-    let whole = std::thread::spawn(move || {
+    let length = std::thread::spawn(move || {
         let mut stream = http::connect(port);
         http::write_head(&mut stream, "GET", all, &[]).expect("it takes requests");
-        let mut answer = http::open(stream).expect("an answer");
+        let mut answer = http::read_head(stream).expect("an answer");
         let mut bytes = vec![0; 1 << 20];
         std::iter::from_fn(|| Some(answer.read(&mut bytes).expect("all of it")).filter(|read| *read > 0)).sum::<usize>()
     });
-    let whole = whole.join().expect("the stream is whole");
-    assert!(whole > PARTITIONS * INFLATED, "{whole} bytes");
+    let length = length.join().expect("the stream is complete");
+    assert!(length > PARTITIONS * INFLATED, "{length} bytes");
 
     let mut passed: Vec<usize> = trial
         .bridge
@@ -61,7 +61,7 @@ fn batches_that_inflate_a_thousandfold_are_read_one_by_one_within_the_budget() {
 
     wait_until("the healthy client has been measured", || measured(&trial) >= 200);
     assert_eq!(trial.bridge.process().exited(), None);
-    let thrown = "a stream from the earliest record of 40 partitions, a batch in each that is 10 MB inflated";
-    let grown = trial.row("--memory-budget", thrown, "it reads them one by one");
+    let attack_name = "a stream from the earliest record of 40 partitions, a batch in each that is 10 MB inflated";
+    let grown = trial.row("--memory-budget", attack_name, "it reads them one by one");
     assert!(grown < MOST_MEMORY, "{grown} KiB");
 }

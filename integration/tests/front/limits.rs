@@ -19,10 +19,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 /// Number of responses by status; 0 is a connection that was closed without one.
-type Answers = BTreeMap<u16, usize>;
+type StatusCounts = BTreeMap<u16, usize>;
 
 /// Longer than any response takes.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 pub struct Trial {
     pub bridge: Bridge,
@@ -38,7 +38,7 @@ impl Trial {
     }
 
     pub fn start_beside(options: &[&str], healthy: impl FnOnce(u16) -> Healthy) -> Self {
-        let data = tempfile::tempdir().expect("temp folder");
+        let data = tempfile::tempdir().expect("temporary directory");
         let bridge = Bridge::embedded(data.path(), options);
         Self { _data: Some(data), ..Self::of(bridge, healthy) }
     }
@@ -51,8 +51,8 @@ impl Trial {
         Self { before, bridge, healthy, runtime: runtime.expect("a runtime"), _data: None }
     }
 
-    /// Runs `count` attackers, each on its connection from 127.0.0.2 on.
-    pub fn attack<F, A>(&self, count: usize, attack: A) -> Answers
+    /// Runs `count` attackers on separate connections, from 127.0.0.2 and higher addresses.
+    pub fn attack<F, A>(&self, count: usize, attack: A) -> StatusCounts
     where
         F: Future<Output = u16> + Send + 'static,
         A: Fn(TcpStream) -> F + Send + Sync + Clone + 'static,
@@ -67,11 +67,11 @@ impl Trial {
                         let turn = gate.acquire().await.expect("open");
                         let Ok(stream) = connect(number, port).await else { return 0 };
                         drop(turn);
-                        tokio::time::timeout(PATIENCE, attack(stream)).await.expect("an end")
+                        tokio::time::timeout(TIMEOUT, attack(stream)).await.expect("an end")
                     })
                 })
                 .collect();
-            let mut answers = Answers::new();
+            let mut answers = StatusCounts::new();
             for attacker in attackers {
                 *answers.entry(attacker.await.expect("no panic")).or_default() += 1;
             }
@@ -79,14 +79,14 @@ impl Trial {
         })
     }
 
-    /// Prints the row, and returns the growth of the peak memory, in KiB.
-    pub fn row(mut self, limit: &str, thrown: &str, happened: &str) -> usize {
+    /// Prints the row. Returns the growth of the peak memory in KiB.
+    pub fn row(mut self, limit: &str, attack_name: &str, happened: &str) -> usize {
         let (p99, requests) = self.healthy.take().expect("once").p99();
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.bridge.process().id())).expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
         let peak: usize = peak.trim().trim_end_matches(" kB").parse().expect("a number");
         let (mib, ms) = (peak as f64 / 1024.0, p99.as_secs_f64() * 1000.0);
-        println!("| `{limit}` | {thrown} | {happened} | {mib:.0} MiB | {ms:.1} ms of {requests} |");
+        println!("| `{limit}` | {attack_name} | {happened} | {mib:.0} MiB | {ms:.1} ms of {requests} |");
         peak.saturating_sub(self.before)
     }
 }
@@ -98,7 +98,7 @@ async fn connect(number: usize, port: u16) -> std::io::Result<TcpStream> {
     socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await
 }
 
-/// The status of the response; 0 if the connection is closed without one.
+/// Returns the status of the response, or 0 if the connection is closed without one.
 pub async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
     let mut head = Vec::new();
     let mut bytes = [0; 4096];
@@ -112,9 +112,9 @@ pub async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
 }
 
 /// Writes chunk after chunk as long as the bridge reads them, and returns the status of the response.
-async fn pour(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>, times: usize) -> u16 {
+async fn write_chunks(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>, times: usize) -> u16 {
     let (mut from, mut to) = stream.into_split();
-    let pouring = tokio::spawn(async move {
+    let writing = tokio::spawn(async move {
         to.write_all(head.as_bytes()).await?;
         for _ in 0..times {
             to.write_all(&chunk).await?;
@@ -122,16 +122,16 @@ async fn pour(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>, times: usize
         Ok::<_, std::io::Error>(to)
     });
     let status = status(&mut from).await;
-    pouring.abort();
+    writing.abort();
     status
 }
 
-pub fn only(status: u16, count: usize) -> Answers {
-    Answers::from([(status, count)])
+pub fn only(status: u16, count: usize) -> StatusCounts {
+    StatusCounts::from([(status, count)])
 }
 
-/// Accepts 413, and 503 where there is no more memory for so many bodies at once.
-fn refused_as_too_large(answers: &Answers) {
+/// Asserts that responses are 413, or 503 if there is no memory for so many bodies at once.
+fn assert_rejected_as_too_large(answers: &StatusCounts) {
     assert!(answers.contains_key(&413), "{answers:?}");
     assert!(answers.keys().all(|status| [413, 503].contains(status)), "{answers:?}");
 }
@@ -164,10 +164,10 @@ fn endless_bodies_are_rejected_as_soon_as_they_are_too_large() {
     let chunk = Arc::new([&b"10000\r\n"[..], &[b'x'; 1 << 16], b"\r\n"].concat());
     let answers = trial.attack(600, move |stream| {
         let head = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
-        pour(stream, head, chunk.clone(), 1 << 20)
+        write_chunks(stream, head, chunk.clone(), 1 << 20)
     });
     let grown = trial.row("--max-body", "600 endless bodies", "413 after 1 MiB, or 503");
-    refused_as_too_large(&answers);
+    assert_rejected_as_too_large(&answers);
     assert!(grown < 500 << 10, "{grown} KiB");
 }
 
@@ -179,7 +179,7 @@ fn incomplete_bodies_share_a_part_of_the_budget() {
     let answers = trial.attack(200, move |stream| {
         // The last byte never comes.
         let head = format!("POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", (4 << 20) + 1);
-        pour_and_wait(stream, head, most.clone())
+        write_and_wait(stream, head, most.clone())
     });
     let grown = trial.row("--memory-budget", "200 bodies of 4 MiB that lack a byte", "503, or 408 after 5 s");
     assert_eq!(answers.keys().copied().filter(|status| ![408, 503].contains(status)).count(), 0, "{answers:?}");
@@ -187,9 +187,9 @@ fn incomplete_bodies_share_a_part_of_the_budget() {
     assert!(grown < 250 << 10, "{grown} KiB");
 }
 
-async fn pour_and_wait(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>) -> u16 {
+async fn write_and_wait(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>) -> u16 {
     let (mut from, mut to) = stream.into_split();
-    let pouring = tokio::spawn(async move {
+    let writing = tokio::spawn(async move {
         to.write_all(head.as_bytes()).await?;
         for _ in 0..4 {
             to.write_all(&chunk).await?;
@@ -198,7 +198,7 @@ async fn pour_and_wait(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>) -> 
         Ok::<_, std::io::Error>(())
     });
     let status = status(&mut from).await;
-    pouring.abort();
+    writing.abort();
     status
 }
 
@@ -220,15 +220,15 @@ fn gzip_bombs_are_rejected() {
     for _ in 0..64 {
         encoder.write_all(&[0; 1 << 20]).expect("memory");
     }
-    // Members add up (RFC 1952, 2.2).
+    // A gzip file may consist of several members (RFC 1952, 2.2).
     let bomb = Arc::new(encoder.finish().expect("memory").repeat(16));
     let answers = trial.attack(200, move |stream| {
         let head = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: gzip\r\n";
         let head = format!("{head}content-length: {}\r\n\r\n", bomb.len());
-        pour(stream, head, bomb.clone(), 1)
+        write_chunks(stream, head, bomb.clone(), 1)
     });
     let grown = trial.row("--max-body", "200 gzip bombs, 1 MiB that holds 1 GiB", "413 after 8 MiB inflated, or 503");
-    refused_as_too_large(&answers);
+    assert_rejected_as_too_large(&answers);
     assert!(grown < 400 << 10, "{grown} KiB");
 }
 
@@ -240,7 +240,7 @@ fn a_flood_from_one_address_is_rate_limited() {
     let counted = accepted.clone();
     let began = Instant::now();
     let answers = trial.attack(20, move |stream| flood(stream, 2000, counted.clone()));
-    // A burst holds two seconds' worth.
+    // A burst may contain the requests of two seconds.
     let allowed = (began.elapsed().as_secs_f64() + 2.0) * 300.0;
     trial.row("--max-requests-per-second", "40,000 requests as fast as can be, 300 a second allowed", "429");
     assert_eq!(answers, only(429, 20));
@@ -258,7 +258,7 @@ async fn flood(stream: TcpStream, count: usize, accepted: Arc<AtomicUsize>) -> u
         if stream.write_all(request).await.is_err() {
             return 0;
         }
-        match whole_answer(&mut stream).await {
+        match read_status(&mut stream).await {
             Ok(200) => drop(accepted.fetch_add(1, Relaxed)),
             Ok(429) => last = 429,
             Ok(other) => return other,
@@ -268,8 +268,8 @@ async fn flood(stream: TcpStream, count: usize, accepted: Arc<AtomicUsize>) -> u
     last
 }
 
-/// The status of one answer with a `Content-Length`, read to its end, so that the next one starts at its first byte.
-async fn whole_answer(stream: &mut BufReader<TcpStream>) -> std::io::Result<u16> {
+/// Reads a complete response with a `Content-Length`, so that the next one can be read, and returns its status.
+async fn read_status(stream: &mut BufReader<TcpStream>) -> std::io::Result<u16> {
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
@@ -288,7 +288,7 @@ async fn whole_answer(stream: &mut BufReader<TcpStream>) -> std::io::Result<u16>
 }
 
 #[test]
-fn one_address_has_only_so_many_connections_and_streams() {
+fn connections_and_streams_per_address_are_limited() {
     let _alone = alone();
     let trial = Trial::start(&[
         "--count-loopback",
@@ -306,10 +306,10 @@ fn one_address_has_only_so_many_connections_and_streams() {
             let _ = stream.write_all(b"GET /topics/healthy/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
             let status = status(&mut stream).await;
             unanswered.fetch_sub(1, Relaxed);
-            // A stream stays open for the healthy client to be measured, and until all have been answered, however long
-            // that takes: its place is not for another one.
+            // A stream stays open while the healthy client is measured, and until all attackers have a response, so
+            // that no slot is freed for another attacker.
             let began = Instant::now();
-            let stays = |held: Duration| held.as_secs() < 3 || (unanswered.load(Relaxed) > 0 && held < PATIENCE / 2);
+            let stays = |held: Duration| held.as_secs() < 3 || (unanswered.load(Relaxed) > 0 && held < TIMEOUT / 2);
             while status == 200 && stays(began.elapsed()) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -329,7 +329,7 @@ fn large_heads_are_rejected() {
     for (size, named) in [(20 << 10, true), (10 << 20, false)] {
         let answers = trial.attack(100, move |stream| {
             let head = "GET /topics HTTP/1.1\r\nhost: localhost\r\nx-a: ".to_owned();
-            pour(stream, head, Arc::new([&vec![b'x'; size][..], b"\r\n\r\n"].concat()), 1)
+            write_chunks(stream, head, Arc::new([&vec![b'x'; size][..], b"\r\n\r\n"].concat()), 1)
         });
         assert_eq!(answers, only(431, 100), "{named}");
     }
@@ -340,14 +340,14 @@ fn large_heads_are_rejected() {
 #[test]
 fn a_bridge_with_few_open_files_serves_health_among_silent_connections() {
     let _alone = alone();
-    let data = tempfile::tempdir().expect("temp folder");
+    let data = tempfile::tempdir().expect("temporary directory");
     let mut bridge = Bridge::embedded_with_open_files(256, data.path(), &[]);
     let silent: Vec<_> = (0..600).map(|_| http::connect(bridge.port)).collect();
     for _ in 0..20 {
         bridge.get("/health").expect(200);
     }
     drop(silent);
-    eventually("others are served again", PATIENCE, || match bridge.get("/topics").status {
+    eventually("others are served again", TIMEOUT, || match bridge.get("/topics").status {
         200 => Ok(()),
         status => Err(status.to_string()),
     });
@@ -370,7 +370,7 @@ fn rejected_connections_leave_no_descriptor_open() {
         status
     });
     assert!(answers.get(&503) >= Some(&1), "{answers:?}");
-    eventually("the descriptors are closed", PATIENCE, || match open(&mut trial.bridge) {
+    eventually("the descriptors are closed", TIMEOUT, || match open(&mut trial.bridge) {
         now if now <= before => Ok(()),
         now => Err(format!("{now} open, {before} before")),
     });

@@ -11,7 +11,7 @@ mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Runs tests one at a time: together they would only measure each other.
+/// Runs one test at a time, because concurrent tests would affect each other's measurements.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -49,8 +49,8 @@ fn unread_pages_over_http2_end_in_503_within_the_budget() {
     let pages: usize = answers.iter().map(|(pages, connections)| usize::from(*pages) * connections).sum();
     let page = trial.bridge.get(PAGE).status;
     assert_eq!(trial.bridge.process().exited(), None);
-    let thrown = "100 HTTP/2 connections that ask for 100 pages of 6 MB each and read none";
-    let grown = trial.row("--memory-budget", thrown, "503");
+    let attack_name = "100 HTTP/2 connections that ask for 100 pages of 6 MB each and read none";
+    let grown = trial.row("--memory-budget", attack_name, "503");
     assert!((1..1000).contains(&pages), "{answers:?}");
     assert!([200, 503].contains(&page), "{page}");
     assert!(grown < MOST_MEMORY, "{grown} KiB");
@@ -71,8 +71,8 @@ fn unread_pages_over_http1_end_in_503_within_the_budget() {
         }
     });
     assert_eq!(trial.bridge.process().exited(), None);
-    let thrown = "900 connections that ask for a page of 6 MB each and do not read it";
-    let grown = trial.row("--memory-budget", thrown, "503");
+    let attack_name = "900 connections that ask for a page of 6 MB each and do not read it";
+    let grown = trial.row("--memory-budget", attack_name, "503");
     assert!(answers.contains_key(&200) && answers.contains_key(&503), "{answers:?}");
     assert!(answers.keys().all(|status| [200, 503].contains(status)), "{answers:?}");
     assert!(grown < MOST_MEMORY, "{grown} KiB");
@@ -100,8 +100,8 @@ fn unread_receipts_of_envelopes_end_in_503_within_the_budget() {
         }
     });
     assert_eq!(trial.bridge.process().exited(), None);
-    let thrown = "200 envelopes of 80,001 records, whose receipts of 7 MB are not read";
-    let grown = trial.row("--memory-budget", thrown, "503");
+    let attack_name = "200 envelopes of 80,001 records, whose receipts of 7 MB are not read";
+    let grown = trial.row("--memory-budget", attack_name, "503");
     assert!(answers.contains_key(&207) && answers.contains_key(&503), "{answers:?}");
     assert!(answers.keys().all(|status| [207, 503].contains(status)), "{answers:?}");
     assert!(grown < MOST_MEMORY, "{grown} KiB");

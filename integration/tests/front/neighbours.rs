@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Memory that an attack may cost, in KiB.
+/// Maximum memory that an attack may cost, in KiB.
 pub const MOST_MEMORY: usize = 256 << 10;
 
 pub fn start() -> Trial {
@@ -82,8 +82,8 @@ fn floods_of_requests_that_break_a_rule_are_rejected_without_a_panic() {
     assert_eq!(metric(&trial, "curlew_worker_panics_total"), 0.0);
     assert_eq!(trial.bridge.process().exited(), None);
     let log = trial.bridge.log();
-    let thrown = format!("{rounds},000 each of `CONNECT a:1`, `GET a` and CONNECT over HTTP/2");
-    let grown = trial.row("(always)", &thrown, "400");
+    let attack_name = format!("{rounds},000 each of `CONNECT a:1`, `GET a` and CONNECT over HTTP/2");
+    let grown = trial.row("(always)", &attack_name, "400");
     assert!(!log.contains("panicked"), "{log:.2000}");
     assert!(grown < MOST_MEMORY, "{grown} KiB");
 }

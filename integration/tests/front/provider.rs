@@ -22,7 +22,7 @@ impl Provider {
         node.arg(file("clients/identity_provider.mjs"))
             .args(["pem", "key"].map(|kind| files.path(&format!("{certificate}.{kind}"))))
             .stdout(Stdio::piped());
-        let mut process = Process::start_with_own_output("the identity provider", node, &files.path("provider.log"));
+        let mut process = Process::start_with_stdio("the identity provider", node, &files.path("provider.log"));
         let stdout = process.child().stdout.take().expect("stdout");
         let mut lines = BufReader::new(stdout).lines().map(|line| line.expect("a line"));
         let (url, token) = (lines.next().expect("its URL"), lines.next().expect("a token"));

@@ -2,7 +2,7 @@
 
 use crate::alone;
 use curlew_integration::bridge::{Bridge, curlew, run, run_with_input};
-use curlew_integration::crowd::{Crowd, Manner};
+use curlew_integration::crowd::{Crowd, ReadMode};
 use curlew_integration::{cache, eventually, file, http};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Files(TempDir);
 
 impl Files {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().expect("temp folder"))
+        Self(tempfile::tempdir().expect("temporary directory"))
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -108,13 +108,13 @@ impl Files {
             .arg(&url)
             .output()
             .expect("curl");
-        let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
-        if output.status.success() { Ok(said.into_owned()) } else { Err(said.into_owned()) }
+        let printed = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
+        if output.status.success() { Ok(printed.into_owned()) } else { Err(printed.into_owned()) }
     }
 }
 
 #[test]
-fn curl_produces_and_consumes_with_each_version() {
+fn curl_produces_and_consumes_with_each_http_version() {
     let files = Files::new();
     files.server("server");
     let bridge = files.serve("server", &[]);
@@ -125,24 +125,24 @@ fn curl_produces_and_consumes_with_each_version() {
         (&["--http2-prior-knowledge"], "2"),
     ];
     for (number, (arguments, version)) in cases.into_iter().enumerate() {
-        let said =
+        let printed =
             files.curl(&bridge, "server.pem", "/topics/t", &[arguments, &["-d", "21.5"]].concat()).expect("an answer");
-        assert_eq!(said, format!("{{\"offsets\":[{{\"partition\":0,\"offset\":{number}}}]}}\n{version} 200"));
+        assert_eq!(printed, format!("{{\"offsets\":[{{\"partition\":0,\"offset\":{number}}}]}}\n{version} 200"));
         let path = "/topics/t/events?from=earliest&until=end";
-        let said = files.curl(&bridge, "server.pem", path, arguments).expect("a stream");
-        assert_eq!(said.matches("data: 21.5\n").count(), number + 1, "{said}");
-        assert!(said.ends_with(&format!("\n{version} 200")), "{said}");
+        let printed = files.curl(&bridge, "server.pem", path, arguments).expect("a stream");
+        assert_eq!(printed.matches("data: 21.5\n").count(), number + 1, "{printed}");
+        assert!(printed.ends_with(&format!("\n{version} 200")), "{printed}");
     }
     // Bodies of several TLS records in both directions.
     let large = "x".repeat(1_000_000);
     std::fs::write(files.path("large"), &large).expect("a file");
     for version in ["--http2", "--http1.1"] {
         let body = format!("@{}", files.text("large"));
-        let said = files.curl(&bridge, "server.pem", "/topics/large", &[version, "--data-binary", &body]);
-        assert!(said.as_ref().is_ok_and(|said| said.ends_with(" 200")), "{said:?}");
+        let printed = files.curl(&bridge, "server.pem", "/topics/large", &[version, "--data-binary", &body]);
+        assert!(printed.as_ref().is_ok_and(|printed| printed.ends_with(" 200")), "{printed:?}");
         let path = "/topics/large/events?from=earliest&until=end";
-        let said = files.curl(&bridge, "server.pem", path, &[version]).expect("a stream");
-        assert!(said.contains(&format!("data: {large}\n")), "{} bytes", said.len());
+        let printed = files.curl(&bridge, "server.pem", path, &[version]).expect("a stream");
+        assert!(printed.contains(&format!("data: {large}\n")), "{} bytes", printed.len());
     }
 }
 
@@ -151,12 +151,12 @@ fn plain_http_on_a_tls_port_is_rejected_and_http_pages_are_foreign_origins() {
     let files = Files::new();
     files.server("server");
     let bridge = files.serve("server", &[]);
-    let refused = http::get(bridge.port, "/topics").expect(400);
-    assert!(refused.text().contains("https://"), "{}", refused.text());
+    let rejected = http::get(bridge.port, "/topics").expect(400);
+    assert!(rejected.text().contains("https://"), "{}", rejected.text());
     for (scheme, status) in [("https", "200"), ("http", "403")] {
         let origin = format!("Origin: {scheme}://localhost:{}", bridge.port);
-        let said = files.curl(&bridge, "server.pem", "/topics", &["-H", &origin]).expect("an answer");
-        assert!(said.ends_with(status), "{origin}: {said}");
+        let printed = files.curl(&bridge, "server.pem", "/topics", &["-H", &origin]).expect("an answer");
+        assert!(printed.ends_with(status), "{origin}: {printed}");
     }
 }
 
@@ -228,7 +228,7 @@ fn a_rejected_client_certificate_is_logged_once_with_advice() {
     files.client("burglar", "stranger");
     files.signed("old", "plant", &[]);
     let bridge = files.serve("server", &["--tls-client-ca", &files.text("plant.pem"), "--tls-client-auth", "required"]);
-    let told = |reason: &str| bridge.log().matches(reason).count();
+    let log_count = |reason: &str| bridge.log().matches(reason).count();
     for (name, reason) in
         [("burglar", "no authority in --tls-client-ca"), ("old", "X.509 version 1"), ("", "the client sent none")]
     {
@@ -238,8 +238,8 @@ fn a_rejected_client_certificate_is_logged_once_with_advice() {
             let shown = if name.is_empty() { &[][..] } else { &shown };
             assert!(files.curl(&bridge, "server.pem", "/topics", shown).is_err(), "{name}");
         }
-        eventually("the reason is in the log", SOON, || if told(reason) > 0 { Ok(()) } else { Err(bridge.log()) });
-        assert_eq!(told(reason), 1, "{}", bridge.log());
+        eventually("the reason is in the log", SOON, || if log_count(reason) > 0 { Ok(()) } else { Err(bridge.log()) });
+        assert_eq!(log_count(reason), 1, "{}", bridge.log());
     }
 }
 
@@ -268,10 +268,10 @@ fn eventsource_and_fetch_of_node_and_http_2_work() {
 
     let script = file("clients/http2.mjs").to_str().expect("UTF-8").to_owned();
     let mut streams = node(&script, &url);
-    let mut said = String::new();
-    streams.stdout.take().expect("stdout").read_to_string(&mut said).expect("text");
+    let mut printed = String::new();
+    streams.stdout.take().expect("stdout").read_to_string(&mut printed).expect("text");
     assert!(streams.wait().expect("an end").success());
-    assert_eq!(said.trim(), "h2 50 streams, each with hello");
+    assert_eq!(printed.trim(), "h2 50 streams, each with hello");
 }
 
 #[test]
@@ -298,8 +298,8 @@ fn the_terminal_connects_only_to_trusted_https_servers() {
         (&not_secured, &["--cacert", &server], "use http://"),
     ] {
         let output = produce(url, more);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(1) && said.contains(advice), "{url} {more:?}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && printed.contains(advice), "{url} {more:?}: {printed}");
     }
 }
 
@@ -316,9 +316,9 @@ fn stalled_handshakes_time_out_and_delay_no_other_client() {
     }
     files.curl(&bridge, "server.pem", "/health", &[]).expect("a response meanwhile");
     for mut half in halves {
-        let mut said = Vec::new();
-        let _ = half.read_to_end(&mut said);
-        assert!(said.len() < 64, "{said:?}");
+        let mut printed = Vec::new();
+        let _ = half.read_to_end(&mut printed);
+        assert!(printed.len() < 64, "{printed:?}");
     }
 }
 
@@ -326,7 +326,7 @@ fn stalled_handshakes_time_out_and_delay_no_other_client() {
 fn unusable_certificates_are_reported_at_startup() {
     let files = Files::new();
     ["server", "other"].iter().for_each(|name| files.server(name));
-    let said = |certificate: &str, key: &str| {
+    let printed = |certificate: &str, key: &str| {
         let (certificate, key) = (files.text(certificate), files.text(key));
         let output = curlew(&[
             "--listen",
@@ -343,10 +343,10 @@ fn unusable_certificates_are_reported_at_startup() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    assert!(said("server.pem", "other.key").contains("keys may not be consistent"));
-    assert!(said("nowhere.pem", "server.key").contains("cannot read"));
-    assert!(said("server.key", "server.key").contains("holds no certificates"));
-    assert!(said("server.pem", "server.pem").contains("holds no private key"));
+    assert!(printed("server.pem", "other.key").contains("keys may not be consistent"));
+    assert!(printed("nowhere.pem", "server.key").contains("cannot read"));
+    assert!(printed("server.key", "server.key").contains("holds no certificates"));
+    assert!(printed("server.pem", "server.pem").contains("holds no private key"));
 }
 
 #[test]
@@ -360,9 +360,9 @@ fn a_client_certificate_has_the_rights_of_its_name_in_the_auth_file() {
     let (authority, auth) = (files.text("plant.pem"), files.text("auth.toml"));
     let bridge = files.serve("server", &["--tls-client-ca", &authority, "--auth-file", &auth]);
     let ask = |arguments: &[&str], topic: &str| {
-        let said =
+        let printed =
             files.curl(&bridge, "server.pem", &format!("/topics/{topic}"), &[arguments, &["-d", "21.5"]].concat());
-        said.expect("an answer").rsplit(' ').next().expect("a status").to_owned()
+        printed.expect("an answer").rsplit(' ').next().expect("a status").to_owned()
     };
     let (boiler, boiler_key) = (files.text("boiler-7.pem"), files.text("boiler-7.key"));
     let (pump, pump_key) = (files.text("pump-1.pem"), files.text("pump-1.key"));
@@ -377,7 +377,7 @@ fn a_client_certificate_has_the_rights_of_its_name_in_the_auth_file() {
 
 /// Measures without asserting: README states what TLS costs.
 #[test]
-fn what_a_stream_costs_with_and_without_tls() {
+fn the_cost_of_a_stream_with_and_without_tls_is_printed() {
     let _alone = alone();
     const STREAMS: usize = 1000;
     let files = Files::new();
@@ -397,7 +397,7 @@ fn what_a_stream_costs_with_and_without_tls() {
         produce(&bridge, &files.path("first"));
         let before = bridge.process().resident();
         let trust = tls.then(|| files.path("server.pem"));
-        let crowd = Crowd::open_over(bridge.port, "/topics/t/events", STREAMS, Manner::Reads, trust.as_deref());
+        let crowd = Crowd::open_tls(bridge.port, "/topics/t/events", STREAMS, ReadMode::Reads, trust.as_deref());
         let each = (bridge.process().resident() - before) as f64 / STREAMS as f64;
         let busy = bridge.process().ticks();
         const RECORDS: u64 = 5000;

@@ -32,7 +32,7 @@ type Create = dyn Fn(&str, usize) + Sync;
 type Delete = dyn Fn(&str) + Sync;
 
 /// A broker, how to create and delete its topics, and its limitations.
-struct World {
+struct BrokerUnderTest {
     broker: Arc<dyn Broker>,
     create: Box<Create>,
     /// Deletes a topic if the broker itself cannot.
@@ -40,27 +40,27 @@ struct World {
     cannot: &'static [Cannot],
 }
 
-fn embedded() -> (World, TempDir) {
-    let folder = tempfile::tempdir().expect("temp folder");
+fn embedded() -> (BrokerUnderTest, TempDir) {
+    let directory = tempfile::tempdir().expect("temporary directory");
     let settings = EmbeddedSettings {
-        folder: folder.path().join("data"),
+        folder: directory.path().join("data"),
         partitions: 1,
         retention_time: Duration::MAX,
         retention_bytes: u64::MAX,
     };
     let log = Arc::new(Embedded::open(settings).expect("the log opens"));
     let create = log.clone();
-    let world = World {
+    let broker_under_test = BrokerUnderTest {
         broker: log,
         create: Box::new(move |topic, partitions| create.create_topic(&name(topic), partitions).expect("made")),
         delete: None,
         cannot: &[],
     };
-    (world, folder)
+    (broker_under_test, directory)
 }
 
-fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) -> World {
-    World {
+fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) -> BrokerUnderTest {
+    BrokerUnderTest {
         broker: kafka::connect(&kafka::KafkaSettings::plain(&[&kafka.bootstrap()], driver)),
         create: Box::new(|topic, partitions| kafka.create(topic, partitions)),
         delete: cannot
@@ -72,8 +72,8 @@ fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) ->
 
 #[test]
 fn the_embedded_log_conforms() {
-    let (world, _folder) = embedded();
-    world.conforms();
+    let (broker_under_test, _directory) = embedded();
+    broker_under_test.conforms();
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn the_wire_driver_on_3_9_conforms() {
 }
 
 #[test]
-fn the_crate_driver_on_3_9_conforms_but_for_what_its_protocol_cannot_carry() {
+fn the_crate_driver_on_3_9_conforms_within_the_limits_of_its_protocol() {
     let cannot = &[
         Cannot::Headers,
         Cannot::Timestamps,
@@ -128,7 +128,7 @@ fn owned(record: RecordRef<'_>) -> (Offset, NewRecord) {
     (record.offset, new)
 }
 
-impl World {
+impl BrokerUnderTest {
     fn conforms(&self) {
         self.records_are_read_as_they_were_written();
         self.acks_decide_what_is_reported();
@@ -147,15 +147,16 @@ impl World {
     fn fresh(&self, topic: &str, partitions: usize) -> String {
         let topic = fresh_topic(topic);
         (self.create)(&topic, partitions);
-        eventually("the topic is there", SOON, || self.info(&topic).map_err(|e| e.to_string()));
+        eventually("the topic exists", SOON, || self.info(&topic).map_err(|e| e.to_string()));
         topic
     }
 
     fn info(&self, topic: &str) -> Result<TopicInfo, BrokerError> {
-        let info = self.broker.topics(&[name(topic)])?.remove(0)?;
-        match info.partitions.iter().all(|partition| partition.leader.is_some()) {
-            true => Ok(info),
-            false => Err(BrokerError::StaleMetadata("no leader yet".into())),
+        let topic = name(topic);
+        let info = self.broker.topics(std::slice::from_ref(&topic))?.remove(0)?;
+        match info.partitions.iter().find(|partition| partition.leader.is_none()) {
+            None => Ok(info),
+            Some(info) => Err(Staleness::NoLeader(TopicPartition { topic, partition: info.partition }).into()),
         }
     }
 
@@ -171,11 +172,11 @@ impl World {
     }
 
     fn reader(&self, topic: &str) -> Box<dyn PartitionReader> {
-        let leader = self.info(topic).expect("the topic is there").partitions[0].leader;
+        let leader = self.info(topic).expect("the topic exists").partitions[0].leader;
         self.broker.reader(leader.expect("a leader"), &curlew::sync::memory_budget::MemoryBudget::default().live)
     }
 
-    fn want(&self, topic: &str, offset: Offset) -> FetchPosition {
+    fn position(&self, topic: &str, offset: Offset) -> FetchPosition {
         FetchPosition {
             topic: name(topic),
             topic_id: None,
@@ -186,11 +187,11 @@ impl World {
         }
     }
 
-    fn fetch(&self, want: &FetchPosition) -> Result<PartitionData, BrokerError> {
+    fn fetch(&self, position: &FetchPosition) -> Result<PartitionData, BrokerError> {
         let limits = FetchLimits { wait: Duration::from_secs(2), max_bytes: 4 << 20, partition_max_bytes: 4 << 20 };
-        let mut reader = self.reader(want.topic.as_str());
+        let mut reader = self.reader(position.topic.as_str());
         eventually("an answer for the partition", SOON, || {
-            match reader.fetch(std::slice::from_ref(want), limits).map(|mut fetched| fetched.pop()) {
+            match reader.fetch(std::slice::from_ref(position), limits).map(|mut fetched| fetched.pop()) {
                 Ok(Some(fetched)) => Ok(fetched.result),
                 other => Err(format!("{other:?}")),
             }
@@ -198,7 +199,7 @@ impl World {
     }
 
     fn read(&self, topic: &str, from: Offset) -> Vec<(Offset, NewRecord)> {
-        let data = self.fetch(&self.want(topic, from)).expect("records");
+        let data = self.fetch(&self.position(topic, from)).expect("records");
         data.batches.iter().flat_map(|records| records.iter().map(owned).collect::<Vec<_>>()).collect()
     }
 
@@ -247,7 +248,7 @@ impl World {
         let topic = self.fresh("acks", 1);
         let offset = |acks| self.produce(&topic, acks, vec![record("v")]).remove(0).expect("written").offset;
         assert_eq!((offset(Acks::All), offset(Acks::Leader), offset(Acks::None)), (Some(0), Some(1), None));
-        eventually("the third is there", SOON, || match self.at(&topic, OffsetAt::Latest) {
+        eventually("the third record is written", SOON, || match self.at(&topic, OffsetAt::Latest) {
             Ok(3) => Ok(()),
             other => Err(format!("{other:?}")),
         });
@@ -255,7 +256,7 @@ impl World {
 
     fn a_key_chooses_the_same_partition_as_the_java_client(&self) {
         let topic = self.fresh("keys", 3);
-        assert_eq!(self.info(&topic).expect("there").partitions.len(), 3);
+        assert_eq!(self.info(&topic).expect("the topic exists").partitions.len(), 3);
         let keys: Vec<String> = (0..30).map(|n| format!("key {n}")).collect();
         let keyed = |key: &String| NewRecord { key: Some(key.clone().into()), ..record("v") };
         let outcomes = self.produce(&topic, Acks::All, keys.iter().map(keyed).collect());
@@ -270,13 +271,13 @@ impl World {
         assert_eq!(self.broker.topics(std::slice::from_ref(&missing)), Ok(vec![Err(unknown.clone())]));
         assert_eq!(self.produce(missing.as_str(), Acks::All, vec![record("v")]), [Err(unknown)]);
         let topic = self.fresh("there", 1);
-        let place = TopicPartition { topic: name(&topic), partition: 7 };
+        let partition = TopicPartition { topic: name(&topic), partition: 7 };
         let to_seven = NewRecord { partition: Some(7), ..record("v") };
-        assert_eq!(self.produce(&topic, Acks::All, vec![to_seven]), [Err(BrokerError::UnknownPartition(place))]);
+        assert_eq!(self.produce(&topic, Acks::All, vec![to_seven]), [Err(BrokerError::UnknownPartition(partition))]);
         let listed = self.broker.list_topics().expect("a list");
         assert!(listed.iter().any(|info| info.name == name(&topic)) && listed.iter().all(|info| info.name != missing));
         self.produce(&topic, Acks::All, vec![record("v")]);
-        let beyond = self.fetch(&self.want(&topic, 99)).map(|data| data.next_offset);
+        let beyond = self.fetch(&self.position(&topic, 99)).map(|data| data.next_offset);
         assert!(matches!(beyond, Err(BrokerError::OffsetOutOfRange(_))), "{beyond:?}");
     }
 
@@ -301,9 +302,9 @@ impl World {
             let record = NewRecord { timestamp: Some(base + time), ..record("v") };
             self.produce(&topic, Acks::All, vec![record]).remove(0).expect("written");
         }
-        for asked in [0, 100, 101, 250, 5000, 5001, 6000, 6001] {
-            let expected = times.iter().position(|time| *time >= asked).unwrap_or(times.len());
-            assert_eq!(self.at(&topic, OffsetAt::Time(base + asked)), Ok(expected as Offset), "{asked}");
+        for timestamp in [0, 100, 101, 250, 5000, 5001, 6000, 6001] {
+            let expected = times.iter().position(|time| *time >= timestamp).unwrap_or(times.len());
+            assert_eq!(self.at(&topic, OffsetAt::Time(base + timestamp)), Ok(expected as Offset), "{timestamp}");
         }
     }
 
@@ -315,19 +316,19 @@ impl World {
         let interrupt = reader.interrupter();
         let read_until = |reader: &mut Box<dyn PartitionReader>, offset| {
             eventually("the record comes", SOON, || {
-                let fetched = reader.fetch(&[self.want(&topic, offset)], limits).map_err(|e| e.to_string())?;
-                let came = fetched.into_iter().filter_map(|f| f.result.ok()).any(|data| data.next_offset > offset);
-                if came { Ok(()) } else { Err("nothing".to_owned()) }
+                let fetched = reader.fetch(&[self.position(&topic, offset)], limits).map_err(|e| e.to_string())?;
+                let arrived = fetched.into_iter().filter_map(|f| f.result.ok()).any(|data| data.next_offset > offset);
+                if arrived { Ok(()) } else { Err("nothing".to_owned()) }
             });
         };
         let began = Instant::now();
-        let (came, has_come) = bounded(1);
+        let (arrived, has_come) = bounded(1);
         std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 read_until(&mut reader, 0);
-                came.send(()).expect("the test waits");
+                arrived.send(()).expect("the test waits");
                 // No record arrives: only the interruption ends the fetch.
-                reader.fetch(&[self.want(&topic, 1)], limits).map(drop)
+                reader.fetch(&[self.position(&topic, 1)], limits).map(drop)
             });
             self.produce(&topic, Acks::All, vec![record("v")]).remove(0).expect("written");
             has_come.recv().expect("a record");
@@ -343,7 +344,7 @@ impl World {
     fn a_recreated_topic_has_another_id(&self) {
         let topic = self.fresh("recreated", 1);
         self.produce(&topic, Acks::All, vec![record("old")]).remove(0).expect("written");
-        let old = self.info(&topic).expect("there").id;
+        let old = self.info(&topic).expect("the topic exists").id;
         match &self.delete {
             None => self.broker.delete_topic(&name(&topic)).expect("deleted"),
             Some(delete) => {
@@ -361,12 +362,12 @@ impl World {
             assert!(matches!(again, Err(BrokerError::UnknownTopic(_))), "{again:?}");
         }
         (self.create)(&topic, 1);
-        let new = eventually("the new one is there", SOON, || self.info(&topic).map_err(|e| e.to_string())).id;
+        let new = eventually("the new topic exists", SOON, || self.info(&topic).map_err(|e| e.to_string())).id;
         assert_eq!(old.is_some(), self.can(Cannot::TopicIds));
         if self.can(Cannot::TopicIds) {
             assert_ne!(old, new);
             let stale =
-                self.fetch(&FetchPosition { topic_id: old, ..self.want(&topic, 0) }).map(|data| data.next_offset);
+                self.fetch(&FetchPosition { topic_id: old, ..self.position(&topic, 0) }).map(|data| data.next_offset);
             assert!(matches!(stale, Err(BrokerError::Recreated(_) | BrokerError::StaleMetadata(_))), "{stale:?}");
         }
         assert_eq!(self.at(&topic, OffsetAt::Latest), Ok(0));

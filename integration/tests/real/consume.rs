@@ -1,7 +1,7 @@
 //! Reading over HTTP what other clients have written.
 
 use crate::{SOON, bridge};
-use curlew_integration::foreign::bytes;
+use curlew_integration::java_client::bytes;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::{cache, eventually, file, fresh_topic, http};
 use serde_json::{Value, json};
@@ -153,7 +153,7 @@ fn from_finds_the_start_position() {
     assert_eq!(from("2200-01-01T00:00:00Z"), [""; 0]);
     assert_eq!(from("latest"), [""; 0]);
     let first = bridge().events(&format!("/topics/{topic}/events?from=earliest&limit=1")).rest();
-    assert_eq!(from(&first[0].id), ["ten minutes ago", "now"], "a cursor is a place too");
+    assert_eq!(from(&first[0].id), ["ten minutes ago", "now"], "a cursor is a start position too");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn filters_deliver_only_matching_records() {
 }
 
 #[test]
-fn limit_and_ndjson_suit_scripts() {
+fn scripts_can_use_limit_and_ndjson() {
     let topic = kafka().fresh("scripts", 1);
     kafka().produce(&topic, json!([{"value": "1"}, {"value": "2"}, {"value": "3"}]));
     let target = format!("/topics/{topic}/events?from=earliest&limit=2");
@@ -253,7 +253,7 @@ fn limit_and_ndjson_suit_scripts() {
 }
 
 #[test]
-fn a_missing_topic_is_404_or_waited_for() {
+fn a_missing_topic_is_a_404_unless_wait_is_true() {
     let topic = fresh_topic("missing");
     let answer = bridge().get(&format!("/topics/{topic}/events")).expect(404);
     assert_eq!(answer.json()["error_code"], 40401);
@@ -265,7 +265,7 @@ fn a_missing_topic_is_404_or_waited_for() {
 }
 
 #[test]
-fn the_head_of_a_stream_keeps_proxies_from_buffering() {
+fn the_head_of_a_stream_stops_proxies_from_buffering() {
     let topic = kafka().fresh("head", 1);
     let stream = bridge().events(&format!("/topics/{topic}/events"));
     assert_eq!(stream.header("cache-control"), Some("no-cache, no-transform"));
@@ -279,11 +279,11 @@ fn an_idle_stream_sends_heartbeats() {
     stream.first_id();
     stream.wait_for_comment("heartbeat", Duration::from_secs(20));
     let retry = stream.source.retry.as_deref().expect("a retry").parse::<u64>().expect("a number");
-    assert!((2000..2500).contains(&retry), "2 s and a little more, not the same for all: {retry}");
+    assert!((2000..2500).contains(&retry), "2 s plus a random part: {retry}");
 }
 
 #[test]
-fn errors_name_the_wrong_parameter() {
+fn errors_name_the_invalid_parameter() {
     let topic = kafka().fresh("wrong", 1);
     let other = kafka().fresh("other", 1);
     let id = bridge().events(&format!("/topics/{other}/events")).first_id();

@@ -10,12 +10,12 @@ use serde_json::Value;
 use std::net::TcpListener;
 
 /// The findings and the exit code.
-struct Visit {
+struct DoctorRun {
     lines: Vec<String>,
     code: Option<i32>,
 }
 
-impl Visit {
+impl DoctorRun {
     fn new(arguments: &[&str]) -> Self {
         let output = run(&[&["doctor", "--timeout", "3s"], arguments].concat());
         assert!(output.stderr.is_empty(), "{output:?}");
@@ -46,9 +46,9 @@ impl Visit {
 fn a_working_cluster_has_no_failed_step() {
     for kafka in [Kafka::shared(), Kafka::shared_old()] {
         let topic = kafka.fresh("doctor", 1);
-        let visit = Visit::new(&["--kafka", &kafka.bootstrap(), "--topic", &topic]);
-        assert_eq!(visit.code, Some(0), "{}", visit.lines.join("\n"));
-        let all: Vec<&str> = visit.lines.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        let doctor = DoctorRun::new(&["--kafka", &kafka.bootstrap(), "--topic", &topic]);
+        assert_eq!(doctor.code, Some(0), "{}", doctor.lines.join("\n"));
+        let all: Vec<&str> = doctor.lines.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
         let expected = [
             "name",
             "tcp",
@@ -71,7 +71,7 @@ fn a_working_cluster_has_no_failed_step() {
             ("producer-expiry", "longer than any retry"),
             ("clock", "the controller (±"),
         ] {
-            assert!(visit.line(step).starts_with("ok") && visit.line(step).contains(words), "{}", visit.line(step));
+            assert!(doctor.line(step).starts_with("ok") && doctor.line(step).contains(words), "{}", doctor.line(step));
         }
     }
 }
@@ -90,81 +90,81 @@ fn the_json_output_says_the_same() {
 #[test]
 fn an_unreachable_advertised_listener_is_named_with_the_setting_to_change() {
     let kafka = Kafka::start(Options { proxied: true, id: "b3RoZXItY2x1c3Rlci0xMg", ..Options::default() });
-    let place = kafka.proxied()[0];
-    let upstream = format!("127.0.0.1:{}", place.upstream);
-    let nowhere = Visit::new(&["--kafka", &upstream]);
+    let proxied = kafka.proxied()[0];
+    let upstream = format!("127.0.0.1:{}", proxied.upstream);
+    let nowhere = DoctorRun::new(&["--kafka", &upstream]);
     nowhere.fails_at(
         "advertised-listeners",
         &[
-            &format!("broker 1 sends clients to 127.0.0.1:{}", place.listen),
+            &format!("broker 1 sends clients to 127.0.0.1:{}", proxied.listen),
             "refused",
             &format!("set advertised.listeners=PLAINTEXT://{upstream}"),
         ],
     );
-    // A worse form of the classic mistake: something else listens there.
+    // A worse form of the classic mistake: another server listens there.
     let own = Kafka::shared().bootstrap();
     let port = own.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let _proxy = CountingProxy::start(place.listen, port);
-    let elsewhere = Visit::new(&["--kafka", &upstream]);
+    let _proxy = CountingProxy::start(proxied.listen, port);
+    let elsewhere = DoctorRun::new(&["--kafka", &upstream]);
     elsewhere.fails_at("advertised-listeners", &["another cluster answers"]);
 }
 
 #[test]
-fn a_server_that_is_not_kafka_fails_at_the_step_that_notices() {
+fn a_server_that_is_not_kafka_fails_at_the_step_that_detects_it() {
     let closed = format!("127.0.0.1:{}", free_port());
-    Visit::new(&["--kafka", &closed]).fails_at("tcp", &["refused", "nothing listens there"]);
+    DoctorRun::new(&["--kafka", &closed]).fails_at("tcp", &["refused", "nothing listens there"]);
     let http = format!("127.0.0.1:{}", bridge().port);
-    Visit::new(&["--kafka", &http]).fails_at("api-versions", &["speaks HTTP", "9092"]);
-    Visit::new(&["--kafka", "no-such-host.invalid:9092"]).fails_at("name", &["cannot be resolved", "DNS"]);
+    DoctorRun::new(&["--kafka", &http]).fails_at("api-versions", &["speaks HTTP", "9092"]);
+    DoctorRun::new(&["--kafka", "no-such-host.invalid:9092"]).fails_at("name", &["cannot be resolved", "DNS"]);
     // The system accepts connections for it, but nothing responds.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("address").to_string();
-    Visit::new(&["--kafka", &address]).fails_at("api-versions", &["no answer in time", "TLS"]);
+    DoctorRun::new(&["--kafka", &address]).fails_at("api-versions", &["no answer in time", "TLS"]);
 }
 
 #[test]
 fn one_reachable_address_of_several_is_enough() {
     let closed = format!("127.0.0.1:{}", free_port());
-    let visit = Visit::new(&["--kafka", &format!("{closed},{}", Kafka::shared().bootstrap())]);
-    visit.fails_at("tcp", &[&closed]);
-    assert!(visit.line("metadata").starts_with("ok"), "{}", visit.lines.join("\n"));
+    let doctor = DoctorRun::new(&["--kafka", &format!("{closed},{}", Kafka::shared().bootstrap())]);
+    doctor.fails_at("tcp", &[&closed]);
+    assert!(doctor.line("metadata").starts_with("ok"), "{}", doctor.lines.join("\n"));
 }
 
 #[test]
 fn an_unsuitable_driver_is_reported() {
     let kafka = Kafka::shared().bootstrap();
-    Visit::new(&["--kafka", &kafka, "--driver", "crate"]).fails_at("api-versions", &["only what is older"]);
-    let old = Visit::new(&["--kafka", &Kafka::shared_old().bootstrap(), "--driver", "crate"]);
+    DoctorRun::new(&["--kafka", &kafka, "--driver", "crate"]).fails_at("api-versions", &["only what is older"]);
+    let old = DoctorRun::new(&["--kafka", &Kafka::shared_old().bootstrap(), "--driver", "crate"]);
     assert_eq!(old.code, Some(0), "{}", old.lines.join("\n"));
     assert!(old.line("metadata").contains("by the old protocol"), "{}", old.line("metadata"));
 }
 
 #[test]
-fn tls_credentials_and_acls_fail_each_at_a_separate_step() {
+fn tls_credentials_and_acls_each_fail_at_a_separate_step() {
     let kafka = Secured::start();
     let (mine, others) = (kafka.fresh("mine", 1), kafka.fresh("others", 1));
     kafka.allow("User:bob", "READ", &mine);
     kafka.allow("User:bob", "WRITE", &mine);
     kafka.allow("User:bob", "READ", &others);
-    let visit = |config: &str, topic: &str| Visit::new(&["--kafka-config", config, "--topic", topic]);
+    let doctor = |config: &str, topic: &str| DoctorRun::new(&["--kafka-config", config, "--topic", topic]);
 
     let bob = kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", BOB);
-    let fine = visit(&bob, &mine);
+    let fine = doctor(&bob, &mine);
     for (step, words) in [("tls", "is trusted"), ("sasl", "SCRAM-SHA-512 as User:bob"), ("topics", "read and written")]
     {
         assert!(fine.line(step).starts_with("ok") && fine.line(step).contains(words), "{}", fine.lines.join("\n"));
     }
     assert_eq!(fine.code, Some(0), "{}", fine.lines.join("\n"));
     let rule = format!("--allow-principal User:bob --operation Write --topic {others}");
-    visit(&bob, &others).fails_at("topics", &["may not be written", &rule]);
+    doctor(&bob, &others).fails_at("topics", &["may not be written", &rule]);
 
     let stranger = kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", ("bob", "wrong"));
-    visit(&stranger, &mine).fails_at("sasl", &["sasl.jaas.config"]);
+    doctor(&stranger, &mine).fails_at("sasl", &["sasl.jaas.config"]);
     let other_ca = format!("ssl.truststore.location={}", kafka.file("other-ca.pem"));
     let distrusts = kafka.client(Listener::Tls, &["ssl.truststore.type=PEM", &other_ca]);
-    visit(&distrusts, &mine).fails_at("tls", &["ssl.truststore.location"]);
-    visit(&kafka.client(Listener::Elsewhere, &[]), &mine).fails_at("tls", &["127.0.0.1"]);
-    visit(&kafka.client(Listener::Mutual, &[]), &mine).fails_at("tls", &["ssl.keystore"]);
+    doctor(&distrusts, &mine).fails_at("tls", &["ssl.truststore.location"]);
+    doctor(&kafka.client(Listener::Elsewhere, &[]), &mine).fails_at("tls", &["127.0.0.1"]);
+    doctor(&kafka.client(Listener::Mutual, &[]), &mine).fails_at("tls", &["ssl.keystore"]);
     // The settings do not say that the listener uses TLS.
-    Visit::new(&["--kafka", &kafka.address(Listener::Tls)]).fails_at("api-versions", &["TLS"]);
+    DoctorRun::new(&["--kafka", &kafka.address(Listener::Tls)]).fails_at("api-versions", &["TLS"]);
 }

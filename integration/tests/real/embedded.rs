@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn folder() -> TempDir {
-    tempfile::Builder::new().prefix("curlew-data-").tempdir().expect("temp folder")
+fn data_directory() -> TempDir {
+    tempfile::Builder::new().prefix("curlew-data-").tempdir().expect("temporary directory")
 }
 
 fn values(bridge: &Bridge, target: &str) -> Vec<String> {
@@ -26,8 +26,8 @@ fn values(bridge: &Bridge, target: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_starts_with_an_empty_folder_and_keeps_its_records() {
-    let data = folder();
+fn the_bridge_starts_with_an_empty_directory_and_keeps_its_records() {
+    let data = data_directory();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     for (offset, value) in ["{\"a\":1}", "two", "three"].into_iter().enumerate() {
         let receipt = bridge.post("/topics/t?key=k", "text/plain", value).expect(200).json();
@@ -35,7 +35,7 @@ fn it_starts_with_an_empty_folder_and_keeps_its_records() {
     }
     let first = bridge.events("/topics/t/events?from=earliest&until=end").rest();
     assert_eq!(bridge.stop(), Some(0));
-    bridge.kill_and_start_again();
+    bridge.kill_and_restart();
     assert_eq!(values(&bridge, "/topics/t/events?from=earliest&until=end"), ["{\"a\":1}", "two", "three"]);
     let rest = format!("/topics/t/events?until=end&from={}", first[0].id);
     assert_eq!(values(&bridge, &rest), ["two", "three"]);
@@ -45,8 +45,8 @@ fn it_starts_with_an_empty_folder_and_keeps_its_records() {
 }
 
 #[test]
-fn the_terminal_commands_work_with_it() {
-    let data = folder();
+fn the_terminal_commands_work_with_the_embedded_log() {
+    let data = data_directory();
     let bridge = Bridge::embedded(data.path(), &[]);
     let url = format!("http://127.0.0.1:{}", bridge.port);
     let written = run_with_input(&["produce", "t", "--url", &url, "--key-separator", ":"], b"a:1\nb:2\n");
@@ -57,7 +57,7 @@ fn the_terminal_commands_work_with_it() {
 
 #[test]
 fn a_recreated_topic_is_a_gap_for_readers_of_the_old_one() {
-    let data = folder();
+    let data = data_directory();
     let bridge = Bridge::embedded(data.path(), &["--allow-delete"]);
     bridge.post("/topics/t", "text/plain", "old").expect(200);
     let last = bridge.events("/topics/t/events?from=earliest&until=end").rest().remove(0);
@@ -88,7 +88,7 @@ fn post_lines(bridge: &Bridge, name: &str, count: usize) {
     bridge.post("/topics/t", "application/x-ndjson", lines.join("\n")).expect(200);
 }
 
-/// When the data folder is copied.
+/// When the data directory is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copied {
     /// The copy was made after the last opening of the log.
@@ -98,11 +98,11 @@ enum Copied {
 }
 
 #[test]
-fn an_older_copy_of_the_folder_that_has_grown_past_the_cursor_is_a_gap() {
+fn an_older_copy_of_the_directory_that_has_grown_past_the_cursor_is_a_gap() {
     for (copied, log_continues_at) in [(Copied::WhileServed, 5), (Copied::WhileStopped, 0)] {
-        let (data, copy) = (folder(), folder());
+        let (data, copy) = (data_directory(), data_directory());
         let copy_files = |from: &TempDir, to: &TempDir| {
-            for entry in std::fs::read_dir(from.path()).expect("folder") {
+            for entry in std::fs::read_dir(from.path()).expect("directory") {
                 let entry = entry.expect("entry");
                 std::fs::copy(entry.path(), to.path().join(entry.file_name())).expect("copy");
             }
@@ -114,17 +114,17 @@ fn an_older_copy_of_the_folder_that_has_grown_past_the_cursor_is_a_gap() {
         } else {
             assert_eq!(bridge.stop(), Some(0));
             copy_files(&data, &copy);
-            bridge.kill_and_start_again();
+            bridge.kill_and_restart();
         }
         post_lines(&bridge, "lost", 15);
         let live = Follower::start(bridge.port, "/topics/t/events?from=earliest");
         live.seen.wait_for_records(20, LONG);
         let cut = Follower::start(bridge.port, "/topics/t/events?from=earliest");
         cut.seen.wait_for_records(20, LONG);
-        let id = cut.leave();
+        let id = cut.stop();
         assert_eq!(bridge.stop(), Some(0));
         copy_files(&copy, &data);
-        bridge.kill_and_start_again();
+        bridge.kill_and_restart();
         post_lines(&bridge, "new", 20);
 
         let same = (log_continues_at..5).map(|n| line("same", n));
@@ -146,13 +146,13 @@ fn an_older_copy_of_the_folder_that_has_grown_past_the_cursor_is_a_gap() {
 }
 
 #[test]
-fn a_second_bridge_on_the_same_folder_names_the_process_to_stop() {
-    let data = folder();
+fn a_second_bridge_on_the_same_directory_names_the_process_to_stop() {
+    let data = data_directory();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     let path = data.path().to_str().expect("UTF-8");
     let second = run(&["serve", "--listen", "127.0.0.1:0", "--data", path]);
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(said.contains(&format!("stop it (kill {})", bridge.process().id())), "{said}");
+    let printed = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(printed.contains(&format!("stop it (kill {})", bridge.process().id())), "{printed}");
     assert_eq!(second.status.code(), Some(2));
 }
 
@@ -162,7 +162,7 @@ fn try_post(port: u16, value: &str) -> std::io::Result<http::Response> {
     let length = value.len().to_string();
     http::write_head(&mut stream, "POST", "/topics/t", &[("Content-Length", &length)])?;
     stream.write_all(value.as_bytes())?;
-    http::open(stream)?.finish()
+    http::read_head(stream)?.finish()
 }
 
 /// Posts numbered records one after another, and records the acknowledged offsets.
@@ -191,7 +191,7 @@ fn kills() -> usize {
 
 #[test]
 fn a_kill_at_any_moment_loses_no_acknowledged_record_and_streams_resume_exactly() {
-    let data = folder();
+    let data = data_directory();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     bridge.post("/topics/t", "text/plain", "first").expect(200);
     let follower = Follower::start(bridge.port, "/topics/t/events?from=earliest");
@@ -209,26 +209,26 @@ fn a_kill_at_any_moment_loses_no_acknowledged_record_and_streams_resume_exactly(
                 let now = acknowledged.lock().expect("lock").len();
                 if now >= before + more { Ok(()) } else { Err(format!("{now} of {}", before + more)) }
             });
-            bridge.kill_and_start_again();
+            bridge.kill_and_restart();
         }
         ended.store(true, Ordering::Relaxed);
     });
     let acknowledged = acknowledged.into_inner().expect("lock");
-    let there = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
-    let there: Vec<Value> = there.iter().map(|e| serde_json::from_str(&e.data).expect("JSON")).collect();
+    let stored = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
+    let stored: Vec<Value> = stored.iter().map(|e| serde_json::from_str(&e.data).expect("JSON")).collect();
     let value = |record: &Value| record["value"].as_str().expect("text").to_owned();
-    for (place, record) in there.iter().enumerate() {
-        assert_eq!(record["offset"], place, "offsets count on");
+    for (offset, record) in stored.iter().enumerate() {
+        assert_eq!(record["offset"], offset, "offsets are consecutive");
     }
-    let distinct: HashSet<String> = there.iter().map(value).collect();
-    assert_eq!(distinct.len(), there.len(), "none is there twice");
+    let distinct: HashSet<String> = stored.iter().map(value).collect();
+    assert_eq!(distinct.len(), stored.len(), "no record is duplicated");
     for (offset, acknowledged) in &acknowledged {
-        assert_eq!(value(&there[*offset as usize]), *acknowledged, "at offset {offset}");
+        assert_eq!(value(&stored[*offset as usize]), *acknowledged, "at offset {offset}");
     }
-    follower.seen.wait_for_records(there.len(), LONG);
+    follower.seen.wait_for_records(stored.len(), LONG);
     let seen: Vec<String> = follower.seen.of_kind("message").into_iter().map(|event| event.data).collect();
-    assert_eq!(seen, there.iter().map(value).collect::<Vec<_>>(), "the stream that came back saw the log");
-    println!("{} kills, {} acknowledged, {} there, all seen once", kills(), acknowledged.len(), there.len());
+    assert_eq!(seen, stored.iter().map(value).collect::<Vec<_>>(), "the resumed stream has all records of the log");
+    println!("{} kills, {} acknowledged, {} stored, all received once", kills(), acknowledged.len(), stored.len());
 }
 
 /// A separate file system that can be filled; `None` if this user may not mount one.
@@ -236,12 +236,12 @@ struct SmallDisk(TempDir);
 
 impl SmallDisk {
     fn mount(size: &str) -> Option<Self> {
-        let folder = folder();
+        let data_directory = data_directory();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
+            .arg(data_directory.path())
             .status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+        mounted.is_ok_and(|status| status.success()).then_some(Self(data_directory))
     }
 
     fn data(&self) -> PathBuf {
@@ -276,7 +276,7 @@ fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
             break receipt;
         }
         written += 1;
-        assert!(written < 1000, "the disk is never full");
+        assert!(written < 1000, "the disk is not full");
     };
     assert_eq!(full.status, 507, "{}", full.text());
     assert!(full.text().contains("no room on the disk"), "{}", full.text());
@@ -284,15 +284,15 @@ fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
     assert!(ready.status == 503 && ready.text().contains("no room on the disk"), "{}", ready.text());
     let metrics = bridge.get("/metrics").text();
     assert!(metrics.contains("curlew_unwritable_partitions{topic=\"t\"}"), "{metrics}");
-    let whole = |expected: usize| {
-        let there = values(&bridge, "/topics/t/events?from=earliest&until=end");
-        assert_eq!(there.len(), expected);
-        assert!(there.iter().enumerate().all(|(number, there)| *there == value(number)), "in order and whole");
+    let assert_complete = |expected: usize| {
+        let stored = values(&bridge, "/topics/t/events?from=earliest&until=end");
+        assert_eq!(stored.len(), expected);
+        assert!(stored.iter().enumerate().all(|(number, stored)| *stored == value(number)), "in order and complete");
     };
-    whole(written);
-    // It still reads while writes are rejected.
+    assert_complete(written);
+    // Reads succeed while writes are rejected.
     bridge.post("/topics/t", "text/plain", value(written)).expect(507);
-    whole(written);
+    assert_complete(written);
     std::fs::remove_file(&ballast).expect("room");
     eventually("/ready reports space without a write", LONG, || match bridge.get("/ready") {
         ready if ready.status == 200 => Ok(()),
@@ -302,7 +302,7 @@ fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
         receipt if receipt.status == 200 => Ok(()),
         receipt => Err(receipt.text()),
     });
-    whole(written + 1);
+    assert_complete(written + 1);
     println!("{written} records until the disk was full");
 }
 
@@ -328,7 +328,7 @@ fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
     };
     let mut bridge = Bridge::embedded(&disk.data(), &["--retention-bytes", "8MiB"]);
     let value = |number: usize| format!("{number:08}{}", "x".repeat(200_000));
-    let (ended, mut acknowledged, mut refused) = (AtomicBool::new(false), Vec::new(), 0);
+    let (ended, mut acknowledged, mut rejected) = (AtomicBool::new(false), Vec::new(), 0);
     std::thread::scope(|scope| {
         let (ended, ballast) = (&ended, disk.path().join("ballast"));
         scope.spawn(move || fill_and_free(ended, &ballast));
@@ -336,7 +336,7 @@ fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
             let receipt = bridge.post("/topics/t", "text/plain", value(number));
             match receipt.status {
                 200 => acknowledged.push((receipt.json()["offsets"][0]["offset"].as_i64().expect("offset"), number)),
-                503 | 507 => refused += 1,
+                503 | 507 => rejected += 1,
                 other => panic!("{other}: {}", receipt.text()),
             }
         }
@@ -348,22 +348,22 @@ fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
     });
     let failed = bridge.log().matches("a write failed").count();
     for _ in 0..2 {
-        let there = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
-        let there: Vec<Value> = there.iter().map(|e| serde_json::from_str(&e.data).expect("JSON")).collect();
-        assert!(there.len() > 1);
-        for record in &there[..there.len() - 1] {
+        let stored = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
+        let stored: Vec<Value> = stored.iter().map(|e| serde_json::from_str(&e.data).expect("JSON")).collect();
+        assert!(stored.len() > 1);
+        for record in &stored[..stored.len() - 1] {
             let (offset, text) = (record["offset"].as_i64().expect("offset"), record["value"].as_str().expect("text"));
             let number = acknowledged.iter().find(|(acknowledged, _)| *acknowledged == offset).map(|(_, n)| *n);
             assert_eq!(number.map(value).as_deref(), Some(text), "at offset {offset}");
         }
-        bridge.kill_and_start_again();
+        bridge.kill_and_restart();
     }
-    println!("{} acknowledged, {refused} refused, {failed} writes failed in the middle", acknowledged.len());
+    println!("{} acknowledged, {rejected} refused, {failed} writes failed in the middle", acknowledged.len());
 }
 
 #[test]
 fn a_late_stream_sees_the_gap_left_by_retention() {
-    let data = folder();
+    let data = data_directory();
     let bridge = Bridge::embedded(data.path(), &["--retention-bytes", "512KiB"]);
     bridge.post("/topics/t", "text/plain", "first").expect(200);
     let first = bridge.events("/topics/t/events?from=earliest&until=end").rest();

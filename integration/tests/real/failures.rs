@@ -1,4 +1,4 @@
-//! Wrong settings, and an unavailable Kafka.
+//! Invalid settings, and an unavailable Kafka.
 
 use crate::SOON;
 use curlew_integration::bridge::{Bridge, run};
@@ -19,7 +19,7 @@ fn the_bridge_starts_without_kafka_and_begins_when_kafka_starts() {
     let answer = bridge.post("/topics/late", "text/plain", "lost");
     assert!(matches!(answer.status, 503 | 504), "{} {}", answer.status, answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-    assert!(answer.status == 504 || answer.header("retry-after").is_some(), "a 503 says when to come again");
+    assert!(answer.status == 504 || answer.header("retry-after").is_some(), "a 503 has a Retry-After");
 
     let kafka = Kafka::start(Options { port: Some(port), ..Options::default() });
     eventually("the bridge is ready", SOON, || match http::get(bridge.port, "/ready") {
@@ -48,7 +48,7 @@ fn sigterm_ends_the_bridge_with_open_streams() {
 }
 
 #[test]
-fn wrong_settings_are_one_line_and_exit_code_2() {
+fn invalid_settings_are_reported_in_one_line_with_exit_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("address").to_string();
     let cases: [(&[&str], &str); 9] = [
@@ -65,9 +65,9 @@ fn wrong_settings_are_one_line_and_exit_code_2() {
     let mut wrong = Vec::new();
     for (arguments, named) in cases {
         let output = run(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() != Some(2) || said.trim().lines().count() != 1 || !said.contains(named) {
-            wrong.push(format!("{arguments:?}: {}, said {said:?}, should name {named:?}", output.status));
+        let printed = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(2) || printed.trim().lines().count() != 1 || !printed.contains(named) {
+            wrong.push(format!("{arguments:?}: {}, said {printed:?}, should name {named:?}", output.status));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

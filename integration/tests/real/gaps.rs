@@ -40,7 +40,7 @@ fn records_removed_by_retention_are_a_gap() {
 }
 
 #[test]
-fn a_deleted_topic_is_waited_for_and_a_recreated_one_is_a_gap() {
+fn streams_wait_for_a_deleted_topic_and_a_recreated_one_is_a_gap() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("deleted", 1);
     kafka.produce(&topic, values(0..4));
@@ -122,13 +122,20 @@ fn a_cursor_past_the_end_is_a_gap_with_until_end_too() {
     assert_eq!((events.len(), events[0].kind.as_str(), events[0].json()), (1, "gap", expected));
     kafka.produce(&topic, values(4..6));
     let (_, rest) = to_the_end(&format!("/topics/{topic}/events?until=end&from={id}"), None);
-    assert_eq!(rest.iter().map(|e| e.data.as_str()).collect::<Vec<_>>(), ["4", "5"], "the id is of the true end");
+    assert_eq!(
+        rest.iter().map(|e| e.data.as_str()).collect::<Vec<_>>(),
+        ["4", "5"],
+        "the id is the position of the actual end"
+    );
     let from = format!("{topic}:0:99");
     let url = format!("http://127.0.0.1:{}", bridge().port);
     for way in [["--kafka", &kafka.bootstrap()], ["--url", &url]] {
         let output = run(&["consume", &topic, way[0], way[1], "--from", &from, "--until-end"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("gap") && said.contains("truncated") && said.contains("99"), "{way:?}: {output:?}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            printed.contains("gap") && printed.contains("truncated") && printed.contains("99"),
+            "{way:?}: {output:?}"
+        );
     }
 }
 
@@ -147,7 +154,7 @@ fn the_reconnect_of_an_eventsource_whose_stream_is_complete_is_a_204() {
 }
 
 #[test]
-fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
+fn a_third_party_eventsource_stops_when_its_stream_is_complete() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("complete", 1);
     let marked = kafka.fresh("marked", 1);
@@ -169,8 +176,8 @@ fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
         node.arg("60").arg("node").arg(file("clients/eventsource.mjs")).arg(url).env("CURLEW_CACHE", cache());
         // It runs until it is killed, unless the stream stops it.
         let output = node.output().expect("node");
-        let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(said.lines().last().is_some_and(|line| line.starts_with("204")), "{bound}: {said}");
+        let (out, printed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(printed.lines().last().is_some_and(|line| line.starts_with("204")), "{bound}: {printed}");
         assert_eq!(out.lines().count(), records, "{bound}: {out}");
     }
 }

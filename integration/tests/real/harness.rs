@@ -37,7 +37,7 @@ fn a_cluster_survives_the_loss_of_a_leader() {
     kafka.produce("moving", json!([{"partition": 0, "value": "before"}]));
     kafka.stop(1);
     kafka.produce("moving", json!([{"partition": 0, "value": "after"}]));
-    kafka.start_again(1);
+    kafka.restart(1);
     let seen: Vec<String> = kafka.consume("moving").iter().map(|r| r.text()).collect();
     assert_eq!(seen, ["before", "after"]);
 }

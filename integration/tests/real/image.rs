@@ -8,7 +8,7 @@ use curlew_integration::{eventually, free_port};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// Whether mounting is allowed, which takes a real root user.
+/// Whether this process may mount file systems, which requires the real root user.
 pub fn may_mount() -> bool {
     Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success())
 }
@@ -25,10 +25,10 @@ fn the_image_serves_as_an_unprivileged_user_on_a_read_only_root() {
         );
         return;
     }
-    let image = Image::of_dockerfile();
+    let image = Image::from_dockerfile();
     assert_eq!((image.ports.as_slice(), image.user.as_str()), (&[8080][..], "65532:65532"));
-    let root = tempfile::tempdir().expect("temp folder");
-    let log = tempfile::tempdir().expect("temp folder");
+    let root = tempfile::tempdir().expect("temporary directory");
+    let log = tempfile::tempdir().expect("temporary directory");
     std::fs::set_permissions(root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("rights");
     image.assemble(root.path(), &static_binary());
     let listen = format!("0.0.0.0:{}", free_port());
@@ -36,9 +36,9 @@ fn the_image_serves_as_an_unprivileged_user_on_a_read_only_root() {
     let words = [image.entrypoint.clone(), image.command.clone()].concat();
 
     // The image must not serve the network by accident.
-    let refused = image.run(root.path(), &words, &open[..1]).output().expect("started");
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(2) && said.contains("--auth-file"), "{said}");
+    let rejected = image.run(root.path(), &words, &open[..1]).output().expect("started");
+    let printed = String::from_utf8_lossy(&rejected.stderr).into_owned();
+    assert!(rejected.status.code() == Some(2) && printed.contains("--auth-file"), "{printed}");
     let unwell = image.run(root.path(), &image.health, &open).output().expect("started");
     assert_eq!(unwell.status.code(), Some(1), "nothing serves yet: {unwell:?}");
 
@@ -70,6 +70,7 @@ fn the_image_serves_as_an_unprivileged_user_on_a_read_only_root() {
     assert_eq!((rights("/").as_str(), rights("/data").as_str()), ("ro", "rw"), "{mounts}");
     // The drain ends by logging `shut down`.
     assert!(serving.stop().success() && serving.log().contains("shut down"), "{}", serving.log());
-    let left: Vec<_> = std::fs::read_dir(root.path()).expect("folder").map(|f| f.expect("entry").file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(root.path()).expect("directory").map(|f| f.expect("entry").file_name()).collect();
     assert_eq!(left.len(), 3, "only what was copied is there: {left:?}");
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 const BINARY: &str = "application/vnd.kafka.binary.v2+json";
 
-/// Keys, values and headers that look like something else; with base64 where one does.
+/// Binary records whose keys, values and headers look like JSON or base64, or are empty or null.
 fn odd_records() -> String {
     json!({"records": [
         {"key": "aw==", "value": "bnVsbA==", "timestamp": 1_700_000_000_000_i64},
@@ -29,9 +29,9 @@ fn export(topic: &str, from: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn a_topic_goes_from_the_folder_to_kafka_and_back_with_keys_headers_and_timestamps() {
+fn a_topic_moves_from_the_embedded_log_to_kafka_and_back_unchanged() {
     let (kafka, topic) = (Kafka::shared(), fresh_topic("moved"));
-    let data = tempfile::tempdir().expect("temp folder");
+    let data = tempfile::tempdir().expect("temporary directory");
     let own = Bridge::embedded(data.path(), &[]);
     own.post(&format!("/topics/{topic}"), BINARY, odd_records()).expect(200);
     let url = format!("http://127.0.0.1:{}", own.port);
@@ -56,7 +56,7 @@ fn a_topic_goes_from_the_folder_to_kafka_and_back_with_keys_headers_and_timestam
     assert_eq!(moved, expected);
     assert_eq!(seen[1].headers, [("h".to_owned(), owned(b"\xff")), ("h".to_owned(), None)]);
 
-    // Directly from Kafka, through a bridge in front of it, and from the folder: the same file.
+    // An export from Kafka, directly or through a bridge, equals the export from the embedded log.
     let through = format!("http://127.0.0.1:{}", bridge().port);
     for way in [["--kafka", &bootstrap], ["--url", &through]] {
         assert_eq!(String::from_utf8_lossy(&export(&topic, &way)), String::from_utf8_lossy(&file), "{way:?}");
@@ -70,7 +70,7 @@ fn a_topic_goes_from_the_folder_to_kafka_and_back_with_keys_headers_and_timestam
 
 #[test]
 fn partitions_are_kept_on_request() {
-    let data = tempfile::tempdir().expect("temp folder");
+    let data = tempfile::tempdir().expect("temporary directory");
     let own = Bridge::embedded(data.path(), &["--partitions", "3"]);
     let url = format!("http://127.0.0.1:{}", own.port);
     for partition in [2, 0, 2] {
@@ -85,8 +85,8 @@ fn partitions_are_kept_on_request() {
 }
 
 #[test]
-fn what_is_not_whole_is_exit_code_1() {
-    let data = tempfile::tempdir().expect("temp folder");
+fn an_incomplete_export_or_import_causes_exit_code_1() {
+    let data = tempfile::tempdir().expect("temporary directory");
     let own = Bridge::embedded(data.path(), &[]);
     let url = format!("http://127.0.0.1:{}", own.port);
     let missing = run(&["export", "nothing-here", "--url", &url]);
@@ -97,23 +97,23 @@ fn what_is_not_whole_is_exit_code_1() {
 
     let cut = run_with_input(&["produce", "t", "--format", "record", "--url", &url], b"{\"value\":1}\n{\"value\":");
     assert_eq!(cut.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&cut.stderr).into_owned();
-    assert!(said.contains("line 2 is not a record, and nothing from this line on was sent"), "{said}");
+    let printed = String::from_utf8_lossy(&cut.stderr).into_owned();
+    assert!(printed.contains("line 2 is not a record, and nothing from this line on was sent"), "{printed}");
     assert_eq!(own.get("/topics/t").expect(200).json()["partitions"][0]["latest"], 1);
 }
 
 #[test]
 fn a_gap_makes_an_export_fail() {
-    let data = tempfile::tempdir().expect("temp folder");
+    let data = tempfile::tempdir().expect("temporary directory");
     let own = Bridge::embedded(data.path(), &["--allow-delete"]);
     let url = format!("http://127.0.0.1:{}", own.port);
     for value in ["a", "b"] {
         own.post("/topics/t", "text/plain", value).expect(200);
     }
-    let place = own.events("/topics/t/events?from=earliest&until=end").rest().remove(1).id;
+    let id = own.events("/topics/t/events?from=earliest&until=end").rest().remove(1).id;
     own.request("DELETE", "/topics/t?records=all", &[], b"").expect(204);
     own.post("/topics/t", "text/plain", "new").expect(200);
-    let export = run(&["export", "t", "--from", &place, "--url", &url]);
+    let export = run(&["export", "t", "--from", &id, "--url", &url]);
     assert_eq!(export.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&export.stderr).contains("recreated"), "{export:?}");
 }

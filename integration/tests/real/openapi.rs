@@ -9,23 +9,23 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long it generates requests: the same ones each time, or others with `CURLEW_SEED`.
+/// Duration of the test. The requests are the same each time, unless `CURLEW_SEED` is set.
 const SECONDS: u64 = 60;
 
 #[test]
 fn schemathesis_finds_no_undocumented_response() {
-    let folder = tempfile::tempdir().expect("temp folder");
-    let data = folder.path().join("data");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let data = directory.path().join("data");
     let bridge = Bridge::embedded(&data, &["--partitions", "2", "--allow-delete"]);
     let document = bridge.get("/openapi.json").expect(200);
     // If schemathesis loaded the document from its URL, it would not test that URL.
-    let copy = folder.path().join("openapi.json");
+    let copy = directory.path().join("openapi.json");
     std::fs::write(&copy, &document.body).expect("temp file");
     let document = document.json();
     let paths = document["paths"].as_object().expect("paths");
     let operations: usize = paths.values().filter_map(Value::as_object).map(|of| of.len()).sum();
 
-    let log = folder.path().join("schemathesis.log");
+    let log = directory.path().join("schemathesis.log");
     let mut command = Command::new(cache().join("schemathesis/bin/schemathesis"));
     command
         .arg("--config-file")
@@ -37,13 +37,16 @@ fn schemathesis_finds_no_undocumented_response() {
         .args(["--max-time", &SECONDS.to_string(), "--request-timeout", "10", "--no-color"])
         .env("PYTHONPATH", file("clients"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        // It stores its findings in the current folder.
-        .current_dir(folder.path());
+        // It stores its findings in the current directory.
+        .current_dir(directory.path());
     let mut schemathesis = Process::start("schemathesis", command, &log);
     let status = schemathesis.wait(Duration::from_secs(2 * SECONDS) + SOON);
-    let said = schemathesis.log();
-    assert!(status.success(), "{said}");
-    assert!(said.contains(&format!("Tested: {operations}\n")), "not all {operations} operations were tested: {said}");
+    let printed = schemathesis.log();
+    assert!(status.success(), "{printed}");
+    assert!(
+        printed.contains(&format!("Tested: {operations}\n")),
+        "not all {operations} operations were tested: {printed}"
+    );
     let health = bridge.get("/health").expect(200).json();
     assert_eq!(health["panics"], 0, "{}", bridge.log());
 }

@@ -120,7 +120,7 @@ fn one_record_too_large_fails_alone() {
 }
 
 #[test]
-fn an_envelope_with_nothing_valid_is_a_422() {
+fn an_envelope_without_a_valid_record_is_a_422() {
     let topic = kafka().fresh("invalid", 1);
     let body = json!({"records": [{"value": "%"}, {"value": "$$$"}]}).to_string();
     let answer = bridge().post(&format!("/topics/{topic}"), BINARY_V2, body).expect(422);
@@ -137,7 +137,7 @@ fn receipts_arrive_while_the_body_is_still_sent() {
     let mut body = stream.try_clone().expect("socket");
     let mut chunk = move |text: &str| write!(body, "{:x}\r\n{text}\r\n", text.len()).expect("sent");
     chunk("{\"n\": 0}\n{\"n\"");
-    let answer = http::open(stream).expect("the answer begins before the body has ended");
+    let answer = http::read_head(stream).expect("the answer begins before the body has ended");
     assert_eq!(answer.status, 200);
     let mut lines = answer.into_body().lines();
     let mut receipt = || -> Value { serde_json::from_str(&lines.next().expect("line").expect("read")).expect("JSON") };
@@ -188,13 +188,13 @@ fn acks_decide_the_status() {
 }
 
 #[test]
-fn a_missing_topic_is_created_by_its_first_record_unless_that_is_switched_off() {
+fn a_missing_topic_is_created_by_its_first_record_unless_auto_creation_is_off() {
     bridge().post(&format!("/topics/{}", fresh_topic("made")), "text/plain", "v").expect(200);
     let strict = Bridge::start_with(&kafka().bootstrap(), &["--no-auto-create"]);
     let topic = fresh_topic("unmade");
     let answer = strict.post(&format!("/topics/{topic}"), "text/plain", "v").expect(404);
     assert_eq!(answer.json()["error_code"], 40401);
-    assert!(kafka().leaders(&topic).is_err(), "no topic was made");
+    assert!(kafka().leaders(&topic).is_err(), "no topic was created");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn kafka_python_reads_keys_and_headers() {
 }
 
 #[test]
-fn errors_say_what_is_wrong_with_the_request() {
+fn errors_state_what_is_wrong_with_the_request() {
     let topic = kafka().fresh("wrong", 1);
     let cases: [(&str, &str, &str, u16); 8] = [
         ("/topics/TOPIC", "application/json", "{", 422),

@@ -88,11 +88,11 @@ fn a_broker_that_disconnects_on_a_large_request_fails_only_that_record() {
 fn a_kafka_producer_quota_delays_records_and_loses_none() {
     let (kafka, topic) = (Kafka::shared(), fresh_topic("quota"));
     kafka.create(&topic, 1);
-    let folder = tempfile::tempdir().expect("temp folder");
-    let config = folder.path().join("client.properties");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let config = directory.path().join("client.properties");
     std::fs::write(&config, format!("client.id={topic}\n")).expect("a file");
     // Kafka counts over at least 10 s, so the second or third record exceeds the quota.
-    kafka.limit_producing(&topic, 100_000);
+    kafka.set_producer_quota(&topic, 100_000);
     let bridge = Bridge::start_with(&kafka.bootstrap(), &["--kafka-config", config.to_str().expect("UTF-8")]);
     let post = |bytes: usize| bridge.post(&format!("/topics/{topic}"), "text/plain", vec![b'x'; bytes]).expect(200);
     let throttled = || {

@@ -1,19 +1,19 @@
-//! Connections cut at random bytes: in the end every record was seen exactly once.
+//! Connections are cut at random bytes; in the end every record was received exactly once.
 //!
-//! Only some of the four partitions get records before the first cut: a cursor without silent partitions loses what is
-//! written there while the client is away.
+//! Only some of the four partitions get records before the first cut: a cursor without the empty partitions would lose
+//! the records written there while the client is disconnected.
 
 use crate::bridge;
 use curlew_integration::eventually;
-use curlew_integration::follow::{Follower, Foreigner, Numbered, Seen};
+use curlew_integration::follow::{Follower, Numbered, ReceivedEvents, ThirdPartyClient};
 use curlew_integration::kafka::Kafka;
 use curlew_integration::proxy::CutProxy;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// Produces while connections are cut, until there were `cuts` cuts; then lets the rest through.
-fn produce_while_cutting(topic: &str, proxy: &CutProxy, cuts: usize, seen: &Seen) -> Numbered {
+/// Produces until the proxy has made `cuts` cuts, and then without further cuts.
+fn produce_while_cutting(topic: &str, proxy: &CutProxy, cuts: usize, seen: &ReceivedEvents) -> Numbered {
     let kafka = Kafka::shared();
     let mut numbered = Numbered::default();
     let mut before_the_first_cut = true;
@@ -42,15 +42,15 @@ fn two_hundred_random_cuts_lose_nothing_and_repeat_nothing() {
     let follower = Follower::start(proxy.port(), &format!("/topics/{topic}/events"));
     follower.wait_for_id();
     let numbered = produce_while_cutting(&topic, &proxy, 200, &follower.seen);
-    let verdict = numbered.judge(&follower.seen.events());
+    let verdict = numbered.check(&follower.seen.events());
     println!(
         "{} cuts, {} connections with a head, {} records: {} lost, {} twice, {} out of order",
         proxy.cuts(),
-        follower.connects(),
+        follower.connections(),
         numbered.total(),
         verdict.lost,
-        verdict.twice,
-        verdict.disordered
+        verdict.duplicated,
+        verdict.out_of_order
     );
     numbered.assert_exactly_once(&follower.seen);
 }
@@ -60,7 +60,7 @@ fn npms_eventsource_sees_every_record_once() {
     let topic = Kafka::shared().fresh("eventsource", 4);
     let proxy = CutProxy::start(bridge().port, 20_000, 1);
     let url = format!("http://127.0.0.1:{}/topics/{topic}/events?from=earliest", proxy.port());
-    let client = Foreigner::eventsource(&url);
+    let client = ThirdPartyClient::eventsource(&url);
     let numbered = produce_while_cutting(&topic, &proxy, 10, &client.seen);
     numbered.assert_exactly_once(&client.seen);
 }
@@ -70,7 +70,7 @@ fn pypis_httpx_sse_sees_every_record_once() {
     let topic = Kafka::shared().fresh("httpx-sse", 4);
     let proxy = CutProxy::start(bridge().port, 10_000, 2);
     let url = format!("http://127.0.0.1:{}/topics/{topic}/events?from=earliest", proxy.port());
-    let client = Foreigner::httpx_sse(&url);
+    let client = ThirdPartyClient::httpx_sse(&url);
     let numbered = produce_while_cutting(&topic, &proxy, 40, &client.seen);
     numbered.assert_exactly_once(&client.seen);
 }

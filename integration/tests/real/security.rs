@@ -38,7 +38,7 @@ fn authorization_server(token: String, times: usize) -> (String, std::thread::Jo
     let url = format!("http://{}/token", listener.local_addr().expect("address"));
     let serving = std::thread::spawn(move || {
         let answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}).to_string();
-        let mut asked = Vec::new();
+        let mut requests = Vec::new();
         for mut client in listener.incoming().take(times).map(|client| client.expect("a client")) {
             let mut reader = BufReader::new(client.try_clone().expect("clone"));
             let (mut head, mut length) = (String::new(), 0);
@@ -55,11 +55,11 @@ fn authorization_server(token: String, times: usize) -> (String, std::thread::Jo
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).expect("a body");
-            asked.push(head + &String::from_utf8_lossy(&body));
+            requests.push(head + &String::from_utf8_lossy(&body));
             let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}", answer.len());
             write!(client, "{head}\r\nConnection: close\r\n\r\n{answer}").expect("answer");
         }
-        asked
+        requests
     });
     (url, serving)
 }
@@ -88,8 +88,8 @@ fn records_are_written_and_read_with_each_authentication_method() {
         ("SCRAM-SHA-256, SSL", kafka.client_of(Listener::SaslTls, "SCRAM-SHA-256", ALICE)),
         ("SCRAM-SHA-512", kafka.client_of(Listener::SaslPlain, "SCRAM-SHA-512", ALICE)),
         ("SCRAM-SHA-512, SSL", kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", ALICE)),
-        ("a token of a file", kafka.client(Listener::SaslTls, &[&lines(&by_token(&format!("file://{token_file}")))])),
-        ("a token of a server", kafka.client(Listener::SaslTls, &[&lines(&of_server)])),
+        ("a token from a file", kafka.client(Listener::SaslTls, &[&lines(&by_token(&format!("file://{token_file}")))])),
+        ("a token from a server", kafka.client(Listener::SaslTls, &[&lines(&of_server)])),
     ];
     for (name, config) in &ways {
         let bridge = bridge(config);
@@ -97,9 +97,9 @@ fn records_are_written_and_read_with_each_authentication_method() {
         let log = bridge.log();
         assert!(!log.contains("alice-secret"), "{log}");
     }
-    let asked = serving.join().expect("the server");
-    assert!(asked[0].contains("authorization: Basic YWxpY2U6YWxpY2Utc2VjcmV0"), "{asked:?}");
-    assert!(asked[0].ends_with("grant_type=client_credentials&scope=kafka+all"), "{asked:?}");
+    let requests = serving.join().expect("the server");
+    assert!(requests[0].contains("authorization: Basic YWxpY2U6YWxpY2Utc2VjcmV0"), "{requests:?}");
+    assert!(requests[0].ends_with("grant_type=client_credentials&scope=kafka+all"), "{requests:?}");
 
     // The terminal commands authenticate the same way.
     let config = &ways[6].1;
@@ -122,7 +122,7 @@ fn tokens_are_fetched_over_tls_once_the_certificate_is_trusted() {
             .arg(token("alice", 600))
             .stdout(Stdio::piped());
         let log = PathBuf::from(kafka.file("token_server.log"));
-        let mut process = Process::start_with_own_output("the server of tokens", node, &log);
+        let mut process = Process::start_with_stdio("the token server", node, &log);
         let mut port = String::new();
         let stdout = process.child().stdout.take().expect("stdout");
         BufReader::new(stdout).read_line(&mut port).expect("its port");
@@ -139,15 +139,15 @@ fn tokens_are_fetched_over_tls_once_the_certificate_is_trusted() {
     };
     let (_server, url) = start("broker");
     write_and_read(&bridge(&client(&url, "ca.pem")), &topic, "a token over TLS");
-    let why = refused(&client(&url, "other-ca.pem"));
-    assert!(why.contains("signed by a CA that is not trusted here") && why.contains("127.0.0.1"), "{why}");
+    let reason = error_of(&client(&url, "other-ca.pem"));
+    assert!(reason.contains("signed by a CA that is not trusted here") && reason.contains("127.0.0.1"), "{reason}");
     let (_server, url) = start("elsewhere");
-    let why = refused(&client(&url, "ca.pem"));
-    assert!(why.contains("is for another name") && why.contains("kafka.elsewhere.example"), "{why}");
+    let reason = error_of(&client(&url, "ca.pem"));
+    assert!(reason.contains("is for another name") && reason.contains("kafka.elsewhere.example"), "{reason}");
 }
 
-/// Returns why a bridge with this file is not ready. `/ready`, a producer and a stream all get a 503.
-fn refused(config: &str) -> String {
+/// Returns the reason why a bridge with this file is not ready. `/ready`, a producer and a stream all get a 503.
+fn error_of(config: &str) -> String {
     let bridge = bridge(config);
     let ready = bridge.get("/ready").expect(503).json()["detail"].as_str().expect("detail").to_owned();
     let sent = bridge.post("/topics/any", "text/plain", "x").expect(503);
@@ -186,8 +186,8 @@ fn rejected_credentials_are_reported_with_the_reason_and_the_remedy() {
         (at(Listener::Tls, "PLAINTEXT"), "requires TLS"),
     ];
     for (config, words) in cases {
-        let why = refused(&config);
-        assert!(why.contains(words), "{words}: {why}");
+        let reason = error_of(&config);
+        assert!(reason.contains(words), "{words}: {reason}");
     }
 }
 
@@ -208,8 +208,8 @@ fn a_listener_with_another_protocol_is_distinguished_from_an_unreachable_one() {
     for (text, words) in cases {
         let config = kafka.write(&format!("kind-{:08x}", fastrand::u32(..)), &text);
         let bridge = bridge(&config);
-        let why = bridge.get("/ready").expect(503).text();
-        assert!(why.contains(words), "{words}: {why}");
+        let reason = bridge.get("/ready").expect(503).text();
+        assert!(reason.contains(words), "{words}: {reason}");
     }
     // A host name that is not checked cannot mismatch.
     let unchecked = kafka.client(Listener::Elsewhere, &["ssl.endpoint.identification.algorithm="]);
@@ -236,7 +236,7 @@ fn a_request_that_acls_forbid_is_a_403_with_the_acl_to_add() {
     denied(bridge.get(&format!("/topics/{topic}/partitions/0/records")), "Read", &topic);
     denied(bridge.get(&events), "Read", &topic);
     denied(bridge.get(&format!("/events?topic={topic}&topic={other}")), "Read", &topic);
-    assert_eq!(bridge.get("/topics").expect(200).json(), json!([]), "what may not be seen is not listed");
+    assert_eq!(bridge.get("/topics").expect(200).json(), json!([]), "topics without a permission are not listed");
 
     // Reading and writing are permitted separately.
     kafka.allow("User:bob", "READ", &topic);
@@ -258,7 +258,7 @@ fn a_request_that_acls_forbid_is_a_403_with_the_acl_to_add() {
     follower.seen.wait_for_records(2, SOON);
 
     // Revoking an ACL ends open streams, with a reason.
-    kafka.forbid("User:bob", &topic);
+    kafka.revoke("User:bob", &topic);
     eventually("the stream ends", SOON, || match follower.seen.of_kind("problem") {
         problems if problems.is_empty() => Err("no problem yet".to_owned()),
         problems => {
@@ -329,21 +329,21 @@ fn a_restart_of_a_broker_with_tls_and_sasl_loses_nothing() {
     kafka.produce("restart", numbered.records(&[0, 1], 20));
     follower.seen.wait_for_records(numbered.total(), SOON);
     kafka.kill(1);
-    kafka.start_again(1);
+    kafka.restart(1);
     kafka.produce("restart", numbered.records(&[0, 1], 20));
     follower.seen.wait_for_records(numbered.total(), SOON);
     let value = numbered.record(0)["value"].as_str().expect("text").to_owned();
     bridge.post("/topics/restart?partition=0", "application/json", value).expect(200);
     follower.seen.wait_for_records(numbered.total(), SOON);
     numbered.assert_exactly_once(&follower.seen);
-    assert_eq!(follower.connects(), 1, "the stream stays open meanwhile");
+    assert_eq!(follower.connections(), 1, "the stream stays open meanwhile");
 }
 
 #[test]
 fn unsupported_settings_are_rejected_at_startup_with_the_remedy() {
-    let folder = tempfile::tempdir().expect("temp folder");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let write = |name: &str, text: &[u8]| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, text).expect("file");
         path.to_str().expect("UTF-8").to_owned()
     };
@@ -352,7 +352,7 @@ fn unsupported_settings_are_rejected_at_startup_with_the_remedy() {
     let user = "sasl.mechanism=PLAIN\nsasl.username=alice\nsasl.password=alice-secret\nbootstrap.servers=127.0.0.1:9";
     let sasl = write("sasl.properties", format!("security.protocol=SASL_PLAINTEXT\n{user}").as_bytes());
     let nowhere = write("nowhere.properties", b"security.protocol=PLAINTEXT");
-    let missing = folder.path().join("missing").to_str().expect("UTF-8").to_owned();
+    let missing = directory.path().join("missing").to_str().expect("UTF-8").to_owned();
     let cases: [(&[&str], &str); 4] = [
         (&["serve", "--kafka-config", &jks], "keytool -list -rfc -keystore"),
         (&["consume", "t", "--kafka-config", &sasl, "--driver", "crate"], "SASL_PLAINTEXT PLAIN"),
@@ -361,8 +361,8 @@ fn unsupported_settings_are_rejected_at_startup_with_the_remedy() {
     ];
     for (arguments, words) in cases {
         let output = run(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains(words) && said.trim().lines().count() == 1, "{arguments:?}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {printed}");
+        assert!(printed.contains(words) && printed.trim().lines().count() == 1, "{arguments:?}: {printed}");
     }
 }

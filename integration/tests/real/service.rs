@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const UNIT: &str = "ship/curlew.service";
 
-fn heard(socket: &UnixDatagram) -> String {
+fn receive(socket: &UnixDatagram) -> String {
     let mut bytes = [0; 512];
     let len = socket.recv(&mut bytes).expect("a message in time");
     String::from_utf8_lossy(&bytes[..len]).into_owned()
@@ -20,38 +20,38 @@ fn heard(socket: &UnixDatagram) -> String {
 
 #[test]
 fn systemd_is_notified_of_start_watchdog_and_stop() {
-    let folder = tempfile::tempdir().expect("temp folder");
-    let path = folder.path().join("notify");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("socket");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("socket");
     let listen = format!("127.0.0.1:{}", free_port());
     let mut command = curlew(&["serve", "--listen", &listen, "--data"]);
-    command.arg(folder.path().join("data")).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
-    let mut serving = Process::start("curlew", command, &folder.path().join("log"));
-    let ready = heard(&socket);
+    command.arg(directory.path().join("data")).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    let mut serving = Process::start("curlew", command, &directory.path().join("log"));
+    let ready = receive(&socket);
     assert!(ready.starts_with("READY=1\nSTATUS=serving http://127.0.0.1:"), "{ready}");
-    std::net::TcpStream::connect(&listen).expect("who is ready listens");
+    std::net::TcpStream::connect(&listen).expect("a ready bridge listens");
     for _ in 0..3 {
-        assert_eq!(heard(&socket), "WATCHDOG=1");
+        assert_eq!(receive(&socket), "WATCHDOG=1");
     }
     serving.signal("TERM");
-    let stopping = std::iter::repeat_with(|| heard(&socket)).find(|word| word != "WATCHDOG=1");
+    let stopping = std::iter::repeat_with(|| receive(&socket)).find(|word| word != "WATCHDOG=1");
     assert_eq!(stopping.as_deref(), Some("STOPPING=1\nSTATUS=shutting down"));
     assert!(serving.wait(Duration::from_secs(20)).success());
 }
 
 #[test]
-fn a_bridge_that_is_still_opening_its_log_ends_on_sigterm() {
-    let folder = tempfile::tempdir().expect("temp folder");
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).expect("folder");
-    // Opening it does not end, like that of a large log after a power cut.
+fn a_bridge_that_is_still_opening_its_log_exits_on_sigterm() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).expect("directory");
+    // Opening this log never ends; opening a large log after a power failure takes long.
     assert!(Command::new("mkfifo").arg(data.join("format")).status().expect("started").success());
     let listen = format!("127.0.0.1:{}", free_port());
     let mut command = curlew(&["serve", "--listen", &listen, "--data"]);
     command.arg(&data);
-    let mut serving = Process::start("curlew", command, &folder.path().join("log"));
-    eventually("it has got as far as its data", Duration::from_secs(20), || {
+    let mut serving = Process::start("curlew", command, &directory.path().join("log"));
+    eventually("the bridge opens its data directory", Duration::from_secs(20), || {
         std::net::TcpStream::connect(&listen).map_err(|e| e.to_string())
     });
     serving.signal("TERM");
@@ -64,8 +64,8 @@ fn the_unit_is_valid_and_has_few_permissions() {
         eprintln!("SKIPPED, NOT TESTED: the unit, since there is no systemd-analyze here");
         return;
     };
-    let folder = tempfile::tempdir().expect("temp folder");
-    let unit = folder.path().join("curlew.service");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let unit = directory.path().join("curlew.service");
     let text = std::fs::read_to_string(file(UNIT)).expect("unit");
     let binary = static_binary();
     std::fs::write(&unit, text.replace("/usr/local/bin/curlew", binary.to_str().expect("UTF-8"))).expect("written");
@@ -86,13 +86,13 @@ fn process_metrics_work_where_the_unit_hides_the_rest_of_proc() {
         eprintln!("SKIPPED, NOT TESTED: metrics under ProcSubset=pid, since `unshare --mount` is not allowed here");
         return;
     }
-    let folder = tempfile::tempdir().expect("temp folder");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let port = free_port();
     let mut command = Command::new("unshare");
     let script = "mount -t proc -o subset=pid proc /proc && ! test -e /proc/uptime && exec \"$@\"";
     command.args(["--mount", "sh", "-c", script, "sh"]).arg(binary());
-    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.path().join("data"));
-    let mut serving = Process::start("curlew", command, &folder.path().join("log"));
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(directory.path().join("data"));
+    let mut serving = Process::start("curlew", command, &directory.path().join("log"));
     eventually("it serves", Duration::from_secs(20), || {
         assert!(serving.exited().is_none(), "{}", serving.log());
         http::try_connect(port).map_err(|e| e.to_string())
@@ -124,10 +124,11 @@ fn pack(out: &Path, umask: &str) -> PathBuf {
 
 #[test]
 fn a_release_is_complete_and_reproducible() {
-    let (first, second) = (tempfile::tempdir().expect("temp folder"), tempfile::tempdir().expect("temp folder"));
+    let (first, second) =
+        (tempfile::tempdir().expect("temporary directory"), tempfile::tempdir().expect("temporary directory"));
     let tarball = pack(first.path(), "022");
     let again = std::fs::read(pack(second.path(), "077")).expect("tarball");
-    assert!(std::fs::read(&tarball).expect("tarball") == again, "the same input gives other bytes");
+    assert!(std::fs::read(&tarball).expect("tarball") == again, "the same input gives different bytes");
     let listed = Command::new("tar").args(["--list", "--verbose", "-f"]).arg(&tarball).output().expect("tar");
     let listed = String::from_utf8(listed.stdout).expect("UTF-8");
     for wanted in [

@@ -1,4 +1,4 @@
-//! One file, no C: what `make release` ships.
+//! The binary that `make release` builds: a single file, without C.
 
 use curlew_integration::kafka::Kafka;
 use curlew_integration::process::Process;
@@ -29,8 +29,8 @@ fn in_an_empty_root(root: &std::path::Path, arguments: &[&str]) -> Command {
 
 #[test]
 fn the_binary_runs_in_an_empty_root() {
-    let root = tempfile::tempdir().expect("temp folder");
-    let log = tempfile::tempdir().expect("temp folder");
+    let root = tempfile::tempdir().expect("temporary directory");
+    let log = tempfile::tempdir().expect("temporary directory");
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
     let arguments = ["serve", "--listen", &listen, "--kafka", &Kafka::shared().bootstrap()];
@@ -45,8 +45,8 @@ fn the_binary_runs_in_an_empty_root() {
     let topic = Kafka::shared().fresh("static", 1);
     http::post(port, &format!("/topics/{topic}"), "text/plain", "v").expect(200);
     let left: Vec<_> =
-        std::fs::read_dir(root.path()).expect("folder").filter_map(Result::ok).map(|f| f.file_name()).collect();
-    assert_eq!(left, ["curlew"], "it leaves nothing behind");
+        std::fs::read_dir(root.path()).expect("directory").filter_map(Result::ok).map(|f| f.file_name()).collect();
+    assert_eq!(left, ["curlew"], "it leaves no other files");
 }
 
 /// A binary that needs a loader, and with it a C library, names it in ELF's PT_INTERP.
@@ -62,9 +62,9 @@ fn the_binary_needs_no_loader() {
 
 #[test]
 fn the_bill_of_materials_names_every_crate_with_its_licence_and_checksum() {
-    let folder = tempfile::tempdir().expect("temp folder");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let make = |name: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         let status = Command::new(file("ship/sbom")).arg(&path).status().expect("python3");
         assert!(status.success(), "{status}");
         std::fs::read_to_string(path).expect("written")
@@ -79,5 +79,5 @@ fn the_bill_of_materials_names_every_crate_with_its_licence_and_checksum() {
         assert!(component["licenses"][0]["expression"].is_string(), "{component}");
     }
     let named = |name: &str| components.iter().any(|component| component["name"] == name);
-    assert!(named("redb") && named("warp") && !named("proptest"), "what is in the binary, and no more");
+    assert!(named("redb") && named("warp") && !named("proptest"), "only what is in the binary");
 }

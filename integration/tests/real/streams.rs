@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 #[test]
 fn five_hundred_streams_cost_the_broker_one_fetch_session() {
     let kafka = Kafka::start(Options { proxied: true, ..Options::default() });
-    let place = kafka.proxied()[0];
-    let broker = CountingProxy::start(place.listen, place.upstream);
-    let bridge = Bridge::start(&format!("127.0.0.1:{}", place.listen));
+    let proxied = kafka.proxied()[0];
+    let broker = CountingProxy::start(proxied.listen, proxied.upstream);
+    let bridge = Bridge::start(&format!("127.0.0.1:{}", proxied.listen));
     kafka.create("many", 4);
     let mut streams: Vec<Stream> = (0..500).map(|_| bridge.events("/topics/many/events")).collect();
     streams.iter_mut().for_each(|s| drop(s.first_id()));
@@ -23,7 +23,7 @@ fn five_hundred_streams_cost_the_broker_one_fetch_session() {
     std::thread::sleep(Duration::from_secs(3));
     let (idle, silence) = (broker.requests(FETCH) - fetches, quiet.elapsed());
     println!("idle for {silence:?} with 500 streams: {idle} fetch requests");
-    // On a busy machine a sleep takes longer.
+    // A sleep takes longer on a busy machine.
     assert!((idle as f64) < 10.0 * silence.as_secs_f64(), "{idle} fetch requests in {silence:?} of silence");
 
     let mut numbered = Numbered::default();
@@ -33,7 +33,7 @@ fn five_hundred_streams_cost_the_broker_one_fetch_session() {
     }
     for stream in &mut streams {
         let events: Vec<_> = (0..80).map(|_| stream.event()).collect();
-        assert_eq!(numbered.judge(&events), Default::default());
+        assert_eq!(numbered.check(&events), Default::default());
     }
     let busy = broker.requests(FETCH) - fetches;
     let connections = broker.connections(FETCH);
@@ -45,9 +45,9 @@ fn five_hundred_streams_cost_the_broker_one_fetch_session() {
 #[test]
 fn many_http_producers_share_one_connection() {
     let kafka = Kafka::start(Options { proxied: true, ..Options::default() });
-    let place = kafka.proxied()[0];
-    let broker = CountingProxy::start(place.listen, place.upstream);
-    let bridge = Bridge::start(&format!("127.0.0.1:{}", place.listen));
+    let proxied = kafka.proxied()[0];
+    let broker = CountingProxy::start(proxied.listen, proxied.upstream);
+    let bridge = Bridge::start(&format!("127.0.0.1:{}", proxied.listen));
     kafka.create("devices", 1);
     std::thread::scope(|threads| {
         for _ in 0..16 {

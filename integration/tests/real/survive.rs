@@ -32,7 +32,7 @@ fn a_killed_bridge_loses_nothing() {
     for round in 0..5 {
         let partitions: &[usize] = if round == 0 { &[0] } else { &[0, 1, 2, 3] };
         kafka.produce(&topic, numbered.records(partitions, 50));
-        bridge.kill_and_start_again();
+        bridge.kill_and_restart();
         kafka.produce(&topic, numbered.records(&[1, 2, 3], 5));
     }
     follower.seen.wait_for_records(numbered.total(), LONG);
@@ -55,7 +55,7 @@ fn a_second_bridge_takes_over_in_the_middle_of_a_stream() {
         kafka.produce(&topic, numbered.records(&[round % 4], 10));
         follower.seen.wait_for_records(numbered.total() - before + if round == 0 { 0 } else { 3 }, LONG);
         let seen = follower.seen.clone();
-        id = follower.leave();
+        id = follower.stop();
         all.extend(seen.events());
         // While no client reads.
         kafka.produce(&topic, numbered.records(&[(round + 1) % 4], 3));
@@ -63,7 +63,7 @@ fn a_second_bridge_takes_over_in_the_middle_of_a_stream() {
     let follower = Follower::start_at(bridge().port, &events(&topic), &id);
     follower.seen.wait_for_records(3, LONG);
     all.extend(follower.seen.events());
-    assert_eq!(numbered.judge(&all), Default::default());
+    assert_eq!(numbered.check(&all), Default::default());
     assert_eq!(all.len(), numbered.total());
 }
 
@@ -83,19 +83,19 @@ fn a_broker_restart_loses_nothing() {
         } else {
             kafka.stop(1)
         }
-        kafka.start_again(1);
+        kafka.restart(1);
         kafka.produce("restart", numbered.records(&[0, 1, 2, 3], 50));
         follower.seen.wait_for_records(numbered.total(), LONG);
     }
     numbered.assert_exactly_once(&follower.seen);
-    assert_eq!(follower.connects(), 1, "the stream stays open meanwhile");
+    assert_eq!(follower.connections(), 1, "the stream stays open meanwhile");
     let made =
         bridge.post("/topics/restart?partition=3", "application/json", numbered.record(3)["value"].as_str().unwrap());
     assert_eq!(made.expect(200).json()["offsets"][0]["offset"], 100);
 }
 
-/// A fault of a broker; every broker is a controller too.
-enum End {
+/// A fault of a broker. Every broker is also a controller.
+enum BrokerFault {
     Stopped(usize),
     Killed(usize),
     ActiveControllerKilled,
@@ -122,18 +122,18 @@ fn a_change_of_leaders_or_of_the_active_controller_causes_no_loss_and_no_duplica
     };
     let total = write(5);
     follower.seen.wait_for_records(total, LONG);
-    for end in [End::Stopped(1), End::Killed(2), End::ActiveControllerKilled] {
+    for end in [BrokerFault::Stopped(1), BrokerFault::Killed(2), BrokerFault::ActiveControllerKilled] {
         let broker = match end {
-            End::Stopped(broker) | End::Killed(broker) => broker,
-            End::ActiveControllerKilled => kafka.active_controller(),
+            BrokerFault::Stopped(broker) | BrokerFault::Killed(broker) => broker,
+            BrokerFault::ActiveControllerKilled => kafka.active_controller(),
         };
         match end {
-            End::Stopped(_) => kafka.stop(broker),
-            End::Killed(_) | End::ActiveControllerKilled => kafka.kill(broker),
+            BrokerFault::Stopped(_) => kafka.stop(broker),
+            BrokerFault::Killed(_) | BrokerFault::ActiveControllerKilled => kafka.kill(broker),
         }
         let total = write(10);
         follower.seen.wait_for_records(total, LONG);
-        kafka.start_again(broker);
+        kafka.restart(broker);
         let total = write(5);
         follower.seen.wait_for_records(total, LONG);
     }
@@ -155,13 +155,13 @@ fn partitions_added_while_connected_and_while_away_are_read_from_their_beginning
     kafka.produce(&topic, numbered.records(&[0, 1, 2], 5));
     follower.seen.wait_for_records(20, LONG);
     let mut all = follower.seen.events();
-    let id = follower.leave();
+    let id = follower.stop();
 
     kafka.set_partitions(&topic, 5);
     kafka.produce(&topic, numbered.records(&[0, 3, 4], 5));
     let follower = Follower::start_at(bridge().port, &events(&topic), &id);
     follower.seen.wait_for_records(15, LONG);
     all.extend(follower.seen.events());
-    assert_eq!(numbered.judge(&all), Default::default());
+    assert_eq!(numbered.check(&all), Default::default());
     assert_eq!(all.len(), numbered.total(), "and nothing else arrived");
 }

@@ -51,10 +51,10 @@ fn consume_prints_in_the_requested_format() {
 
 #[test]
 fn consume_reports_once_that_no_broker_responds() {
-    let folder = tempfile::tempdir().expect("temp folder");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let command = curlew(&["consume", "t", "--kafka", "127.0.0.1:1"]);
-    let mut consume = Process::start("curlew consume", command, &folder.path().join("log"));
-    eventually("it says why it waits", Duration::from_secs(20), || match consume.log() {
+    let mut consume = Process::start("curlew consume", command, &directory.path().join("log"));
+    eventually("it reports why it waits", Duration::from_secs(20), || match consume.log() {
         log if log.contains("trying again") => Ok(()),
         log => Err(log),
     });
@@ -72,9 +72,9 @@ fn a_missing_topic_ends_a_bounded_consume() {
     let topic = format!("{there}-missing");
     for way in both_ways() {
         let output = run(&["consume", &there, &topic, &way[0], &way[1], "--from", "earliest", "--until-end"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{way:?}: {said}");
-        assert!(said.contains(&topic), "{way:?}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{way:?}: {printed}");
+        assert!(printed.contains(&topic), "{way:?}: {printed}");
     }
 }
 
@@ -94,7 +94,7 @@ fn produce_sends_lines() {
 }
 
 #[test]
-fn a_line_that_was_not_acknowledged_is_exit_code_1() {
+fn a_line_without_an_acknowledgement_causes_exit_code_1() {
     let topic = curlew_integration::fresh_topic("refused");
     Kafka::shared().create_with(&topic, 1, json!({"max.message.bytes": "1000"}));
     let large: String = std::iter::repeat_with(fastrand::alphanumeric).take(5000).collect();
@@ -136,7 +136,7 @@ fn on_terminal(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_publishers_escapes_reach_a_pipe_but_not_a_terminal() {
+fn escapes_of_a_publisher_reach_a_pipe_but_not_a_terminal() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("escapes", 1);
     let title = "\u{1b}]0;owned\u{7}x\nMessage: forged\u{9b}2J\u{202e}";

@@ -21,21 +21,21 @@ fn count() -> usize {
 }
 
 struct Upload {
-    folder: TempDir,
+    directory: TempDir,
     lines: PathBuf,
     count: usize,
 }
 
 impl Upload {
     fn of(count: usize) -> Self {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let lines = folder.path().join("lines");
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let lines = directory.path().join("lines");
         let text: String = (0..count).map(|n| format!("{{\"i\":{n},\"t\":21.5}}\n")).collect();
         std::fs::write(&lines, text).expect("lines");
-        Self { folder, lines, count }
+        Self { directory, lines, count }
     }
 
-    /// Returns what the client prints: the status, if it can, and the response.
+    /// Returns the output of the client: the response, and the status if the client prints it.
     fn by(&self, client: &str, url: &str) -> String {
         let lines = self.lines.to_str().expect("UTF-8");
         let kind = format!("Content-Type: {TYPE}");
@@ -50,7 +50,7 @@ impl Upload {
             }
             "HttpURLConnection" => {
                 command.args(["java", "-Xmx256m", "-XX:TieredStopAtLevel=1"]);
-                command.arg(file("foreign/Upload.java")).args([lines, url])
+                command.arg(file("java/Upload.java")).args([lines, url])
             }
             python => {
                 command.arg(cache().join("python/bin/python")).arg(file("clients/upload.py"));
@@ -63,11 +63,11 @@ impl Upload {
     }
 
     fn is_stored_by(&self, client: &str, port: u16, topic: &str) {
-        let said = self.by(client, &format!("http://127.0.0.1:{port}/topics/{topic}"));
+        let printed = self.by(client, &format!("http://127.0.0.1:{port}/topics/{topic}"));
         let range = json!({"partition": 0, "first": 0, "last": self.count - 1});
         let expected = json!({"written": self.count, "failed": 0, "offsets": [range], "errors": []});
-        let summary = said.strip_prefix("200 ").unwrap_or(&said);
-        assert_eq!(serde_json::from_str::<Value>(summary).ok(), Some(expected), "{client}: {said}");
+        let summary = printed.strip_prefix("200 ").unwrap_or(&printed);
+        assert_eq!(serde_json::from_str::<Value>(summary).ok(), Some(expected), "{client}: {printed}");
     }
 }
 
@@ -86,7 +86,7 @@ fn latest(port: u16, topic: &str) -> Value {
 #[test]
 fn every_line_is_stored_and_acknowledged_once_with_every_client() {
     let upload = Upload::of(count());
-    let mut bridge = Bridge::embedded(&upload.folder.path().join("data"), &["--retention-bytes", "unlimited"]);
+    let mut bridge = Bridge::embedded(&upload.directory.path().join("data"), &["--retention-bytes", "unlimited"]);
     let nginx = nginx(bridge.port);
     for client in ["requests", "urllib", "httpx", "wget", "HttpURLConnection", "curl"] {
         for (way, port) in [("direct", bridge.port), ("nginx", nginx.port)] {
@@ -103,7 +103,7 @@ fn every_line_is_stored_and_acknowledged_once_with_every_client() {
 #[test]
 fn unread_receipts_do_not_block_an_upload() {
     let upload = Upload::of(count() / 4);
-    let bridge = Bridge::embedded(&upload.folder.path().join("data"), &[]);
+    let bridge = Bridge::embedded(&upload.directory.path().join("data"), &[]);
     let nginx = nginx(bridge.port);
     // The recipe forwards a body in chunks as they arrive.
     let recipe = WebProxy::start(Kind::Nginx, bridge.port);
@@ -116,8 +116,8 @@ fn unread_receipts_do_not_block_an_upload() {
     ];
     for (client, port, prefix) in ways {
         let topic = format!("{}-{port}", client.replace(' ', "-"));
-        let said = upload.by(client, &format!("http://127.0.0.1:{port}{prefix}/topics/{topic}?receipts=stream"));
-        let receipts = said.strip_prefix("200 ").unwrap_or(&said).lines();
+        let printed = upload.by(client, &format!("http://127.0.0.1:{port}{prefix}/topics/{topic}?receipts=stream"));
+        let receipts = printed.strip_prefix("200 ").unwrap_or(&printed).lines();
         let written = receipts.map(|line| {
             let receipt: Value = serde_json::from_str(line).expect("JSON");
             assert!(receipt["error_code"].is_null(), "{receipt}");
@@ -151,12 +151,12 @@ fn lines_are_a_503_while_kafka_is_away() {
     assert_eq!((&summary["written"], &summary["failed"]), (&json!(0), &json!(2)), "{summary}");
     // A large body is read to its end, so that a client that writes first sees the status.
     let large = Upload::of(100_000);
-    let said = Command::new(cache().join("python/bin/python"))
+    let printed = Command::new(cache().join("python/bin/python"))
         .args(["-c", PYTHON, &large.lines.display().to_string(), &url])
         .output()
         .expect("python");
-    let status = String::from_utf8_lossy(&said.stdout).trim().to_owned();
-    assert!(["503", "504"].contains(&status.as_str()), "{said:?}");
+    let status = String::from_utf8_lossy(&printed.stdout).trim().to_owned();
+    assert!(["503", "504"].contains(&status.as_str()), "{printed:?}");
     bridge.process().signal("TERM");
     bridge.process().wait(SOON);
 }
@@ -166,11 +166,11 @@ body = open(sys.argv[1], 'rb').read()
 print(requests.post(sys.argv[2], data=body, headers={'Content-Type': 'application/x-ndjson'}).status_code)";
 
 #[test]
-fn a_record_of_just_the_size_that_a_413_names_is_taken() {
+fn a_record_of_exactly_the_size_that_a_413_names_is_accepted() {
     let topic = Kafka::shared().fresh("large", 1);
     let post = |bytes: usize| bridge().post(&format!("/topics/{topic}"), "text/plain", "x".repeat(bytes));
-    // What it takes with its batch, and the most that it may take. Lengths are written in as few bytes as they need, so
-    // that only a record of nearly that size tells exactly.
+    // Returns the largest value that fits, from the size of the batch and the limit in the 413. The encoding of lengths
+    // varies in size, so the result is exact only for a record of about that size.
     let fits = |given: usize| {
         let detail = post(given).expect(413).json()["detail"].as_str().expect("a detail").to_owned();
         let numbers: Vec<usize> = detail.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();

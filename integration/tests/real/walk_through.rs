@@ -1,4 +1,4 @@
-//! The walk-through in the README, word by word, with the real curl.
+//! The walk-through in the README, with curl.
 
 use crate::{SOON, bridge};
 use curlew_integration::bridge::curlew;
@@ -16,26 +16,26 @@ fn curl(arguments: &[&str]) -> String {
 fn a_record_sent_with_curl_is_printed_in_the_other_terminal() {
     let port = bridge().port;
     let topic = fresh_topic("test");
-    let folder = tempfile::tempdir().expect("temp folder");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let terminal = curlew(&["consume", &topic, "--url", &format!("http://127.0.0.1:{port}")]);
-    let mut terminal = Process::start("curlew consume", terminal, &folder.path().join("terminal"));
+    let mut terminal = Process::start("curlew consume", terminal, &directory.path().join("terminal"));
     eventually("consume says that it waits for the topic", SOON, || match terminal.log() {
-        said if said.contains(&topic) => Ok(()),
-        said => Err(said),
+        printed if printed.contains(&topic) => Ok(()),
+        printed => Err(printed),
     });
 
-    let said = curl(&["-d", r#"{"Hello": "World"}"#, &format!("localhost:{port}/topics/{topic}")]);
-    assert_eq!(said.trim(), r#"{"offsets":[{"partition":0,"offset":0}]}"#);
+    let printed = curl(&["-d", r#"{"Hello": "World"}"#, &format!("localhost:{port}/topics/{topic}")]);
+    assert_eq!(printed.trim(), r#"{"offsets":[{"partition":0,"offset":0}]}"#);
     let wait_for = |line: &str| {
         eventually("consume prints the record", SOON, || match terminal.log() {
-            said if said.lines().any(|l| l == line) => Ok(()),
-            said => Err(said),
+            printed if printed.lines().any(|l| l == line) => Ok(()),
+            printed => Err(printed),
         })
     };
     wait_for(r#"Message: {"Hello": "World"}"#);
 
-    let said = curl(&["-d", "again", &format!("localhost:{port}/topics/{topic}")]);
-    assert_eq!(said.trim(), r#"{"offsets":[{"partition":0,"offset":1}]}"#);
+    let printed = curl(&["-d", "again", &format!("localhost:{port}/topics/{topic}")]);
+    assert_eq!(printed.trim(), r#"{"offsets":[{"partition":0,"offset":1}]}"#);
     wait_for("Message: again");
 
     terminal.signal("INT");
@@ -48,8 +48,8 @@ fn curl_follows_a_stream_and_sees_connected_at_once() {
     let topic = fresh_topic("curl");
     bridge().post(&format!("/topics/{topic}"), "text/plain", "one").expect(200);
     let url = format!("http://localhost:{}/topics/{topic}/events?from=earliest&limit=1", bridge().port);
-    let said = curl(&["-N", &url]);
-    let frames: Vec<&str> = said.split("\n\n").collect();
-    assert!(frames[0].contains(": connected"), "{said}");
-    assert!(frames.iter().any(|f| f.starts_with("data: one\nid: ")), "the id is the last line of a frame: {said}");
+    let printed = curl(&["-N", &url]);
+    let frames: Vec<&str> = printed.split("\n\n").collect();
+    assert!(frames[0].contains(": connected"), "{printed}");
+    assert!(frames.iter().any(|f| f.starts_with("data: one\nid: ")), "the id is the last line of a frame: {printed}");
 }

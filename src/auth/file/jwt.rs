@@ -1,5 +1,6 @@
 //! Parses `[[jwt]]`: the issuers whose tokens are accepted.
 
+use super::error::{AuthFileFault, IssuerFault};
 use super::{check_name, duration};
 use crate::auth::jwt::{IssuerSettings, KeySetUrl};
 use crate::auth::rights::{Rights, TopicPattern};
@@ -71,19 +72,20 @@ impl OneOrMany {
     }
 }
 
-/// Validates one `[[jwt]]`.
-pub fn validate(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), String> {
+/// Validates a `[[jwt]]` entry.
+pub fn validate(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), AuthFileFault> {
     check_name(&entry.name)?;
     let name = entry.name.clone();
-    settings(entry).map_err(|what| format!("jwt {name:?}: {what}"))
+    settings(entry).map_err(|fault| AuthFileFault::Issuer { name, fault })
 }
 
-fn settings(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), String> {
-    let time = |given: Option<String>, name: &str, default, min: Duration, max: Duration| match given {
+fn settings(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), IssuerFault> {
+    let time = |given: Option<String>, setting: &'static str, default, min: Duration, max: Duration| match given {
         None => Ok(default),
-        Some(text) => duration(&text, max).filter(|time| *time >= min).ok_or_else(|| {
-            format!("{name} must be a duration such as 30s, from {} s to {} s", min.as_secs(), max.as_secs())
-        }),
+        Some(text) => {
+            let time = duration(&text, max).filter(|time| *time >= min);
+            time.ok_or(IssuerFault::Duration { setting, min, max })
+        }
     };
     let second = Duration::from_secs(1);
     let source = match (entry.secret, entry.public_key, entry.public_key_file, entry.jwks_file, entry.jwks_url) {
@@ -93,7 +95,7 @@ fn settings(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), String> {
         (None, None, None, Some(file), None) => KeySource::JwksFile(file),
         (None, None, None, None, Some(url)) => {
             if !url.starts_with("https://") && !url.starts_with("http://") {
-                return Err("jwks_url must be a URL such as https://idp.example/jwks.json".to_owned());
+                return Err(IssuerFault::Url);
             }
             let location = KeySetUrl {
                 url,
@@ -103,7 +105,7 @@ fn settings(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), String> {
             };
             KeySource::JwksUrl { location, ca_file: entry.jwks_ca_file }
         }
-        _ => return Err("give it one of secret, public_key, public_key_file, jwks_file and jwks_url".to_owned()),
+        _ => return Err(IssuerFault::Source),
     };
     let settings = IssuerSettings {
         name: entry.name,

@@ -5,7 +5,7 @@ use super::remote::Remote;
 use crate::auth::crypto::Digest;
 use crate::auth::identity::ClientIdentity;
 use crate::auth::permit::{Grant, GrantOrigin, GrantSource};
-use crate::auth::rights::Rights;
+use crate::auth::rights::{Rights, TopicPattern};
 use crate::record::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation, decode};
@@ -37,6 +37,21 @@ pub struct IssuerSettings {
     pub claim: String,
     /// The rights that each of its tokens has.
     pub rights: Rights,
+}
+
+impl IssuerSettings {
+    /// Digests the values in a fixed order, so that the result depends on neither the names nor the order of the fields.
+    fn digest(&self) -> Digest {
+        let Self { name, issuers, audiences, leeway, identity, claim, rights } = self;
+        let Rights { produce, consume, manage, metrics } = rights;
+        let patterns = |patterns: &[TopicPattern]| patterns.iter().map(TopicPattern::to_string).collect::<Vec<_>>();
+        let lists = [issuers.clone(), audiences.clone(), patterns(produce), patterns(consume), patterns(manage)];
+        let mut values = vec![name.clone(), identity.clone(), claim.clone()];
+        values.extend([leeway.as_millis().to_string(), metrics.to_string()]);
+        // The length keeps the end of one list apart from the start of the next.
+        values.extend(lists.into_iter().flat_map(|list| std::iter::once(list.len().to_string()).chain(list)));
+        Digest::of_parts(&values.iter().map(String::as_bytes).collect::<Vec<_>>())
+    }
 }
 
 #[derive(Debug)]
@@ -74,7 +89,7 @@ pub enum TokenFlaw {
 
 impl Issuer {
     pub fn new(settings: IssuerSettings, keys: IssuerKeys) -> Self {
-        let fingerprint = Digest::of(&format!("{settings:?}")).fingerprint();
+        let fingerprint = settings.digest().fingerprint();
         Self { settings, keys, fingerprint }
     }
 

@@ -1,6 +1,7 @@
 //! Keys that verify tokens. Each key is bound to one algorithm, so that a token's header cannot choose another.
 
 use super::super::crypto::Digest;
+use super::error::{KeySetError, MIN_SECRET_LEN};
 use crate::secret::Secret;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header};
@@ -8,8 +9,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 
-/// The shortest secret for HS256, in bytes (RFC 7518, 3.2).
-const MIN_SECRET_LEN: usize = 32;
 /// The shortest RSA modulus, in bytes: 2048 bits (RFC 7518, 3.3).
 const MIN_RSA_MODULUS_LEN: usize = 256;
 /// The length of an uncompressed P-256 point, in bytes (SEC 1, 2.3.3).
@@ -37,17 +36,15 @@ pub enum KeySetSource {
 }
 
 impl KeySet {
-    pub fn from_secret(secret: &Secret) -> Result<Self, String> {
+    pub fn from_secret(secret: &Secret) -> Result<Self, KeySetError> {
         if secret.reveal().len() < MIN_SECRET_LEN {
-            return Err(format!(
-                "secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"
-            ));
+            return Err(KeySetError::ShortSecret);
         }
         Ok(Self(vec![TokenKey::new(None, Algorithm::HS256, DecodingKey::from_secret(secret.reveal().as_bytes()))]))
     }
 
     /// Parses one or more public keys in PEM: RSA, P-256 or Ed25519.
-    pub fn from_pem(text: &str) -> Result<Self, String> {
+    pub fn from_pem(text: &str) -> Result<Self, KeySetError> {
         let mut keys = Vec::new();
         let mut rest = text;
         while let Some(start) = rest.find("-----BEGIN ") {
@@ -62,25 +59,20 @@ impl KeySet {
             keys.push(parse_pem_block(block)?);
             rest = after;
         }
-        if keys.is_empty() {
-            Err("there is no public key in PEM (-----BEGIN PUBLIC KEY-----)".to_owned())
-        } else {
-            Ok(Self(keys))
-        }
+        if keys.is_empty() { Err(KeySetError::NoPem) } else { Ok(Self(keys)) }
     }
 
     /// Parses a JWK set (RFC 7517, 5). Ignores keys that are not for signatures or have an unsupported type.
-    pub fn from_jwks(text: &str, from: KeySetSource) -> Result<Self, String> {
+    pub fn from_jwks(text: &str, from: KeySetSource) -> Result<Self, KeySetError> {
         #[derive(Deserialize)]
         struct JwkSet {
             keys: Vec<Value>,
         }
-        let set: JwkSet =
-            serde_json::from_str(text).map_err(|_| "this is not a JWK set, such as {\"keys\":[…]}".to_owned())?;
+        let set: JwkSet = serde_json::from_str(text).map_err(|_| KeySetError::NotJwks)?;
         let keys = set.keys.into_iter().filter_map(|key| parse_jwk(&serde_json::from_value(key).ok()?, from));
         let keys: Vec<_> = keys.take(MAX_KEYS).collect();
         match keys.is_empty() {
-            true => Err("no key of the set is for RS256, ES256, EdDSA (or HS256, in a file)".to_owned()),
+            true => Err(KeySetError::NoUsableKey),
             false => Ok(Self(keys)),
         }
     }
@@ -106,7 +98,14 @@ impl KeySet {
 
 impl TokenKey {
     fn new(id: Option<String>, algorithm: Algorithm, key: DecodingKey) -> Self {
-        let name = format!("{algorithm:?}");
+        // Sessions and tickets contain the fingerprint, so the name must not depend on a version of jsonwebtoken. A key has
+        // no other algorithm.
+        let name = match algorithm {
+            Algorithm::HS256 => "HS256",
+            Algorithm::RS256 => "RS256",
+            Algorithm::ES256 => "ES256",
+            _ => "EdDSA",
+        };
         let digest = match key.kind() {
             DecodingKeyKind::SecretOrDer(bytes) => Digest::of_parts(&[name.as_bytes(), bytes]),
             DecodingKeyKind::RsaModulusExponent { n, e } => Digest::of_parts(&[name.as_bytes(), n, e]),
@@ -115,30 +114,30 @@ impl TokenKey {
     }
 }
 
-fn parse_pem_block(block: &str) -> Result<TokenKey, String> {
+fn parse_pem_block(block: &str) -> Result<TokenKey, KeySetError> {
     if block.contains("PRIVATE KEY-----") {
-        return Err("this is a private key; give the public one: openssl pkey -in FILE -pubout".to_owned());
+        return Err(KeySetError::PrivateKey);
     }
     if block.contains("BEGIN CERTIFICATE") {
-        return Err("this is a certificate; give its public key: openssl x509 -in FILE -noout -pubkey".to_owned());
+        return Err(KeySetError::Certificate);
     }
     let bytes = block.as_bytes();
     if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
         // The DER is longer than its modulus by a few bytes.
         return match key.try_get_as_bytes() {
             Ok(der) if der.len() > MIN_RSA_MODULUS_LEN => Ok(TokenKey::new(None, Algorithm::RS256, key)),
-            _ => Err("the RSA key is shorter than 2048 bits".to_owned()),
+            _ => Err(KeySetError::ShortRsa),
         };
     }
     if let Ok(key) = DecodingKey::from_ec_pem(bytes) {
         return match key.try_get_as_bytes() {
             Ok(point) if point.len() == P256_POINT_LEN => Ok(TokenKey::new(None, Algorithm::ES256, key)),
-            _ => Err("the elliptic-curve key is not on P-256, which ES256 requires".to_owned()),
+            _ => Err(KeySetError::OtherCurve),
         };
     }
     match DecodingKey::from_ed_pem(bytes) {
         Ok(key) => Ok(TokenKey::new(None, Algorithm::EdDSA, key)),
-        Err(_) => Err("a PEM key is damaged, or is neither RSA nor P-256 nor Ed25519".to_owned()),
+        Err(_) => Err(KeySetError::DamagedPem),
     }
 }
 

@@ -1,9 +1,11 @@
 //! A key set behind a URL. A thread fetches it at intervals and when a token names an unknown key, and keeps the last keys
 //! while the URL is unreachable.
 
+use super::error::{FetchError, FetcherError};
 use super::key_set::{KeySet, KeySetSource};
 use crate::sync::backoff::Backoff;
-use crate::sync::watchdog::{self, Worker};
+use crate::sync::watchdog;
+use crate::sync::worker::Worker;
 use crate::tls;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
@@ -63,15 +65,14 @@ impl Fetcher {
         location: KeySetUrl,
         keys: Option<Arc<KeySet>>,
         changed: Arc<watch::Sender<()>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, FetcherError> {
         let agent = agent(&location)?;
         let (fetched_sender, fetched) = watch::channel(FetchedKeys { keys, last_attempt: None });
         let (request, requests) = bounded(1);
         let (_shutdown, shutdown) = bounded(0);
         let task =
             FetchTask { location: location.clone(), agent, fetched: fetched_sender, changed, requests, shutdown };
-        let worker = Worker::start("jwks", move || task.run());
-        let _worker = worker.map_err(|e| format!("cannot start a thread: {e}"))?;
+        let _worker = Worker::start("jwks", move || task.run())?;
         Ok(Self { remote: Arc::new(Remote { location, fetched, request }), _shutdown, _worker })
     }
 }
@@ -152,29 +153,25 @@ impl FetchTask {
         }
     }
 
-    fn fetch(&self) -> Result<KeySet, String> {
+    fn fetch(&self) -> Result<KeySet, FetchError> {
         let _busy = watchdog::busy();
-        let mut response = self
-            .agent
-            .get(&self.location.url)
-            .header("Accept", "application/json")
-            .call()
-            .map_err(|e| e.to_string())?;
+        let mut response = self.agent.get(&self.location.url).header("Accept", "application/json").call()?;
         if !response.status().is_success() {
-            return Err(format!("status {}; redirects are not followed: give the final URL", response.status()));
+            return Err(FetchError::Status(response.status()));
         }
-        let text = response.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
-        KeySet::from_jwks(&text, KeySetSource::Url)
+        let text = response.body_mut().with_config().limit(MAX_BYTES).read_to_string()?;
+        Ok(KeySet::from_jwks(&text, KeySetSource::Url)?)
     }
 }
 
-fn agent(location: &KeySetUrl) -> Result<ureq::Agent, String> {
+fn agent(location: &KeySetUrl) -> Result<ureq::Agent, FetcherError> {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0).proxy(None);
     if !location.url.starts_with("https://") {
         return Ok(config.build().new_agent());
     }
     let anchors = location.ca_certificates.clone().unwrap_or_else(|| tls::trust_anchors(tls::Trust::System));
-    Ok(config.https_only(true).tls_config(tls::ureq_config(&anchors)?).build().new_agent())
+    let tls = tls::ureq_config(&anchors).map_err(|error| FetcherError::Tls(error.into()))?;
+    Ok(config.https_only(true).tls_config(tls).build().new_agent())
 }
 
 impl fmt::Debug for Remote {

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,6 +173,36 @@ fn a_signed_token_that_is_rejected_gets_a_reason() {
 }
 
 #[test]
+fn the_fingerprint_of_an_issuer_depends_on_every_value_and_on_nothing_else() {
+    let of = |settings: IssuerSettings| of_secret(settings).fingerprint;
+    let rights = |text: &str| serde_json::from_str::<Rights>(text).unwrap();
+    let settings = || IssuerSettings { rights: rights(r#"{"produce":["in"],"consume":["a.*"]}"#), ..settings() };
+    // Sessions and tickets of earlier versions contain it.
+    assert_eq!(of(settings()), "4cV3aAIgsC8t");
+    let changed = [
+        IssuerSettings { name: "other".into(), ..settings() },
+        IssuerSettings { issuers: Vec::new(), ..settings() },
+        IssuerSettings {
+            issuers: vec!["https://idp.example".into(), "curlew".into()],
+            audiences: Vec::new(),
+            ..settings()
+        },
+        IssuerSettings { audiences: vec!["other".into()], ..settings() },
+        IssuerSettings { leeway: Duration::from_millis(30_001), ..settings() },
+        IssuerSettings { identity: "email".into(), ..settings() },
+        IssuerSettings { claim: "/curlew".into(), ..settings() },
+        IssuerSettings { identity: "curlew".into(), claim: "sub".into(), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in","a.*"]}"#), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in"],"manage":["a.*"]}"#), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in"],"consume":["a."]}"#), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in"],"consume":["a.*"],"metrics":true}"#), ..settings() },
+    ];
+    let count = changed.len();
+    let fingerprints: HashSet<_> = changed.into_iter().map(of).chain([of(settings())]).collect();
+    assert_eq!(fingerprints.len(), count + 1);
+}
+
+#[test]
 fn a_token_has_the_rights_of_its_claim_and_of_its_issuer() {
     let rights = Rights { produce: vec!["in".to_owned().try_into().unwrap()], ..Rights::default() };
     let allows = |settings: IssuerSettings, claims: &Value| {
@@ -232,7 +263,7 @@ fn a_key_of_a_set_is_found_by_its_id_and_type() {
 
 #[test]
 fn invalid_keys_are_rejected_with_advice() {
-    let pem = |text: &str| KeySet::from_pem(text).unwrap_err();
+    let pem = |text: &str| KeySet::from_pem(text).unwrap_err().to_string();
     assert!(pem("").contains("no public key in PEM"));
     assert!(pem(pem!("rsa")).contains("private key; give the public one"));
     assert!(pem(pem!("short-rsa.pub")).contains("shorter than 2048 bits"));
@@ -240,7 +271,7 @@ fn invalid_keys_are_rejected_with_advice() {
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").contains("damaged"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA").contains("damaged"));
     assert!(pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").contains("give its public key"));
-    assert!(KeySet::from_secret(&Secret::new("short")).unwrap_err().contains("shorter than 32"));
+    assert!(KeySet::from_secret(&Secret::new("short")).unwrap_err().to_string().contains("shorter than 32"));
     for bad in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":{}}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#]
     {
         assert!(KeySet::from_jwks(bad, KeySetSource::File).is_err(), "{bad}");

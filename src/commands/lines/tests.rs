@@ -86,7 +86,7 @@ fn records_before_an_invalid_line_are_sent_and_none_after_it() {
     let batch = lines.next_batch(&settings).unwrap().unwrap();
     let shown: Vec<_> = batch.iter().map(|r| (r.partition, r.value.as_deref(), r.timestamp, r.headers.len())).collect();
     assert_eq!(shown, [(Some(2), Some(&b"a"[..]), Some(5), 2), (Some(0), None, None, 1)]);
-    let why = lines.next_batch(&settings).unwrap_err();
+    let why = lines.next_batch(&settings).unwrap_err().to_string();
     assert!(why.starts_with("line 4 is not a record, and nothing from this line on was sent: EOF"), "{why}");
     assert!(lines.next_batch(&settings).unwrap().is_none());
 }

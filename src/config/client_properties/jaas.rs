@@ -1,8 +1,9 @@
-//! A parser for `sasl.jaas.config`: one login module with options, compatible with Kafka's `JaasConfig`.
+//! A parser for `sasl.jaas.config`, which holds one login module with options. Compatible with Kafka's `JaasConfig`.
 //!
-//! Errors name options, never values, which may be passwords.
+//! Errors contain the names of options, but not their values, which may be passwords.
 
 use std::collections::BTreeMap;
+use thiserror::Error;
 
 /// `org.apache.kafka.….PlainLoginModule required username="alice" password="…";`
 pub struct JaasEntry {
@@ -19,31 +20,48 @@ enum JaasToken {
     Semicolon,
 }
 
-pub fn parse(text: &str) -> Result<JaasEntry, String> {
+/// Why an entry is rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum JaasError {
+    #[error("there is no login module; {EXAMPLE}")]
+    MissingModule,
+    #[error("after the login module there must be the word required; {EXAMPLE}")]
+    MissingFlag,
+    #[error("there is a value or a = where an option's name should be; {EXAMPLE}")]
+    MissingOptionName,
+    #[error("option {0:?} has no value; write {0}=\"…\", and quotes around the value")]
+    MissingValue(String),
+    #[error("a quote is not closed")]
+    UnclosedQuote,
+    #[error("it must end with a semicolon")]
+    MissingSemicolon,
+    #[error("there is something after the semicolon; one login module is allowed")]
+    TextAfterSemicolon,
+}
+
+pub fn parse(text: &str) -> Result<JaasEntry, JaasError> {
     let mut tokens = tokens(text)?.into_iter();
-    let Some(JaasToken::Word(class)) = tokens.next() else {
-        return Err(format!("there is no login module; {EXAMPLE}"));
-    };
+    let Some(JaasToken::Word(class)) = tokens.next() else { return Err(JaasError::MissingModule) };
     match tokens.next() {
         Some(JaasToken::Word(flag)) if FLAGS.contains(&flag.to_lowercase().as_str()) => {}
-        _ => return Err(format!("after the login module there must be the word required; {EXAMPLE}")),
+        _ => return Err(JaasError::MissingFlag),
     }
     let mut options = BTreeMap::new();
     loop {
         let name = match tokens.next() {
             Some(JaasToken::Semicolon) => break,
             Some(JaasToken::Word(name)) => name,
-            Some(_) => return Err(format!("there is a value or a = where an option's name should be; {EXAMPLE}")),
-            None => return Err("it must end with a semicolon".to_owned()),
+            Some(_) => return Err(JaasError::MissingOptionName),
+            None => return Err(JaasError::MissingSemicolon),
         };
         let value = match (tokens.next(), tokens.next()) {
             (Some(JaasToken::Equals), Some(JaasToken::Word(value) | JaasToken::Quoted(value))) => value,
-            _ => return Err(format!("option {name:?} has no value; write {name}=\"…\", and quotes around the value")),
+            _ => return Err(JaasError::MissingValue(name)),
         };
         options.insert(name, value);
     }
     if tokens.next().is_some() {
-        return Err("there is something after the semicolon; one login module is allowed".to_owned());
+        return Err(JaasError::TextAfterSemicolon);
     }
     let module = class.rsplit('.').next().unwrap_or_default().to_owned();
     Ok(JaasEntry { module, options })
@@ -53,7 +71,7 @@ const FLAGS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
 const EXAMPLE: &str = "write it like org.apache.kafka.common.security.plain.PlainLoginModule required \
                        username=\"…\" password=\"…\";";
 
-fn tokens(text: &str) -> Result<Vec<JaasToken>, String> {
+fn tokens(text: &str) -> Result<Vec<JaasToken>, JaasError> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
@@ -61,7 +79,7 @@ fn tokens(text: &str) -> Result<Vec<JaasToken>, String> {
             '=' => (Some(JaasToken::Equals), rest.strip_prefix('=')),
             ';' => (Some(JaasToken::Semicolon), rest.strip_prefix(';')),
             '"' | '\'' => {
-                let (value, after) = quoted(rest, first).ok_or("a quote is not closed")?;
+                let (value, after) = quoted(rest, first).ok_or(JaasError::UnclosedQuote)?;
                 (Some(JaasToken::Quoted(value)), Some(after))
             }
             '/' if rest.starts_with("//") => (None, rest.split_once('\n').map(|(_, after)| after)),
@@ -131,7 +149,7 @@ mod tests {
             ("PlainLoginModule required password=\"hunter2\"; x", "after the semicolon"),
         ];
         for (text, words) in cases {
-            let error = parse(text).err().unwrap();
+            let error = parse(text).err().unwrap().to_string();
             assert!(error.contains(words) && !error.contains("hunter2"), "{text}: {error}");
         }
     }

@@ -1,8 +1,9 @@
-//! A PEM parser for certificates and keys. In property values, line ends may have become blanks.
+//! A PEM parser for certificates and keys in the values of properties, where blanks may replace line ends.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use thiserror::Error;
 
 /// The content of a PEM text, in order.
 #[derive(Default)]
@@ -11,23 +12,49 @@ pub struct Pem {
     pub key: Option<PrivateKeyDer<'static>>,
 }
 
-/// `what` names the property in errors, which never quote the text.
-pub fn parse(what: &str, text: &str) -> Result<Pem, String> {
+/// An error in the PEM text of a property. It does not quote the text, which may be a private key.
+#[derive(Debug, Error)]
+#[error("{property}: {fault}")]
+pub struct PemPropertyError {
+    property: &'static str,
+    #[source]
+    fault: PemFault,
+}
+
+/// With the label of the section, such as `CERTIFICATE`.
+#[derive(Debug, Error)]
+enum PemFault {
+    #[error("a PEM's BEGIN line is cut off")]
+    IncompleteBegin,
+    #[error("{0} has no END line")]
+    MissingEnd(String),
+    #[error(
+        "the private key is encrypted, which is not supported; decrypt it with: openssl pkey -in KEY.pem -out \
+         KEY-plain.pem (and let only the bridge's user read it)"
+    )]
+    EncryptedKey,
+    #[error("{0} is damaged: it is not base64")]
+    NotBase64(String),
+}
+
+/// Parses the PEM text of a property.
+pub fn parse(property: &'static str, text: &str) -> Result<Pem, PemPropertyError> {
+    sections(text).map_err(|fault| PemPropertyError { property, fault })
+}
+
+fn sections(text: &str) -> Result<Pem, PemFault> {
     let mut pem = Pem::default();
     let mut rest = text;
     while let Some((_, begun)) = rest.split_once("-----BEGIN ") {
-        let (label, body) = begun.split_once("-----").ok_or(format!("{what}: a PEM's BEGIN line is cut off"))?;
-        let (body, after) =
-            body.split_once(&format!("-----END {label}-----")).ok_or(format!("{what}: {label} has no END line"))?;
+        let (label, body) = begun.split_once("-----").ok_or(PemFault::IncompleteBegin)?;
+        let end = format!("-----END {label}-----");
+        let (body, after) = body.split_once(&end).ok_or_else(|| PemFault::MissingEnd(label.to_owned()))?;
         rest = after;
         if label == "ENCRYPTED PRIVATE KEY" || body.contains("ENCRYPTED") {
-            return Err(format!(
-                "{what}: the private key is encrypted, which is not supported; decrypt it with: \
-                 openssl pkey -in KEY.pem -out KEY-plain.pem (and let only the bridge's user read it)"
-            ));
+            return Err(PemFault::EncryptedKey);
         }
         let bytes: String = body.split_whitespace().collect();
-        let der = STANDARD.decode(bytes).map_err(|_| format!("{what}: {label} is damaged: it is not base64"))?;
+        let der = STANDARD.decode(bytes).map_err(|_| PemFault::NotBase64(label.to_owned()))?;
         match label {
             "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" => pem.certificates.push(der.into()),
             "PRIVATE KEY" => pem.key = Some(PrivatePkcs8KeyDer::from(der).into()),
@@ -59,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_with_the_propertys_name() {
+    fn errors_start_with_the_name_of_the_property() {
         let cases = [
             ("-----BEGIN CERTIFICATE-----\nAAEC", "no END line"),
             ("-----BEGIN CERTIF", "cut off"),
@@ -68,7 +95,7 @@ mod tests {
             ("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAA\n-----END RSA PRIVATE KEY-----", "openssl"),
         ];
         for (text, words) in cases {
-            let error = parse("ssl.keystore.key", text).err().unwrap();
+            let error = parse("ssl.keystore.key", text).err().unwrap().to_string();
             assert!(error.contains(words) && error.starts_with("ssl.keystore.key: "), "{text}: {error}");
         }
     }

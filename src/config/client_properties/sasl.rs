@@ -1,13 +1,55 @@
 //! The `sasl.*` properties.
 
 use super::Properties;
-use super::jaas::{self, JaasEntry};
+use super::jaas::{self, JaasEntry, JaasError};
 use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
 use crate::secret::Secret;
-use crate::tls::{Trust, trust_anchors};
+use crate::tls::{Trust, trust_anchors, ureq_config};
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a SASL property is rejected.
+#[derive(Debug, Error)]
+pub enum SaslPropertyError {
+    #[error("sasl.jaas.config: {0}")]
+    Jaas(#[from] JaasError),
+    #[error("there is no sasl.mechanism; {MECHANISMS}")]
+    MissingMechanism,
+    #[error(
+        "sasl.mechanism GSSAPI (Kerberos) is not supported; {MECHANISMS}, which a broker can offer on another listener, or \
+         on the same one (sasl.enabled.mechanisms)"
+    )]
+    Kerberos,
+    #[error("sasl.mechanism {0:?} is not supported; {MECHANISMS}")]
+    UnknownMechanism(String),
+    #[error("sasl.jaas.config has {given}, and this sasl.mechanism needs {required}; change one of them")]
+    LoginModule { given: String, required: &'static str },
+    #[error("sasl.jaas.config has no {0}=\"…\"")]
+    MissingOption(&'static str),
+    #[error("{0} holds a NUL")]
+    NulInOption(&'static str),
+    #[error(
+        "tokens without a signature (unsecuredLoginStringClaim_…) are not supported; write one into a file and give \
+         sasl.oauthbearer.token.endpoint.url=file:///…"
+    )]
+    UnsignedToken,
+    #[error(
+        "OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url: the authorization server's, or file:///… of a file with a \
+         token"
+    )]
+    MissingTokenEndpoint,
+    #[error("sasl.oauthbearer.token.endpoint.url is {0:?}; give https://…, http://… or file:///…")]
+    TokenEndpoint(String),
+    #[error("OAUTHBEARER needs {0}=\"…\" in sasl.jaas.config")]
+    MissingClientOption(&'static str),
+    #[error("SASL extension {0:?} must have a name of letters and a value in ASCII")]
+    Extension(String),
+    #[error("{0}")]
+    TokenClient(#[source] Box<dyn StdError + Send + Sync>),
+}
 
 /// Returns the URL of the token endpoint without removing it.
 pub fn endpoint(properties: &Properties) -> &str {
@@ -28,10 +70,10 @@ pub fn note(sasl: &Sasl) -> Option<String> {
 }
 
 /// Reads the mechanism and its credentials.
-pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
+pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, SaslPropertyError> {
     let mechanism = properties.take_either("sasl.mechanism", "sasl.mechanisms");
     let login = login(properties)?;
-    let tokens = Endpoint::of(properties);
+    let tokens = TokenEndpoint::of(properties);
     let mechanism = mechanism.map(|m| m.trim().to_uppercase()).unwrap_or_default();
     let hash = match mechanism.as_str() {
         "PLAIN" => {
@@ -41,14 +83,9 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
         "OAUTHBEARER" => return tokens.sasl(login.require_module("OAuthBearerLoginModule")?, trust),
         "SCRAM-SHA-256" => ScramHash::Sha256,
         "SCRAM-SHA-512" => ScramHash::Sha512,
-        "" => return Err(format!("there is no sasl.mechanism; {MECHANISMS}")),
-        "GSSAPI" => {
-            return Err(format!(
-                "sasl.mechanism GSSAPI (Kerberos) is not supported; {MECHANISMS}, which a broker can offer \
-                                on another listener, or on the same one (sasl.enabled.mechanisms)"
-            ));
-        }
-        other => return Err(format!("sasl.mechanism {other:?} is not supported; {MECHANISMS}")),
+        "" => return Err(SaslPropertyError::MissingMechanism),
+        "GSSAPI" => return Err(SaslPropertyError::Kerberos),
+        other => return Err(SaslPropertyError::UnknownMechanism(other.to_owned())),
     };
     let login = login.require_module("ScramLoginModule")?;
     let is_token = login.options.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -60,9 +97,9 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
 const MECHANISMS: &str = "give PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
 
 /// Reads the login from `sasl.jaas.config` or librdkafka's properties.
-fn login(properties: &mut Properties) -> Result<JaasEntry, String> {
+fn login(properties: &mut Properties) -> Result<JaasEntry, JaasError> {
     let mut login = match properties.word("sasl.jaas.config") {
-        Some(text) => jaas::parse(&text).map_err(|why| format!("sasl.jaas.config: {why}"))?,
+        Some(text) => jaas::parse(&text)?,
         None => JaasEntry { module: String::new(), options: BTreeMap::new() },
     };
     for (name, option) in [("sasl.username", "username"), ("sasl.password", "password")] {
@@ -75,28 +112,28 @@ fn login(properties: &mut Properties) -> Result<JaasEntry, String> {
 
 impl JaasEntry {
     /// Checks that the login module, if given, is that of the mechanism.
-    fn require_module(self, module: &str) -> Result<Self, String> {
-        if self.module.is_empty() || self.module == module {
-            return Ok(self);
+    fn require_module(self, required: &'static str) -> Result<Self, SaslPropertyError> {
+        if self.module.is_empty() || self.module == required {
+            Ok(self)
+        } else {
+            Err(SaslPropertyError::LoginModule { given: self.module, required })
         }
-        let given = &self.module;
-        Err(format!("sasl.jaas.config has {given}, and this sasl.mechanism needs {module}; change one of them"))
     }
 
     /// Removes username and password.
-    fn credentials(mut self) -> Result<(String, Secret), String> {
-        let mut option = |name: &str| {
+    fn credentials(mut self) -> Result<(String, Secret), SaslPropertyError> {
+        let mut option = |name: &'static str| {
             let value = self.options.remove(name).filter(|value| !value.is_empty());
-            let value = value.ok_or(format!("sasl.jaas.config has no {name}=\"…\""))?;
+            let value = value.ok_or(SaslPropertyError::MissingOption(name))?;
             // PLAIN uses NUL as its separator (RFC 4616).
-            if value.contains('\0') { Err(format!("{name} holds a NUL")) } else { Ok(value) }
+            if value.contains('\0') { Err(SaslPropertyError::NulInOption(name)) } else { Ok(value) }
         };
         Ok((option("username")?, Secret::new(option("password")?)))
     }
 }
 
-/// The token endpoint by properties. Missing values may be JAAS options.
-struct Endpoint {
+/// The properties of the token endpoint. Missing ones may be options in `sasl.jaas.config`.
+struct TokenEndpoint {
     url: Option<String>,
     id: Option<String>,
     secret: Option<String>,
@@ -104,7 +141,7 @@ struct Endpoint {
     extensions: Option<String>,
 }
 
-impl Endpoint {
+impl TokenEndpoint {
     fn of(properties: &mut Properties) -> Self {
         let client = "sasl.oauthbearer.client.credentials.client";
         Self {
@@ -116,46 +153,37 @@ impl Endpoint {
         }
     }
 
-    fn sasl(self, mut login: JaasEntry, trust: Trust) -> Result<Sasl, String> {
+    fn sasl(self, mut login: JaasEntry, trust: Trust) -> Result<Sasl, SaslPropertyError> {
         if login.options.keys().any(|name| name.starts_with("unsecuredLogin")) {
-            return Err(
-                "tokens without a signature (unsecuredLoginStringClaim_…) are not supported; write one into a \
-                        file and give sasl.oauthbearer.token.endpoint.url=file:///…"
-                    .to_owned(),
-            );
+            return Err(SaslPropertyError::UnsignedToken);
         }
-        let url = self.url.ok_or(
-            "OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url: the authorization server's, or file:///… of a file \
-             with a token",
-        )?;
+        let url = self.url.ok_or(SaslPropertyError::MissingTokenEndpoint)?;
         let extensions = extensions(&login.options, self.extensions.as_deref())?;
         let source = match url.strip_prefix("file:") {
             Some(path) => TokenSource::File(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
             None if url.starts_with("https://") || url.starts_with("http://") => {
-                let mut option = |given: Option<String>, name: &str| given.or_else(|| login.options.remove(name));
-                let needed = |value: Option<String>, name: &str| {
-                    value.ok_or(format!("OAUTHBEARER needs {name}=\"…\" in sasl.jaas.config"))
-                };
-                let id = needed(option(self.id, "clientId"), "clientId")?;
-                let secret = needed(option(self.secret, "clientSecret"), "clientSecret")?;
+                let mut option = |given: Option<String>, name| given.or_else(|| login.options.remove(name));
+                let missing = SaslPropertyError::MissingClientOption;
+                let id = option(self.id, "clientId").ok_or(missing("clientId"))?;
+                let secret = option(self.secret, "clientSecret").ok_or(missing("clientSecret"))?;
                 let scope = option(self.scope, "scope");
                 let given = matches!(trust, Trust::Given(_)).then(|| trust_anchors(trust)).unwrap_or_default();
-                let roots =
-                    if url.starts_with("https://") { [given, trust_anchors(Trust::System)].concat() } else { given };
-                TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, &roots)?))
+                let anchors = || [given, trust_anchors(Trust::System)].concat();
+                let tls = url.starts_with("https://").then(|| ureq_config(&anchors())).transpose();
+                let tls = tls.map_err(|e| SaslPropertyError::TokenClient(e.into()))?;
+                TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, tls)))
             }
-            None => {
-                return Err(format!(
-                    "sasl.oauthbearer.token.endpoint.url is {url:?}; give https://…, http://… or file:///…"
-                ));
-            }
+            None => return Err(SaslPropertyError::TokenEndpoint(url)),
         };
         Ok(Sasl::OAuthBearer { tokens: TokenCache::new(source), extensions })
     }
 }
 
 /// KIP-342: `extension_NAME` of JAAS, or librdkafka's `NAME=VALUE,…`.
-fn extensions(options: &BTreeMap<String, String>, list: Option<&str>) -> Result<Vec<(String, String)>, String> {
+fn extensions(
+    options: &BTreeMap<String, String>,
+    list: Option<&str>,
+) -> Result<Vec<(String, String)>, SaslPropertyError> {
     let listed = list.into_iter().flat_map(|list| list.split(',')).filter_map(|pair| pair.trim().split_once('='));
     let of_jaas = options.iter().filter_map(|(name, value)| Some((name.strip_prefix("extension_")?, value.as_str())));
     let all: Vec<(String, String)> = listed.chain(of_jaas).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
@@ -166,7 +194,7 @@ fn extensions(options: &BTreeMap<String, String>, list: Option<&str>) -> Result<
             && value.chars().all(|c| matches!(c, ' '..='~' | '\t' | '\r' | '\n'))
     };
     match all.iter().find(|extension| !fits(extension)) {
-        Some((name, _)) => Err(format!("SASL extension {name:?} must have a name of letters and a value in ASCII")),
+        Some((name, _)) => Err(SaslPropertyError::Extension(name.clone())),
         None => Ok(all),
     }
 }

@@ -1,9 +1,10 @@
-//! Properties that the bridge does not support: those it may ignore, and those it must reject.
+//! Properties that the bridge does not support, and either ignores or rejects.
 
 use super::Protocol;
+use super::error::PropertyError;
 use std::collections::BTreeMap;
 
-/// Security properties that may be ignored, because they have no effect here. Many are for brokers, which share the names.
+/// Security properties that have no effect on the bridge and are ignored. Many are for brokers, which share the names.
 const IGNORED: [&str; 34] = [
     "security.providers",
     "ssl.keymanager.algorithm",
@@ -41,16 +42,16 @@ const IGNORED: [&str; 34] = [
     "sasl.oauthbearer.sub.claim.name",
 ];
 
-/// A property that would restrict TLS or replace the login, so that ignoring it weakens security.
+/// A property that restricts TLS or replaces the login. Ignoring it would weaken security.
 struct Unsupported {
     name: &'static str,
-    /// Prefixes of values that have no effect. The empty value has none either.
+    /// Prefixes of values that have no effect. The empty value has no effect either.
     harmless: &'static [&'static str],
-    why: &'static str,
+    reason: &'static str,
 }
 
-const fn unsupported(name: &'static str, harmless: &'static [&'static str], why: &'static str) -> Unsupported {
-    Unsupported { name, harmless, why }
+const fn unsupported(name: &'static str, harmless: &'static [&'static str], reason: &'static str) -> Unsupported {
+    Unsupported { name, harmless, reason }
 }
 
 const CHOSEN: &str = "TLS negotiates secure parameters itself";
@@ -58,7 +59,7 @@ const NO_JAVA: &str = "the bridge does not run Java";
 const OTHER_CRYPTOGRAPHY: &str = "the bridge has built-in cryptography";
 const OTHER_GRANT: &str =
     "tokens are obtained with clientId and clientSecret, or from a file:///… that another program keeps current";
-/// Kafka's own classes do what the bridge does.
+/// Kafka's classes do the same as the bridge.
 const KAFKAS_OWN: &[&str] = &["org.apache.kafka."];
 
 const UNSUPPORTED: [Unsupported; 15] = [
@@ -89,7 +90,7 @@ const UNSUPPORTED: [Unsupported; 15] = [
 /// Properties with this prefix are [`Unsupported`] too.
 const ASSERTION: &str = "sasl.oauthbearer.assertion.";
 
-/// Supported properties, which are left over if the protocol does not use them. Also the suggestions for misspelt names.
+/// Supported properties. Those of the other protocols are ignored. Also the suggestions for misspelt names.
 const SUPPORTED: [&str; 31] = [
     "security.protocol",
     "ssl.truststore.location",
@@ -124,9 +125,10 @@ const SUPPORTED: [&str; 31] = [
     "sasl.oauthbearer.extensions",
 ];
 
-/// Returns a line for the log about ignored properties. Unknown security properties are errors, since a misspelt one would
-/// leave a connection insecure; so are properties whose omission would.
-pub fn check_unread(unread: BTreeMap<String, String>, protocol: Protocol) -> Result<Option<String>, String> {
+/// Returns a line for the log about ignored properties.
+///
+/// Rejects unknown security properties, since a misspelt one would leave a connection insecure, and [`Unsupported`] ones.
+pub fn check_unread(unread: BTreeMap<String, String>, protocol: Protocol) -> Result<Option<String>, PropertyError> {
     let mut ignored = Vec::new();
     for (name, value) in unread {
         if ["ssl.", "sasl.", "security."].iter().any(|kind| name.starts_with(kind)) {
@@ -138,21 +140,21 @@ pub fn check_unread(unread: BTreeMap<String, String>, protocol: Protocol) -> Res
     Ok((!ignored.is_empty()).then(|| format!("{line}: {}", ignored.join(", "))))
 }
 
-fn check_one(name: &str, value: &str, protocol: Protocol) -> Result<(), String> {
-    let why = match UNSUPPORTED.iter().find(|unsupported| unsupported.name == name) {
+fn check_one(name: &str, value: &str, protocol: Protocol) -> Result<(), PropertyError> {
+    let reason = match UNSUPPORTED.iter().find(|unsupported| unsupported.name == name) {
         Some(unsupported) if unsupported.harmless.iter().any(|harmless| value.starts_with(harmless)) => return Ok(()),
-        Some(unsupported) => unsupported.why,
+        Some(unsupported) => unsupported.reason,
         None if name.starts_with(ASSERTION) => OTHER_GRANT,
         None if IGNORED.contains(&name) || SUPPORTED.contains(&name) => return Ok(()),
         None => {
-            let near = SUPPORTED.iter().min_by_key(|read| distance(name, read)).filter(|read| distance(name, read) < 4);
-            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            return Err(format!("there is no property {name}{hint}"));
+            let nearest = SUPPORTED.into_iter().min_by_key(|supported| distance(name, supported));
+            let similar = nearest.filter(|nearest| distance(name, nearest) < 4);
+            return Err(PropertyError::Unknown { name: name.to_owned(), similar });
         }
     };
     let is_used = if name.starts_with("ssl.") { protocol.has_tls() } else { protocol.has_sasl() };
     match is_used && !value.is_empty() {
-        true => Err(format!("{name} is not supported: {why}; remove it if that is acceptable")),
+        true => Err(PropertyError::Unsupported { name: name.to_owned(), reason }),
         false => Ok(()),
     }
 }
@@ -181,7 +183,8 @@ mod tests {
     use super::*;
 
     fn checked(names: &[&str]) -> Result<Option<String>, String> {
-        check_unread(names.iter().map(|&name| (name.to_owned(), "x".to_owned())).collect(), Protocol::SaslSsl)
+        let unread = names.iter().map(|&name| (name.to_owned(), "x".to_owned())).collect();
+        check_unread(unread, Protocol::SaslSsl).map_err(|error| error.to_string())
     }
 
     #[test]

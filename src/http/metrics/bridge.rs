@@ -1,7 +1,7 @@
 //! Metrics of the hub.
 
-use super::page::MetricsEncoder;
-use crate::hub::{Amount, GapReason, Hub, HubSnapshot, LatencyTimer, Produced, TopicBacklog};
+use super::encoder::MetricsEncoder;
+use crate::hub::{Amount, GapReason, Hub, HubStatus, ProduceOutcome, RequestKind, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::{self, Debug, Error};
@@ -23,19 +23,19 @@ impl Debug for BridgeMetrics {
 impl Collector for BridgeMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = MetricsEncoder(encoder);
-        let look = self.0.look();
-        self.produced(&mut page, &look)?;
+        let status = self.0.status();
+        self.produced(&mut page, &status)?;
         self.delivered(&mut page)?;
-        streams(&mut page, &look)?;
+        streams(&mut page, &status)?;
         self.broker(&mut page)
     }
 }
 
 impl BridgeMetrics {
-    fn produced(&self, page: &mut MetricsEncoder<'_>, look: &HubSnapshot) -> Result<(), Error> {
+    fn produced(&self, page: &mut MetricsEncoder<'_>, status: &HubStatus) -> Result<(), Error> {
         let counts = self.0.counts();
         let all = |read: fn(&Amount) -> u64| {
-            Produced::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
+            ProduceOutcome::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
         };
         let help = "Records that clients sent to be produced, by their outcome: acknowledged, sent (acks=0), \
                     unconfirmed (they may have been written), failed, refused (the queue was full)";
@@ -45,15 +45,15 @@ impl BridgeMetrics {
         let help = "Time from the queueing of a request's records to the receipt of the last one";
         page.histogram("curlew_produce_latency_seconds", help, &counts.produce_latency)?;
         let help = "Bytes of records that wait for the broker or its receipt";
-        page.gauge("curlew_queued_bytes", help, look.queued_bytes)?;
+        page.gauge("curlew_queued_bytes", help, status.queued_bytes)?;
         page.gauge(
             "curlew_queued_bytes_max",
             "Limit of the bytes that may wait (--queue-bytes)",
-            look.max_queued_bytes,
+            status.max_queued_bytes,
         )?;
         let help = "Requests whose records the writer thread has not dequeued yet";
-        page.gauge("curlew_queued_requests", help, look.queued_requests)?;
-        backlogs(page, &look.backlogs)
+        page.gauge("curlew_queued_requests", help, status.queued_requests)?;
+        backlogs(page, &status.backlogs)
     }
 
     fn delivered(&self, page: &mut MetricsEncoder<'_>) -> Result<(), Error> {
@@ -77,7 +77,7 @@ impl BridgeMetrics {
         let counts = self.0.counts();
         let help = "Errors of brokers, by request and kind; each record that could not be produced counts";
         // Present from the start, so that `rate()` sees the first error of each.
-        let mut errors = [LatencyTimer::Produce, LatencyTimer::Fetch, LatencyTimer::Metadata]
+        let mut errors = [RequestKind::Produce, RequestKind::Fetch, RequestKind::Metadata]
             .map(|asked| (asked, "unavailable", 0))
             .to_vec();
         for (asked, kind, count) in counts.errors() {
@@ -118,27 +118,27 @@ fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<
     page.gauges(("curlew_oldest_waiting_record_seconds", help), "topic", oldest)
 }
 
-fn streams(page: &mut MetricsEncoder<'_>, look: &HubSnapshot) -> Result<(), Error> {
+fn streams(page: &mut MetricsEncoder<'_>, status: &HubStatus) -> Result<(), Error> {
     let help = "Open streams: live, catching up with the log, or stalled (the client has read nothing for a second)";
-    let (catching_up, stalled) = (look.behind.catching_up, look.behind.stalled);
+    let (catching_up, stalled) = (status.behind.catching_up, status.behind.stalled);
     // A stream may have ended between the two reads.
-    let live = look.streams.saturating_sub(catching_up + stalled);
+    let live = status.streams.saturating_sub(catching_up + stalled);
     let states = [("live", live), ("catching_up", catching_up), ("stalled", stalled)];
     page.gauges(("curlew_streams", help), "state", states.map(|(state, streams)| (state, streams as u64)))?;
-    page.gauge("curlew_streams_max", "Limit of open streams (--max-streams)", look.max_streams)?;
-    page.gauge("curlew_catch_up_queue", "Streams that wait for their turn to read the log", look.catch_up_queue)?;
+    page.gauge("curlew_streams_max", "Limit of open streams (--max-streams)", status.max_streams)?;
+    page.gauge("curlew_catch_up_queue", "Streams that wait for their turn to read the log", status.catch_up_queue)?;
     let help = "Bytes that slow streams hold beyond a small chunk each";
-    page.gauge("curlew_held_bytes", help, look.held_bytes)?;
+    page.gauge("curlew_held_bytes", help, status.held_bytes)?;
     let help = "Records that the slowest stream is behind the end of a partition: of the live streams, which are all at the \
                 same place, and of the others, as they last saw it";
-    let live = look.live_lag.iter().map(|(_, lag)| *lag).max().unwrap_or(0);
-    page.gauges(("curlew_stream_lag_records", help), "flow", [("live", live), ("behind", look.behind.lag)])?;
+    let live = status.live_lag.iter().map(|(_, lag)| *lag).max().unwrap_or(0);
+    page.gauges(("curlew_stream_lag_records", help), "flow", [("live", live), ("behind", status.behind.lag)])?;
     let help = "Records that the live streams of a topic are behind the end of a partition; beyond 100 topics, the rest is (other)";
-    page.gauges(("curlew_topic_lag_records", help), "topic", by_topic(look))
+    page.gauges(("curlew_topic_lag_records", help), "topic", by_topic(status))
 }
 
-fn by_topic(look: &HubSnapshot) -> Vec<(String, u64)> {
-    let (named, others) = look.live_lag.split_at(look.live_lag.len().min(MAX_TOPICS));
+fn by_topic(status: &HubStatus) -> Vec<(String, u64)> {
+    let (named, others) = status.live_lag.split_at(status.live_lag.len().min(MAX_TOPICS));
     let mut lags: Vec<_> = named.iter().map(|(topic, lag)| (topic.to_string(), *lag)).collect();
     lags.extend(others.iter().map(|(_, lag)| *lag).max().map(|most| (OTHER_TOPICS.to_owned(), most)));
     lags

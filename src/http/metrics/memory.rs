@@ -1,6 +1,6 @@
 //! Metrics of the memory budget: its size, and its use.
 
-use super::page::MetricsEncoder;
+use super::encoder::MetricsEncoder;
 use crate::sync::memory_budget::MemoryBudget;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;

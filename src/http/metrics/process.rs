@@ -1,6 +1,6 @@
 //! Metrics of the process, under the names that all Prometheus clients use.
 
-use super::page::MetricsEncoder;
+use super::encoder::MetricsEncoder;
 use crate::os::process::usage;
 use crate::sync::watchdog;
 use prometheus_client::collector::Collector;

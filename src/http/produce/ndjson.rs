@@ -6,7 +6,7 @@
 //! before it reads anything must not deadlock.
 
 use super::body::{BodyError, BodyMemory, BodyReader};
-use super::held_answer::{HeldAnswer, ResponseStart};
+use super::held_response::{HeldResponse, ResponseStart};
 use super::lines::{BodyLine, BodyLines};
 use super::receipts::{Disconnected, Outbox, ReceiptSink};
 use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings, check_json};
@@ -82,7 +82,7 @@ where
 {
     let (acks, receipts) = (target.acks, target.receipts);
     let lines = BodyLines::new(settings.max_body, BodyMemory::new(&settings.bodies));
-    let (held, started) = HeldAnswer::new(start);
+    let (held, started) = HeldResponse::new(start);
     let (groups, report) = (VecDeque::new(), ReceiptSink::default());
     let mut upload =
         NdjsonUpload { hub, settings, target, body, interrupt, lines, groups, in_flight: 0, stop: None, held, report };
@@ -97,7 +97,7 @@ where
                     let _ = done.send(summary);
                 }
             });
-            Ok(summary.await.map_err(|_| Problem::unserved())?.answer(acks))
+            Ok(summary.await.map_err(|_| Problem::unserved())?.respond(acks))
         }
         ReceiptMode::Stream => {
             let (client, mut receipts) = mpsc::channel(1);
@@ -133,7 +133,7 @@ struct NdjsonUpload<B> {
     in_flight: usize,
     /// Why the upload must stop.
     stop: Option<Problem>,
-    held: HeldAnswer,
+    held: HeldResponse,
     report: ReceiptSink,
 }
 

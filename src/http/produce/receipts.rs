@@ -1,6 +1,6 @@
 //! Reports the results of lines: in one summary at the end, or to the client line by line.
 
-use super::answer::{self, RecordResult};
+use super::response::{self, RecordResult};
 use super::summary::UploadSummary;
 use crate::broker::Acks;
 use crate::http::problem::Problem;
@@ -132,7 +132,7 @@ impl Outbox {
             merged.last = line;
             return merged.summary.add(line, entry);
         }
-        answer::write(&mut self.text, &entry, self.acks);
+        response::write(&mut self.text, &entry, self.acks);
         self.text.push(b'\n');
         if self.text.len() >= WAITING && self.full_since.is_none() {
             self.full_since = Some(Instant::now());

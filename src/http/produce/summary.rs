@@ -1,6 +1,6 @@
 //! Summarizes the results of many lines in bounded memory: counts, offset ranges and the first errors.
 
-use super::answer::RecordResult;
+use super::response::RecordResult;
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
 use crate::record::{Offset, Partition};
@@ -119,7 +119,7 @@ impl UploadSummary {
 
     /// Responds with 200 if every line was written (202 with `acks=0`), with 207 if some were, else with the status of
     /// the worst problem.
-    pub fn answer(self, acks: Acks) -> Response {
+    pub fn respond(self, acks: Acks) -> Response {
         let members = serde_json::to_value(&self).unwrap_or_default();
         let status = match (&self.problem, acks) {
             (Some(problem), _) if self.written == 0 => {

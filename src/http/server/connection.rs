@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use warp::http::header::{CONNECTION, EXPECT};
 use warp::http::{Method, Request, Response};
-use warp::reply::Response as Answer;
+use warp::reply::Response as WarpResponse;
 
 /// How long a client may take to receive the last response of its connection.
 const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ pub async fn connection<S>(
     shutdown: ShutdownSignal,
 ) -> Result<(), ConnectionError>
 where
-    S: Service<Request<IncomingBody>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<IncomingBody>, Response = WarpResponse, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     let opened = tokio::select! {
@@ -63,16 +63,16 @@ where
     let service = service_fn(move |mut request: Request<IncomingBody>| {
         request.extensions_mut().insert(peer.clone());
         let service = service.clone();
-        request_check::answer(request, move |request| service.call(request))
+        request_check::respond(request, move |request| service.call(request))
     });
     match protocol {
         DetectedProtocol::Closed => Ok(()),
         // Boxed, so that hyper's memory is freed before a stream continues without it.
         DetectedProtocol::Http1 => match Box::pin(serve_http1(client, timeouts, max_head, service, shutdown)).await? {
-            Some((client, answer)) if closes_connection(&answer) => {
-                Ok(write_last_response(client, collect(answer).await?).await?)
+            Some((client, response)) if closes_connection(&response) => {
+                Ok(write_last_response(client, collect(response).await?).await?)
             }
-            Some((client, answer)) => Ok(write_out(client, answer).await?),
+            Some((client, response)) => Ok(write_out(client, response).await?),
             None => Ok(()),
         },
         DetectedProtocol::Http2 => Ok(Box::pin(http2::serve(client, timeouts, max_head, service, shutdown)).await?),
@@ -93,7 +93,7 @@ impl Accepted {
             }
             Some(_) => {
                 let client = ClientIo::new(ClientTransport::Plain(self.stream), stall);
-                answer_first_request(
+                respond_to_first_request(
                     client,
                     &Problem::bad_request("this port expects HTTPS: use https:// instead of http://"),
                 )
@@ -116,21 +116,21 @@ impl Accepted {
         match self.open(stall).await? {
             Some((client, DetectedProtocol::Http1, _)) => {
                 let is_health = client.begins_with(b"GET /health ") || client.begins_with(b"HEAD /health ");
-                let mut answer = if is_health { health() } else { problem.response() };
+                let mut response = if is_health { health() } else { problem.response() };
                 if client.begins_with_head() {
-                    answer.extensions_mut().insert(HeadOnly);
+                    response.extensions_mut().insert(HeadOnly);
                 }
-                write_last_response(client, answer).await
+                write_last_response(client, response).await
             }
             Some((client, DetectedProtocol::Http2, _)) => {
-                let answer = |request: &Request<Incoming>| {
+                let respond = |request: &Request<Incoming>| {
                     let is_health =
                         matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/health";
-                    let mut answer = if is_health { health() } else { problem.response() };
-                    trace::identify(answer.headers_mut());
-                    answer
+                    let mut response = if is_health { health() } else { problem.response() };
+                    trace::identify(response.headers_mut());
+                    response
                 };
-                http2::reject(client, stall, answer).await.map_err(io::Error::other)
+                http2::reject(client, stall, respond).await.map_err(io::Error::other)
             }
             _ => Ok(()),
         }
@@ -138,16 +138,16 @@ impl Accepted {
 }
 
 /// Answers the client's first bytes with `problem`.
-async fn answer_first_request(mut client: ClientIo, problem: &Problem) -> io::Result<()> {
+async fn respond_to_first_request(mut client: ClientIo, problem: &Problem) -> io::Result<()> {
     client.detect_protocol().await?;
     write_last_response(client, problem.response()).await
 }
 
 /// Writes the last response of a connection, to a request that was not read, and closes the connection.
-async fn write_last_response(mut client: ClientIo, mut answer: Response<Bytes>) -> io::Result<()> {
-    trace::identify(answer.headers_mut());
+async fn write_last_response(mut client: ClientIo, mut response: Response<Bytes>) -> io::Result<()> {
+    trace::identify(response.headers_mut());
     let write = async {
-        client.write(encode_http1(&answer)).await?;
+        client.write(encode_http1(&response)).await?;
         // Closing a socket with unread bytes resets it, and the client loses the response (RFC 9112, 9.6).
         client.close().await
     };
@@ -155,12 +155,12 @@ async fn write_last_response(mut client: ClientIo, mut answer: Response<Bytes>) 
 }
 
 /// Whether the connection closes after this response.
-fn closes_connection(answer: &Answer) -> bool {
-    answer.headers().contains_key(CONNECTION)
+fn closes_connection(response: &WarpResponse) -> bool {
+    response.headers().contains_key(CONNECTION)
 }
 
-async fn collect(answer: Answer) -> Result<Response<Bytes>, ConnectionError> {
-    let (mut parts, body) = answer.into_parts();
+async fn collect(response: WarpResponse) -> Result<Response<Bytes>, ConnectionError> {
+    let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONNECTION);
     Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
 }
@@ -176,9 +176,9 @@ async fn serve_http1<S>(
     max_head: usize,
     service: S,
     shutdown: ShutdownSignal,
-) -> hyper::Result<Option<(ClientIo, Answer)>>
+) -> hyper::Result<Option<(ClientIo, WarpResponse)>>
 where
-    S: Service<Request<IncomingBody>, Response = Answer, Error = Infallible> + Send + 'static,
+    S: Service<Request<IncomingBody>, Response = WarpResponse, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let slot = HandoffSlot::default();
@@ -190,19 +190,19 @@ where
         // Reading a body that waits for "100 Continue" would make hyper ask for it.
         let expects_continue = request.headers().contains_key(EXPECT);
         let (request, unread) = keep_unread(CompleteBody::of(request));
-        let answer = service.call(request);
+        let response = service.call(request);
         let requests = requests.clone();
         async move {
-            let answer = answer.await;
+            let response = response.await;
             if !expects_continue {
                 unread.discard().await;
             }
-            match answer {
+            match response {
                 // hyper would parse the bytes that follow as the next request.
-                Ok(answer) if turn == HandoffTurn::First && closes_connection(&answer) => {
-                    Ok(requests.put(answer).await)
+                Ok(response) if turn == HandoffTurn::First && closes_connection(&response) => {
+                    Ok(requests.put(response).await)
                 }
-                answer => answer,
+                response => response,
             }
         }
     });
@@ -211,25 +211,25 @@ where
     // By default hyper reads up to 400 KiB ahead on each connection.
     http.max_buf_size(max_head.max(READ_AHEAD));
     let mut connection = http.serve_connection(client.with_uploads(Uploads::Count), service);
-    let answer = tokio::select! {
+    let response = tokio::select! {
         served = &mut connection => {
             let Err(error) = served else { return Ok(None) };
             let parts = connection.into_parts();
             if parts.io.is_rejected() {
                 let problem = request_check::unparsable(&error, &parts.read_buf, max_head);
-                let mut answer = problem.response();
+                let mut response = problem.response();
                 // If only the value of a header was invalid, hyper has consumed the head.
                 if parts.read_buf.starts_with(b"HEAD ") || (parts.io.begins_with_head() && !slot.is_used()) {
-                    answer.extensions_mut().insert(HeadOnly);
+                    response.extensions_mut().insert(HeadOnly);
                 }
-                let _ = write_last_response(parts.io, answer).await;
+                let _ = write_last_response(parts.io, response).await;
             } else if error.is_timeout() && !parts.read_buf.is_empty() {
                 // An idle connection has no request to answer.
                 let _ = write_last_response(parts.io, head_timeout(timeouts.head).response()).await;
             }
             return Err(error);
         }
-        answer = slot.taken() => answer,
+        response = slot.taken() => response,
         () = shutdown.received() => {
             Pin::new(&mut connection).graceful_shutdown();
             // hyper closes an idle connection, but waits for the rest of a first head.
@@ -241,7 +241,7 @@ where
             };
             tokio::select! {
                 served = &mut connection => return served.map(|()| None),
-                answer = slot.taken() => answer,
+                response = slot.taken() => response,
                 () = no_request => {
                     let problem = Problem::from(Rejected::ShuttingDown);
                     let _ = write_last_response(connection.into_parts().io, problem.response()).await;
@@ -250,7 +250,7 @@ where
             }
         }
     };
-    Ok(Some((connection.into_parts().io, answer)))
+    Ok(Some((connection.into_parts().io, response)))
 }
 
 #[cfg(test)]
@@ -266,7 +266,8 @@ mod tests {
         client.write_all(begin).await.unwrap();
         let (stream, from) = listener.accept().await.unwrap();
         let (_sender, shutdown) = tokio::sync::watch::channel(false);
-        let service = service_fn(|_: Request<IncomingBody>| async { Ok::<_, Infallible>(Answer::new("ok".into())) });
+        let service =
+            service_fn(|_: Request<IncomingBody>| async { Ok::<_, Infallible>(WarpResponse::new("ok".into())) });
         let timeouts = Timeouts {
             head: Duration::from_millis(50),
             last_head: Duration::from_millis(50),

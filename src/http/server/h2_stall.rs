@@ -129,10 +129,10 @@ impl<F: Future<Output = ()>> Future for RequestTask<F> {
 }
 
 /// Reports to the request's task whether the client reads the response. Must be called within that task.
-pub fn watched<B>(answer: Response<B>, received: ReceivedFrames) -> Response<WatchedBody<B>> {
+pub fn watched<B>(response: Response<B>, received: ReceivedFrames) -> Response<WatchedBody<B>> {
     let progress = PROGRESS.try_with(Arc::clone).unwrap_or_default();
     let _ = progress.received.set(received);
-    answer.map(|body| WatchedBody { body, rest: Bytes::new(), pieces: 0, progress })
+    response.map(|body| WatchedBody { body, rest: Bytes::new(), pieces: 0, progress })
 }
 
 pub struct WatchedBody<B> {

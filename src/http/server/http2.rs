@@ -44,7 +44,7 @@ where
         let service = service.clone();
         // Boxed, and created only when it is polled, so that its memory is freed once there is a response. A client may send
         // a hundred requests at once and read none of the responses for long.
-        async move { Box::pin(service.call(request)).await.map(|answer| watched(answer, received)) }
+        async move { Box::pin(service.call(request)).await.map(|response| watched(response, received)) }
     });
     let requests = OpenRequests::new(timeouts.stall);
     let mut http = builder(&requests);
@@ -64,22 +64,22 @@ where
 }
 
 /// Answers the first request, and closes the connection gracefully (GOAWAY).
-pub async fn reject<A>(client: ClientIo, stall: Duration, answer: A) -> hyper::Result<()>
+pub async fn reject<F>(client: ClientIo, stall: Duration, respond: F) -> hyper::Result<()>
 where
-    A: Fn(&Request<Incoming>) -> warp::http::Response<Bytes>,
+    F: Fn(&Request<Incoming>) -> warp::http::Response<Bytes>,
 {
-    let answered = Notify::new();
+    let responded = Notify::new();
     let service = service_fn(|request| {
-        let answer = answer(&request).map(Full::new);
-        answered.notify_one();
+        let response = respond(&request).map(Full::new);
+        responded.notify_one();
         // Discards the request body.
         drop(discard_unread(CompleteBody::of(request)));
-        std::future::ready(Ok::<_, Infallible>(answer))
+        std::future::ready(Ok::<_, Infallible>(response))
     });
     let mut connection = pin!(builder(&OpenRequests::new(stall)).serve_connection(client, service));
     tokio::select! {
         served = &mut connection => return served,
-        () = answered.notified() => connection.as_mut().graceful_shutdown(),
+        () = responded.notified() => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }

@@ -14,7 +14,7 @@ use warp::reply::Response;
 
 /// Returns the response of `service`, or a problem if the request is malformed. A panic in `service` becomes a 500, and the
 /// connection stays open.
-pub async fn answer<B, F>(
+pub async fn respond<B, F>(
     request: Request<B>,
     service: impl FnOnce(Request<B>) -> F + Send,
 ) -> Result<Response, Infallible>
@@ -22,13 +22,13 @@ where
     F: Future<Output = Result<Response, Infallible>>,
 {
     let method = request.method().clone();
-    let mut answer = checked(request, service).await;
-    if let Ok(answer) = &mut answer
+    let mut response = checked(request, service).await;
+    if let Ok(response) = &mut response
         && method == Method::HEAD
     {
-        answer.extensions_mut().insert(HeadOnly);
+        response.extensions_mut().insert(HeadOnly);
     }
-    answer
+    response
 }
 
 async fn checked<B, F>(
@@ -39,20 +39,20 @@ where
     F: Future<Output = Result<Response, Infallible>>,
 {
     if let Err(problem) = check(&request) {
-        let mut answer: Response = problem.response();
-        trace::identify(answer.headers_mut());
+        let mut response: Response = problem.response();
+        trace::identify(response.headers_mut());
         // After a malformed head the end of the body is uncertain. HTTP/2 delimits bodies by frames, and forbids the header.
         if request.version() <= Version::HTTP_11 {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        return Ok(answer);
+        return Ok(response);
     }
     // Boxed, because hyper reserves space for the whole future on every connection, even before a request.
-    let answer = match watchdog::caught_in_poll(|| Box::pin(service(request))) {
-        Some(answer) => watchdog::caught_in_request(answer).await,
+    let response = match watchdog::caught_in_poll(|| Box::pin(service(request))) {
+        Some(response) => watchdog::caught_in_request(response).await,
         None => None,
     };
-    answer.unwrap_or_else(|| Ok(Problem::unserved().response()))
+    response.unwrap_or_else(|| Ok(Problem::unserved().response()))
 }
 
 /// hyper rejects requests with more headers.

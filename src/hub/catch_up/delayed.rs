@@ -1,11 +1,13 @@
-//! A task that pauses.
+//! A task in a pause.
 
 use super::task::CatchUpTask;
 use std::time::Instant;
 
-/// A task that waits until `due`. Ordered by `due`.
+/// A task in a pause. The order is that of the times at which the pauses end.
 pub struct Delayed {
+    /// The end of the pause.
     pub due: Instant,
+    /// The task.
     pub task: Box<CatchUpTask>,
 }
 

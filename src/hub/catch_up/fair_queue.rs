@@ -1,17 +1,18 @@
-//! Work that waits, in turns per client: one client with much of it delays another by one span, not by all of it.
+//! A queue in which clients take turns: however many items a client has, it delays the next item of another client by only
+//! one of them.
 
 use crate::hub::subscription::ClientTag;
 use crate::sync::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
-/// Clients take turns; the items of one client stay in order.
+/// A queue in which clients take turns. The items of each client stay in order.
 #[derive(Debug)]
 pub struct FairQueue<T> {
     waiting: HashMap<ClientTag, VecDeque<T>>,
     /// Number of items in `waiting`, over all clients.
     count: usize,
-    /// Clients with waiting work, each once.
+    /// The clients in `waiting`, each once, in the order of their turns.
     turns: VecDeque<ClientTag>,
     running: usize,
     most_running: usize,
@@ -21,7 +22,7 @@ pub struct FairQueue<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Intake {
     Open,
-    /// Items that are pushed are dropped.
+    /// New items are dropped.
     Closed,
 }
 
@@ -32,6 +33,7 @@ impl<T> FairQueue<T> {
         Self { waiting, count: 0, turns, running: 0, most_running, intake: Intake::Open }
     }
 
+    /// Adds an item. Drops it if the queue is closed.
     pub fn push(&mut self, client: ClientTag, work: T) {
         if self.intake == Intake::Closed {
             return;
@@ -44,7 +46,7 @@ impl<T> FairQueue<T> {
         self.count += 1;
     }
 
-    /// Returns the next work item.
+    /// Removes and returns the next item.
     pub fn pop(&mut self) -> Option<T> {
         let client = self.turns.pop_front()?;
         let own = self.waiting.get_mut(&client)?;
@@ -58,7 +60,7 @@ impl<T> FairQueue<T> {
         work
     }
 
-    /// Returns the next work item, or `None` while `most_running` items are in progress. The caller must call
+    /// Like [`pop`](Self::pop), but returns `None` while `most_running` items are in progress. The caller must call
     /// [`finish`](Self::finish) when the item is done.
     pub fn start(&mut self) -> Option<T> {
         if self.running >= self.most_running {
@@ -69,15 +71,17 @@ impl<T> FairQueue<T> {
         work
     }
 
+    /// Returns the number of items in the queue.
     pub fn waiting(&self) -> usize {
         self.count
     }
 
+    /// Ends an item that [`start`](Self::start) returned.
     pub fn finish(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
 
-    /// Drops all work, and all that is pushed later.
+    /// Drops all items, and all that are added later.
     pub fn close(&mut self) {
         self.intake = Intake::Closed;
         self.turns.clear();
@@ -86,7 +90,7 @@ impl<T> FairQueue<T> {
     }
 }
 
-/// Counts an item that was started as running until this is dropped.
+/// Calls [`FairQueue::finish`] when it is dropped.
 pub struct RunningTask<'q, T>(pub &'q Mutex<FairQueue<T>>);
 
 impl<T> Drop for RunningTask<'_, T> {
@@ -100,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_with_much_work_delays_another_by_one_piece() {
+    fn a_client_with_many_items_delays_another_by_one_item() {
         let mut queue = FairQueue::new(1);
         (0..490).for_each(|n| queue.push(ClientTag(1), (1, n)));
         queue.push(ClientTag(2), (2, 0));
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_pieces_run_at_a_time() {
+    fn the_number_of_running_items_is_limited() {
         let mut queue = FairQueue::new(2);
         (0..3).for_each(|n| queue.push(ClientTag(n), n));
         assert_eq!((queue.start(), queue.start(), queue.start()), (Some(0), Some(1), None));

@@ -1,11 +1,11 @@
-//! The first turns of a stream: look up its topics, and find the position where each partition begins.
+//! The first turns of a stream: looks up its topics, and finds the position at which it starts in each partition.
 
 use super::positions::positions;
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use super::until::{self, EndsFound};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::live::registry::Live;
 use crate::hub::stream::state::TopicState;
 use crate::hub::subscription::{GapReason, Missing, Until};
@@ -13,22 +13,22 @@ use crate::record::{Partition, TopicPartition};
 use crate::start_position::Start;
 use std::time::Instant;
 
-/// Finds the stream's first cursor and sends it.
+/// Finds the position at which the stream starts, and sends its id.
 pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
     let CatchUpPhase::Opening(Opening { start, until }) = &task.phase else { return TurnOutcome::Again(task) };
     let (start, until) = (start.clone(), *until);
-    // A live feed with these topics saves the look-up.
+    // If a feed has these topics, its cursor saves the look-up.
     if until == Until::Forever
-        && let Some(place) = live.cursor_of(&task.stream.key)
+        && let Some(live_cursor) = live.cursor_of(&task.stream.key)
     {
         match start {
             Start::Latest => {
-                task.stream.encoder.move_to(place);
+                task.stream.encoder.move_to(live_cursor);
                 return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
-            // A topic without partitions is missing in the live flow, so the broker must be asked for it.
+            // The live flow has no partitions of a missing topic, so the broker must be asked for it.
             Start::Cursor(cursor) | Start::End(cursor)
-                if (0..task.stream.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
+                if (0..task.stream.topics.len()).all(|topic| live_cursor.offsets(topic).next().is_some()) =>
             {
                 task.stream.encoder.move_to(cursor);
                 return begin(task, AtEnd::Yes, EndsFound::Forever);
@@ -40,12 +40,12 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
         task.stream.encoder.move_to(cursor.clone());
     }
     if let Err(error) = look_up_first(&mut task, broker) {
-        return task.retry(LatencyTimer::Metadata, &error);
+        return task.retry(RequestKind::Metadata, &error);
     }
     match find_ends_and_start(&mut task, &start, until, broker) {
         Ok((_, EndsFound::Unknown)) => task.later(),
         Ok((at_end, ends)) => begin(task, at_end, ends),
-        Err(error) => task.retry(LatencyTimer::Metadata, &error),
+        Err(error) => task.retry(RequestKind::Metadata, &error),
     }
 }
 
@@ -84,28 +84,29 @@ fn look_up_first(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), Brok
             return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name.clone(), partition }));
         }
     }
-    learn(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
+    update_topics(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
 }
 
-/// Updates what the stream knows about its topics. A missing topic is an error if `missing` is `Refuse`, unless the stream
-/// has positions in it: then the stream waits for the topic, and its client is told.
-fn learn(
+/// Updates the states of the stream's topics, and tells the client about missing topics. With `Missing::Refuse`, a missing
+/// topic is an error, unless the stream has positions in it.
+fn update_topics(
     task: &mut CatchUpTask,
     found: Vec<Result<TopicInfo, BrokerError>>,
     missing: Missing,
 ) -> Result<(), BrokerError> {
     let mut out = Vec::new();
     let mut found = found.into_iter().enumerate();
-    let learned = found.try_for_each(|(topic, info)| {
-        task.stream.topics[topic] = known(task, topic, info, missing, &mut out)?;
+    let updated = found.try_for_each(|(topic, info)| {
+        task.stream.topics[topic] = topic_state(task, topic, info, missing, &mut out)?;
         Ok(())
     });
-    // Also before an error, since a gap is reported only once.
+    // Must be sent before an error too, because a gap is reported only once.
     task.stream.send(out);
-    learned
+    updated
 }
 
-fn known(
+/// Returns the new state of one topic, and appends frames about it to `out`.
+fn topic_state(
     task: &mut CatchUpTask,
     topic: usize,
     found: Result<TopicInfo, BrokerError>,
@@ -116,8 +117,8 @@ fn known(
         Ok(info) => {
             let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
             if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
-                // Only its id could prove that it is the topic that existed before.
-                task.stream.settings.counts.gap(GapReason::Recreated, 1);
+                // Only the topic id proves that a topic which was missing has not been recreated.
+                task.stream.settings.counts.count_gaps(GapReason::Recreated, 1);
                 task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
             }
             Ok(TopicState::Here(info))
@@ -142,14 +143,14 @@ fn known(
     }
 }
 
-/// Returns an error if all topics of a stream that does not wait for topics are missing.
-fn lost(task: &CatchUpTask) -> Option<BrokerError> {
+/// Returns an error if all topics of the stream are missing, and it does not wait for topics.
+fn missing_topic_error(task: &CatchUpTask) -> Option<BrokerError> {
     let all = task.stream.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
     let lost = all && task.stream.key.missing == Missing::Refuse;
     lost.then(|| task.stream.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
 }
 
-/// Sends the id where the stream starts, and the gaps since then.
+/// Starts to read: sends the id of the position at which the stream starts, and the gaps between that position and the log.
 fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: EndsFound) -> TurnOutcome {
     let opening = std::mem::replace(&mut task.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
@@ -158,17 +159,17 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: EndsFound) -> TurnOutc
     // Set after `reconcile`: the ends belong to the current topics, while the cursor may come from a topic that has been
     // recreated since.
     ends.apply(&mut task);
-    // The log may have been truncated since a client's cursor was written. Other positions have just been looked up.
+    // The log may have been truncated since the client got its cursor. Other positions have just been looked up.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
         task.stream.encoder.confirm_ends();
     }
-    // Before anything is sent, so that no client gets an id that it could not send back.
+    // Checked before anything is sent, so that no client gets an id that it cannot send back.
     if let Err(too_long) = task.stream.encoder.check_id(task.stream.settings.max_id_bytes) {
         return task.fail(&too_long);
     }
     task.stream.send(out);
     task.backoff.reset();
-    match lost(&task) {
+    match missing_topic_error(&task) {
         Some(error) => task.fail(&error),
         None => TurnOutcome::Again(task),
     }
@@ -178,11 +179,11 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: EndsFound) -> TurnOutc
 pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
     let topics = match look_up_topics(&task, broker) {
         Ok(topics) => topics,
-        Err(error) => return task.retry(LatencyTimer::Metadata, &error),
+        Err(error) => return task.retry(RequestKind::Metadata, &error),
     };
-    // `missing=refuse` applies only when a stream is opened.
-    if let Err(error) = learn(&mut task, topics, Missing::Wait) {
-        return task.retry(LatencyTimer::Metadata, &error);
+    // `Missing::Refuse` applies only when a stream is opened.
+    if let Err(error) = update_topics(&mut task, topics, Missing::Wait) {
+        return task.retry(RequestKind::Metadata, &error);
     }
     let mut out = Vec::new();
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
@@ -190,21 +191,21 @@ pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
         return task.fail(&too_long);
     }
     task.stream.send(out);
-    if let Some(error) = lost(&task) {
+    if let Some(error) = missing_topic_error(&task) {
         return task.fail(&error);
     }
     task.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
     TurnOutcome::Again(task)
 }
 
-/// Updates the cursor for a topic that was recreated, has new partitions, or is gone.
+/// Adapts the cursor to a topic that was recreated or deleted, or that has new partitions. Appends the gaps to `out`.
 fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let (encoder, counts) = (&mut task.stream.encoder, &task.stream.settings.counts);
     let known = encoder.cursor.offsets(topic).count();
     let info = match &task.stream.topics[topic] {
         TopicState::Unknown | TopicState::Away(_) => return,
         TopicState::Missing if known > 0 => {
-            counts.gap(GapReason::Recreated, 1);
+            counts.count_gaps(GapReason::Recreated, 1);
             return encoder.recreated(out, topic, IdTag::default(), 0);
         }
         TopicState::Missing => return,
@@ -212,10 +213,11 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     };
     let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
     let (old, id) = (encoder.cursor.topics()[topic].id, encoder.cursor.fit(id));
-    // Partitions are never removed: fewer of them mean another topic, or, under the same id, old metadata.
+    // Partitions are never removed. Fewer partitions mean that the topic was recreated or, if the id is the same, that the
+    // metadata is outdated.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
-        counts.gap(GapReason::Recreated, 1);
+        counts.count_gaps(GapReason::Recreated, 1);
         encoder.recreated(out, topic, id, partitions);
     } else {
         encoder.cursor.set_id(topic, id);
@@ -227,6 +229,7 @@ fn look_up_topics(task: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<
     broker.topics(&task.stream.key.topics)
 }
 
+/// Returns a selected partition that the topic does not have.
 fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partition> {
     match selection {
         Selection::All => None,
@@ -236,13 +239,14 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
     }
 }
 
+/// Looks up the cursor of a stream that starts at `at`.
 fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
     let mut cursor = Cursor::new(task.stream.key.topics.clone(), task.stream.encoder.cursor.selection().clone());
     for (topic, known) in task.stream.topics.iter().enumerate() {
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
     }
-    for (topic, _, place) in positions(task, at, broker)? {
-        cursor.add_position(topic, place);
+    for (topic, _, position) in positions(task, at, broker)? {
+        cursor.add_position(topic, position);
     }
     Ok(cursor)
 }

@@ -1,18 +1,17 @@
-//! Streams that are not in the live flow: new ones, those that come back with a cursor, those whose
-//! client was too slow. Each reads the log from its own cursor, in turns, on a small pool of threads,
-//! until it can join.
+//! The threads of the catch-up pool, and one turn of a stream on them.
 
 use super::fair_queue::RunningTask;
 use super::opening;
 use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
-use super::task_queue::{TaskQueue, Waits, park};
+use super::task_queue::{TaskQueue, WhenEmpty, park};
 use super::until;
 use crate::broker::{
-    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, PartitionData,
+    PartitionReader, Remedy, Staleness,
 };
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::live::join::JoinOutcome;
 use crate::hub::live::registry::{Live, Wakeup};
 use crate::hub::stream::chunk_budget::ChunkSize;
@@ -20,8 +19,9 @@ use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::log_span::CachedSpan;
-use crate::hub::stream::state::{Company, TopicState, Weight};
+use crate::hub::stream::state::{TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
+use crate::record::TopicPartition;
 use crate::sync::lock;
 use crate::sync::memory_budget::Share;
 use crate::sync::watchdog;
@@ -30,16 +30,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long the live flow may stay behind a cursor before the log is checked again for the offset of the cursor.
+/// How long the live flow may stay behind a cursor. After that, a fetch checks whether the log has the offset of the cursor.
 const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
-/// Pause between turns of a stream that has read the log to its end and cannot join the live flow yet.
+/// Pause between the turns of a stream that has read the log to its end and cannot join the live flow yet.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
-/// Time that a filter may take in one turn.
+/// Time budget of the filter in one turn.
 const TURN_TIME: Duration = Duration::from_millis(5);
 
-/// How long a leader that could not be reached is not tried again.
+/// Time after a failed fetch within which the pool does not fetch from the leader again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
 /// State shared by the threads of the pool.
@@ -50,15 +50,15 @@ pub struct CatchUp {
     cache: ReadCache,
     memory: Arc<Share>,
     turns: Arc<SharedTurns>,
-    /// Leaders that could not be reached just now, so that their streams do not take the time of every thread.
+    /// Leaders from which a fetch has failed recently, so that not every thread waits for them: time and error.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
 }
 
-/// What was read for a fetch position.
+/// A position, with the span that was read there.
 type CachedRead = (FetchPosition, Result<CachedSpan, BrokerError>);
 
 impl CatchUp {
-    /// `cache_bytes`: size of the read cache. `memory` pays for what the pool reads.
+    /// Creates a pool without threads. `cache_bytes` is the size of the read cache, `memory` the budget of fetched records.
     pub fn new(
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
@@ -70,19 +70,19 @@ impl CatchUp {
         Self { live, broker, tasks, cache, memory, turns, unreachable: Mutex::default() }
     }
 
-    /// Runs one thread of the pool, which takes turns of streams until the hub shuts down.
+    /// Runs one thread of the pool until the hub shuts down.
     pub fn work(&self) {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
             let heavy = lock(&self.tasks.heavy).start();
-            let waits = if heavy.is_some() { Waits::No } else { Waits::ForWork };
+            let when_empty = if heavy.is_some() { WhenEmpty::Return } else { WhenEmpty::Wait };
             if let Some(task) = heavy {
                 let _busy = watchdog::busy();
-                // A panic in the turn must not leave it counted as running.
+                // The task must not count as running after a panic.
                 let _running = RunningTask(&self.tasks.heavy);
                 self.take_turn(task, &mut readers);
             }
-            if let Some(task) = self.tasks.next(waits) {
+            if let Some(task) = self.tasks.next(when_empty) {
                 let _busy = watchdog::busy();
                 self.take_turn(task, &mut readers);
             }
@@ -96,7 +96,7 @@ impl CatchUp {
         }
         let chunk_size = task.chunk_size();
         let ahead = task.ahead(chunk_size);
-        // The start of a stream is looked up at once, whatever its client takes.
+        // A stream is opened even if its client does not read yet.
         let opening = matches!(task.phase, CatchUpPhase::Opening(_));
         if !opening && !task.stream.sender.wants_more(ahead) {
             return park(task, ahead, &self.tasks);
@@ -132,7 +132,7 @@ impl CatchUp {
                 if task.may_join()
                     && first == TurnStart::Join
                     && (*at_end == AtEnd::Yes
-                        || (task.company == Company::Alone && self.live.cursor_of(&task.stream.key).is_some()))
+                        || (task.sharing == TurnSharing::Alone && self.live.cursor_of(&task.stream.key).is_some()))
                 {
                     match self.live.join(&mut task.stream, chunk_size) {
                         JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
@@ -152,8 +152,8 @@ impl CatchUp {
         self.read(task, chunk_size, readers)
     }
 
-    /// Handles a cursor that is ahead of the live flow: it comes from another bridge that was quicker, or the log was
-    /// truncated. A fetch at the cursor tells which; then the stream waits for the live flow.
+    /// Handles a cursor that is ahead of the live flow: it comes from another bridge that is ahead of this one, or the log was
+    /// truncated. A fetch at the cursor distinguishes the two. After that, the stream waits for the live flow.
     fn wait_for_flow(&self, mut task: Box<CatchUpTask>) -> TurnOutcome {
         if task.waits_for_return() {
             return task.wait_for_return(TurnStart::Read);
@@ -168,14 +168,14 @@ impl CatchUp {
         TurnOutcome::Again(task)
     }
 
-    /// Reads one chunk, or more while the client takes them at once.
+    /// Reads one chunk, or more chunks if the client takes them immediately.
     fn read(
         &self,
         mut task: Box<CatchUpTask>,
         chunk_size: ChunkSize,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> TurnOutcome {
-        let Some(by_leader) = task.wants() else {
+        let Some(by_leader) = task.fetch_positions() else {
             task.phase = CatchUpPhase::LookingUp;
             return task.later();
         };
@@ -189,15 +189,15 @@ impl CatchUp {
         let leaders = by_leader.len().max(1);
         let first = task.turn % leaders;
         let in_turn: Vec<_> = by_leader.into_iter().collect();
-        for (leader, mut wants) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
-            // One leader is enough, unless the client takes more.
+        for (leader, mut positions) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
+            // Reading from one leader is enough, unless the client waits for more.
             let enough = task.stream.sent > sent && !task.stream.sender.wants_more(task.ahead(task.chunk_size()));
             if enough || task.stream.sender.is_full() || budget.is_spent() {
                 at_end = AtEnd::No;
                 break;
             }
-            let working = match (task.company, task.may_join()) {
-                (Company::SameFeed, true) => match self.turns.begin(&task.stream, leader) {
+            let working = match (task.sharing, task.may_join()) {
+                (TurnSharing::SameFeed, true) => match self.turns.begin(&task.stream, leader) {
                     Turn::First(working) => {
                         task.shared_pauses.reset();
                         Some(working)
@@ -212,17 +212,17 @@ impl CatchUp {
                 },
                 _ => None,
             };
-            let rotation = task.turn % wants.len();
-            wants.rotate_left(rotation);
-            let read = match self.find(&wants, leader, &task, readers) {
+            let rotation = task.turn % positions.len();
+            positions.rotate_left(rotation);
+            let read = match self.find(&positions, leader, &task, readers) {
                 Ok(read) => read,
                 Err(BrokerError::BudgetUsedUp) => return self.wait_for_memory(task),
                 Err(error) => {
                     task.phase = CatchUpPhase::LookingUp;
-                    return task.retry(LatencyTimer::Fetch, &error);
+                    return task.retry(RequestKind::Fetch, &error);
                 }
             };
-            if read.len() < wants.len() {
+            if read.len() < positions.len() {
                 at_end = AtEnd::No;
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
@@ -240,7 +240,7 @@ impl CatchUp {
                 Err(BrokerError::BudgetUsedUp) => return task.wait_for_memory(),
                 Err(error) => {
                     task.phase = CatchUpPhase::LookingUp;
-                    return task.retry(LatencyTimer::Fetch, &error);
+                    return task.retry(RequestKind::Fetch, &error);
                 }
             }
             if task.stream.encoder.is_finished() {
@@ -253,12 +253,12 @@ impl CatchUp {
         task.backoff.reset();
         task.failures = 0;
         task.weight = if weight == Weight::Heavy { weight } else { task.weight_after(&budget) };
-        task.lag.is_behind_by(task.records_behind);
+        task.lag.set_lag(task.records_behind);
         if at_end == AtEnd::Yes && task.waits_for_return() {
             return task.wait_for_return(TurnStart::Join);
         }
         task.phase = CatchUpPhase::Reading { at_end };
-        // After the first such turn the stream tries to join at once.
+        // After the first turn without a record the stream tries to join immediately.
         if task.idle > 1 {
             let pause = task.idle_pause(IDLE_PAUSE);
             return TurnOutcome::Later(task, pause);
@@ -266,31 +266,31 @@ impl CatchUp {
         TurnOutcome::Again(task)
     }
 
-    /// Empties the read cache, and reads again later, when others have released memory too.
+    /// Empties the read cache, and postpones the turn until other streams have released memory too.
     fn wait_for_memory(&self, task: Box<CatchUpTask>) -> TurnOutcome {
         self.cache.clear();
         task.wait_for_memory()
     }
 
-    /// Returns what the caches have for these positions, or what the broker has for the others. The two take turns, so that
-    /// neither a busy partition, which is always cached, nor one that never is starves the other.
+    /// Returns the spans that the caches have for these positions, or fetches the others. Cached and fetched spans take turns, so
+    /// that a busy partition, which is always cached, and one that is never cached do not starve each other.
     fn find(
         &self,
-        wants: &[FetchPosition],
+        positions: &[FetchPosition],
         leader: NodeId,
         task: &CatchUpTask,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> Result<Vec<CachedRead>, BrokerError> {
-        let cached = |want: &FetchPosition| self.live.recent(want).or_else(|| self.cache.get(want));
+        let cached = |position: &FetchPosition| self.live.recent(position).or_else(|| self.cache.get(position));
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
-        for want in wants {
-            match cached(want) {
-                Some(span) => kept.push((want.clone(), Ok(span))),
-                None => missing.push(want.clone()),
+        for position in positions {
+            match cached(position) {
+                Some(span) => kept.push((position.clone(), Ok(span))),
+                None => missing.push(position.clone()),
             }
         }
-        // At the position of the live flow there is nothing to fetch, so other partitions come first.
-        let all_but_the_tail = || task.may_join() && missing.iter().all(|want| self.live.stands_at(want));
+        // Partitions at the position of the live flow have nothing to fetch, so cached spans come first.
+        let all_but_the_tail = || task.may_join() && missing.iter().all(|position| self.live.is_at(position));
         if missing.is_empty() || (!kept.is_empty() && (task.turn.is_multiple_of(2) || all_but_the_tail())) {
             return Ok(kept);
         }
@@ -307,16 +307,16 @@ impl CatchUp {
                 lock(&self.unreachable).insert(leader, (Instant::now(), error.clone()));
             }
         })?;
-        // The broker may leave a partition without records out of its response.
+        // The response may omit partitions without records.
         Ok(missing
             .iter()
-            .map(|want| {
-                let own = |f: &FetchResult| f.topic == want.topic && f.partition == want.partition;
+            .map(|position| {
+                let own = |f: &FetchResult| f.topic == position.topic && f.partition == position.partition;
                 let result = match fetched.iter().position(own) {
-                    Some(place) => fetched.swap_remove(place).result,
-                    None => Ok(PartitionData { next_offset: want.offset, ..PartitionData::default() }),
+                    Some(index) => fetched.swap_remove(index).result,
+                    None => Ok(PartitionData { next_offset: position.offset, ..PartitionData::default() }),
                 };
-                (want.clone(), result.map(|data| self.cache.put(want, data)))
+                (position.clone(), result.map(|data| self.cache.put(position, data)))
             })
             .collect())
     }
@@ -329,6 +329,7 @@ impl CatchUp {
         &mut **readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory))
     }
 
+    /// Writes the spans as one chunk. Returns the chunk, with the error that ends the turn.
     fn write(
         &self,
         task: &mut CatchUpTask,
@@ -339,13 +340,13 @@ impl CatchUp {
     ) -> (Bytes, Result<(), BrokerError>) {
         let most = task.most(chunk_size);
         let mut out = Vec::with_capacity(most + most / 4);
-        let (mut failed, mut memory) = (Ok(()), task.stream.settings.chunk_budget.nothing());
-        for (want, result) in read {
-            let FetchPosition { topic: name, partition, offset, .. } = want.clone();
+        let (mut failed, mut memory) = (Ok(()), task.stream.settings.chunk_budget.empty_reservation());
+        for (position, result) in read {
+            let FetchPosition { topic: name, partition, offset, .. } = position.clone();
             let Some(topic) = task.stream.encoder.cursor.topic_index(&name) else { continue };
             match result {
                 Ok(CachedSpan { log: span, end }) => {
-                    let input = FilterInput::new(&name, partition, &span.batches).of(&span.epochs);
+                    let input = FilterInput::new(&name, partition, &span.batches).with_epochs(&span.epochs);
                     let limits = EncodeLimits { most, budget, memory: &mut memory };
                     let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
                     let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);
@@ -355,8 +356,8 @@ impl CatchUp {
                         task.stream.encoder.write_overdue(&mut out, topic, partition, &mut limits);
                     }
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
-                        let record = format_args!("the record of {name}/{partition} at offset {next}");
-                        failed = Err(BrokerError::no_memory(shortage, record));
+                        let record = TopicPartition { topic: name.clone(), partition };
+                        failed = Err(BrokerError::no_memory(shortage, MemorySubject::Record(record, next)));
                     }
                     task.records_behind = task.records_behind.max(u64::try_from(end - next).unwrap_or(0));
                     if next < end || next < span.next {
@@ -365,27 +366,26 @@ impl CatchUp {
                     if next > offset {
                         task.idle = 0;
                     } else if end >= offset {
-                        task.stream.confirm(topic, &want);
+                        task.stream.confirm(topic, &position);
                     }
                 }
                 Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;
-                    match find_gap(&*self.broker, reader, &want, error) {
+                    match find_gap(&*self.broker, reader, &position, error) {
                         Ok(LogChange::Lost(loss)) => {
                             self.cache.forget(&name, partition);
                             task.stream.encoder.gap(&mut out, topic, partition, loss);
-                            self.live.counts.gap(loss.reason, 1);
+                            self.live.counts.count_gaps(loss.reason, 1);
                         }
                         Ok(LogChange::FetchAgain(at)) => task.stream.encoder.cursor.set(topic, partition, at),
                         Ok(LogChange::InRange) => {
-                            let why = format!("{name}/{partition} moved while it was read");
-                            failed = Err(BrokerError::StaleMetadata(why));
+                            failed = Err(Staleness::Changed(TopicPartition { topic: name, partition }).into());
                         }
                         Err(error) => failed = Err(error),
                     }
                 }
                 Err(BrokerError::Recreated(_) | BrokerError::UnknownTopic(_)) => {
-                    failed = Err(BrokerError::StaleMetadata(format!("topic {name:?} is not what it was")));
+                    failed = Err(Staleness::TopicChanged(name).into());
                 }
                 Err(BrokerError::BudgetUsedUp) => *at_end = AtEnd::No,
                 Err(error) => failed = Err(error),

@@ -1,5 +1,5 @@
-//! Shared turns of streams whose feed took too long for the live flow. They left the live flow at the same position, so that
-//! one turn serves all of them: the first stream at a position does the work, and the others get its chunk.
+//! Shares turns among streams that were evicted because their feed exceeded its time budget. They were evicted at the same
+//! position, so one turn can serve all of them: the first stream does the work, and the others get its chunk.
 
 use super::task::{AtEnd, CatchUpTask};
 use crate::broker::NodeId;
@@ -14,15 +14,16 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Turns that are kept or under way; the most recently used ones are kept.
+/// Maximum number of turns that are remembered. The least recently used turn is dropped first.
 const MOST: usize = 64;
 
+/// Turns in progress, and results of recent turns.
 #[derive(Default)]
 pub struct SharedTurns(Mutex<VecDeque<SharedTurn>>);
 
-/// Where a turn begins.
+/// Identifies a turn by its feed, its leader and the position where it begins.
 #[derive(Clone, PartialEq)]
-struct Begin {
+struct TurnKey {
     key: FeedKey,
     leader: NodeId,
     cursor: Cursor,
@@ -30,11 +31,15 @@ struct Begin {
 
 /// The result of a turn.
 pub struct TurnDone {
-    /// The encoder before [`Encoder::chunk`] was called.
+    /// The encoder after the frames were written, and before [`Encoder::chunk`] was called.
     pub encoder: Encoder,
+    /// The frames.
     pub chunk: Bytes,
+    /// See [`CatchUpTask::records_behind`].
     pub records_behind: u64,
+    /// Whether the turn has reached the end of the log.
     pub at_end: AtEnd,
+    /// The cost of the turn.
     pub weight: Weight,
 }
 
@@ -47,33 +52,36 @@ impl TurnDone {
 }
 
 struct SharedTurn {
-    begin: Begin,
+    begin: TurnKey,
     at: Instant,
-    /// `None` while it is under way.
+    /// `None` while the turn is in progress.
     done: Option<TurnDone>,
 }
 
+/// The state of the turn that a stream is about to take.
 pub enum Turn<'t> {
-    /// No other stream has begun it.
-    First(Box<Working<'t>>),
-    /// Another thread is taking it.
+    /// No other stream has taken the turn, so this stream must take it.
+    First(Box<TurnInProgress<'t>>),
+    /// Another stream is taking the turn.
     UnderWay,
+    /// Another stream has taken the turn.
     Done(Box<TurnDone>),
 }
 
-/// A turn under way. If this is dropped without a result, another stream can begin the turn.
-pub struct Working<'t> {
+/// A turn in progress. If this is dropped without a result, another stream can take the turn.
+pub struct TurnInProgress<'t> {
     turns: &'t SharedTurns,
-    begin: Begin,
+    begin: TurnKey,
 }
 
 impl SharedTurns {
+    /// Begins the next turn of a stream that reads from `leader`.
     pub fn begin(&self, stream: &StreamState, leader: NodeId) -> Turn<'_> {
-        let begin = Begin { key: stream.key.clone(), leader, cursor: stream.encoder.cursor.clone() };
+        let begin = TurnKey { key: stream.key.clone(), leader, cursor: stream.encoder.cursor.clone() };
         self.forget_old();
         let mut entries = lock(&self.0);
-        let place = entries.iter().position(|entry| entry.begin == begin);
-        if let Some(entry) = place.and_then(|place| entries.remove(place)) {
+        let index = entries.iter().position(|entry| entry.begin == begin);
+        if let Some(entry) = index.and_then(|index| entries.remove(index)) {
             let turn = entry.done.as_ref().map_or(Turn::UnderWay, |done| Turn::Done(Box::new(done.fork())));
             entries.push_back(entry);
             return turn;
@@ -82,18 +90,17 @@ impl SharedTurns {
         if entries.len() > MOST {
             entries.pop_front();
         }
-        Turn::First(Box::new(Working { turns: self, begin }))
+        Turn::First(Box::new(TurnInProgress { turns: self, begin }))
     }
 
-    /// Drops old turns: their chunks count in the memory budget.
+    /// Drops old turns, because their chunks count in the memory budget.
     pub fn forget_old(&self) {
         lock(&self.0).retain(|entry| entry.at.elapsed() < MAX_AGE);
     }
 }
 
-impl Working<'_> {
-    /// Keeps the result for the other streams, unless the turn made no progress or reports a gap, which each stream counts
-    /// for itself.
+impl TurnInProgress<'_> {
+    /// Keeps the result for other streams, unless the turn made no progress, or contains a gap, which every stream must count.
     pub fn finish(self, done: TurnDone) {
         if done.encoder.cursor == self.begin.cursor || !done.encoder.is_replayable() {
             return;
@@ -104,14 +111,14 @@ impl Working<'_> {
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for TurnInProgress<'_> {
     fn drop(&mut self) {
         lock(&self.turns.0).retain(|entry| entry.done.is_some() || entry.begin != self.begin);
     }
 }
 
 impl CatchUpTask {
-    /// Takes over the result of a turn that another stream has taken from the same position.
+    /// Takes over the result of a turn that another stream has taken at the same position.
     pub fn take_over(&mut self, done: TurnDone) {
         self.stream.encoder.take_over(done.encoder);
         self.shared_pauses.reset();
@@ -125,77 +132,15 @@ impl CatchUpTask {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::broker::BrokerError;
-    use crate::cursor::Selection;
-    use crate::hub::catch_up::task::{CatchUpSettings, TurnOutcome};
-    use crate::hub::live::feed::Evicted;
-    use crate::hub::stream::bounds::Bounds;
-    use crate::hub::stream::chunk_budget::ChunkBudget;
-    use crate::hub::stream::mailbox::{Mailbox, mailbox};
-    use crate::hub::stream::slot::StreamSlot;
-    use crate::hub::stream::state::{Company, StreamSettings};
-    use crate::hub::{ClientTag, Filter, Format, FormatChoice, Gap, Missing};
-    use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
-    use crate::sync::memory_budget::MemoryBudget;
-    use std::sync::Arc;
+    use crate::hub::catch_up::task::TurnOutcome;
+    use crate::hub::catch_up::testing::evicted_task;
+    use crate::record::{NO_EPOCH, Position};
     use std::time::Duration;
 
-    struct Silent;
-
-    impl Format for Silent {
-        fn name(&self) -> &str {
-            "silent"
-        }
-        fn uses_ids(&self) -> bool {
-            false
-        }
-        fn record(&self, _: &mut Vec<u8>, _: &TopicName, _: Partition, _: &RecordRef<'_>, _: &str) {}
-        fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
-        fn gap(&self, _: &mut Vec<u8>, _: &Gap, _: &str) {}
-        fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
-    }
-
-    /// A stream of one partition that has left the live flow.
-    fn stream() -> (Box<CatchUpTask>, Mailbox) {
-        let topic = TopicName::new("t").unwrap();
-        let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));
-        let mut cursor = Cursor::new(vec![topic.clone()], Selection::All);
-        cursor.add_position(0, 0);
-        let key = FeedKey {
-            topics: vec![topic],
-            selection: Selection::All,
-            filter: filter.clone(),
-            format: format.name().to_owned(),
-            missing: Missing::Refuse,
-            choice: FormatChoice::Fixed,
-            until: None,
-            private: None,
-        };
-        let settings = StreamSettings {
-            max_id_bytes: 128,
-            chunk_budget: ChunkBudget::new(&MemoryBudget::new(0), 0),
-            counts: Arc::default(),
-            until_delay: 0,
-        };
-        let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
-        let (sender, mailbox) = mailbox(ClientTag(1), slot, format.clone(), settings.counts.clone());
-        let encoder = Encoder::new(cursor, filter, format, Bounds::default());
-        let stream = StreamState::new(key, encoder, sender, Arc::new(settings));
-        let evicted = Evicted { stream, behind: 0, weight: Weight::Light, company: Company::SameFeed };
-        let settings = CatchUpSettings {
-            read_bytes: 1,
-            chunk_bytes: 1,
-            ahead: 0,
-            topic_patience: Duration::ZERO,
-            lag_tracker: Arc::default(),
-        };
-        (CatchUpTask::evicted(evicted, Arc::new(settings)), mailbox)
-    }
-
     #[test]
-    fn a_stream_looks_less_and_less_often_for_a_turn_that_another_takes() {
+    fn a_stream_checks_less_and_less_often_for_a_turn_that_another_takes() {
         let turns = SharedTurns::default();
-        let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
+        let ((first, _first_client), (mut second, _second_client)) = (evicted_task(1), evicted_task(1));
         let Turn::First(working) = turns.begin(&first.stream, 1) else { panic!("no stream has begun it") };
         let pause = |task: Box<CatchUpTask>| {
             assert!(matches!(turns.begin(&task.stream, 1), Turn::UnderWay));
@@ -208,7 +153,7 @@ mod tests {
             (second, paused) = pause(second);
             pauses.push(paused);
         }
-        // Each is between half and all of what it may be.
+        // Jitter shortens each pause by up to half.
         assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
         assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
         let mut encoder = first.stream.encoder.fork();

@@ -1,12 +1,12 @@
-//! A stream outside the live flow, and what happens to it turn by turn.
+//! The state of a stream in the catch-up pool between its turns.
 
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
 use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
 use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
-use crate::hub::stream::state::{Company, StreamState, TopicState, Weight};
+use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
 use crate::record::Position;
@@ -16,62 +16,75 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a stream may get the same corrupt response before its client is told.
+/// Number of failures by corrupt responses after which a stream ends.
 const TRIES: u32 = 3;
 
-/// First and longest pause before the next look at a shared turn that another thread takes. Most turns are short; while a
-/// long one lasts, many streams look.
+/// First and longest pause between checks whether another thread has finished a shared turn. Most turns are short, but many
+/// streams may be waiting for a long one.
 const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
-/// Pause between turns of a stream that waits for memory.
+/// Pause of a stream that waits for memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pause between turns of a stream that waits outside the live flow for a topic to come back.
+/// Pause of a stream that waits outside the live flow for a missing topic to reappear.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
 
-/// What all tasks have in common.
+/// Settings that all tasks share.
 #[derive(Debug)]
 pub struct CatchUpSettings {
-    /// About how many bytes one turn reads from the broker.
+    /// Approximate number of bytes that one turn reads from the broker.
     pub read_bytes: usize,
-    /// About how many bytes one chunk has.
+    /// Approximate size of a large chunk, in bytes.
     pub chunk_bytes: usize,
-    /// Chunks that may wait for the client when the next turn begins.
+    /// Number of chunks that may still wait for the client when the next turn begins.
     pub ahead: usize,
-    /// How long a stream waits for a topic that existed before.
+    /// How long a stream waits for a deleted topic to reappear.
     pub topic_patience: Duration,
+    /// Tracks the lag of all tasks.
     pub lag_tracker: Arc<LagTracker>,
 }
 
 /// One stream outside the live flow.
 pub struct CatchUpTask {
+    /// The stream.
     pub stream: StreamState,
+    /// Shared by all tasks.
     pub settings: Arc<CatchUpSettings>,
     /// Publishes the lag of the stream.
     pub lag: LagGuard,
+    /// What the next turn does.
     pub phase: CatchUpPhase,
+    /// Pauses after errors.
     pub backoff: Backoff,
     /// Pauses while another thread takes a turn that the stream shares.
     pub shared_pauses: Backoff,
+    /// Number of consecutive errors that may end the stream.
     pub failures: u32,
-    /// Records between the stream and the end of the log, as seen in this turn.
+    /// Number of records between the stream and the end of the log, in the partition with the largest lag of the last turn.
     pub records_behind: u64,
-    /// When the cursor was first seen ahead of the live flow.
+    /// The time when a fetch last checked a cursor that is ahead of the live flow.
     pub ahead_since: Option<Instant>,
+    /// What the next turn tries first.
     pub first: TurnStart,
+    /// The cost of the last turn.
     pub weight: Weight,
-    pub company: Company,
-    /// Consecutive turns that read nothing and did not join either.
+    /// Whether other streams take the same turns.
+    pub sharing: TurnSharing,
+    /// Number of consecutive turns in which the stream neither read a record nor joined.
     pub idle: u32,
-    /// Number of turns taken. It selects the partition that comes first, so that none starves.
+    /// Number of turns that have read. It selects the leader and the partition that come first, so that none starves.
     pub turn: usize,
 }
 
+/// What the next turn of a stream does.
 pub enum CatchUpPhase {
+    /// Opens the stream.
     Opening(Opening),
-    /// The topics must be looked up (again) before the stream reads.
+    /// Looks up the topics again.
     LookingUp,
+    /// Joins the live flow or reads.
     Reading {
+        /// Whether the last turn has reached the end of the log.
         at_end: AtEnd,
     },
 }
@@ -79,18 +92,22 @@ pub enum CatchUpPhase {
 /// Where a new stream begins and ends, as requested.
 #[derive(Debug, Clone)]
 pub struct Opening {
+    /// Where the stream starts.
     pub start: Start,
+    /// Where the stream ends.
     pub until: Until,
 }
 
 /// What the next turn tries first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnStart {
+    /// Joining the live flow, if the stream is close enough to it.
     Join,
+    /// Reading, even if the stream could join.
     Read,
 }
 
-/// Whether the stream has read all that the log has.
+/// Whether the stream has read everything that the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
     Yes,
@@ -98,36 +115,39 @@ pub enum AtEnd {
 }
 
 impl AtEnd {
+    /// `Yes` if both are.
     pub fn and(self, other: Self) -> Self {
         if self == Self::Yes { other } else { self }
     }
 }
 
-/// What happens to a task after its turn.
+/// The result of a turn.
 pub enum TurnOutcome {
-    /// The stream is in the live flow, or at its end.
+    /// The stream has joined the live flow or has ended.
     Done,
+    /// The stream needs another turn.
     Again(Box<CatchUpTask>),
+    /// The stream needs another turn after a pause.
     Later(Box<CatchUpTask>, Duration),
 }
 
 impl CatchUpTask {
-    /// A new stream.
+    /// Creates the task of a new stream.
     pub fn open(stream: StreamState, settings: Arc<CatchUpSettings>, opening: Opening) -> Box<Self> {
         Self::new(stream, settings, CatchUpPhase::Opening(opening))
     }
 
-    /// A stream that left the live flow.
+    /// Creates the task of an evicted stream.
     pub fn evicted(evicted: Evicted, settings: Arc<CatchUpSettings>) -> Box<Self> {
-        let Evicted { stream, behind, weight, company } = evicted;
+        let Evicted { stream, behind, weight, sharing } = evicted;
         let mut task = Self::new(stream, settings, CatchUpPhase::LookingUp);
-        (task.weight, task.company) = (weight, company);
-        task.lag.is_behind_by(behind);
+        (task.weight, task.sharing) = (weight, sharing);
+        task.lag.set_lag(behind);
         task
     }
 
     fn new(stream: StreamState, settings: Arc<CatchUpSettings>, phase: CatchUpPhase) -> Box<Self> {
-        let lag = settings.lag_tracker.enter();
+        let lag = settings.lag_tracker.add();
         Box::new(Self {
             stream,
             settings,
@@ -140,14 +160,14 @@ impl CatchUpTask {
             ahead_since: None,
             first: TurnStart::Join,
             weight: Weight::Light,
-            company: Company::Alone,
+            sharing: TurnSharing::Alone,
             idle: 0,
             turn: 0,
         })
     }
 
-    /// Size of the next chunk. A client that takes nothing still fills the buffers on the way to it, so a stream gets large
-    /// chunks only after its client has taken more than that.
+    /// Returns the size of the next chunk. Large chunks begin only when the client is known to be reading: the first chunks may
+    /// just fill the buffers between the bridge and the client.
     pub fn chunk_size(&self) -> ChunkSize {
         match self.stream.settings.chunk_budget.chunk_size() {
             ChunkSize::Ahead if self.stream.sent < PROOF => ChunkSize::Small,
@@ -155,22 +175,22 @@ impl CatchUpTask {
         }
     }
 
-    /// Chunks that may wait for the client.
+    /// Returns the number of chunks that may still wait for the client when the next turn begins.
     pub fn ahead(&self, chunk_size: ChunkSize) -> usize {
         if chunk_size == ChunkSize::Ahead { self.settings.ahead } else { 0 }
     }
 
-    /// About how many bytes the next chunk has.
+    /// Returns the approximate size of the next chunk, in bytes.
     pub fn most(&self, chunk_size: ChunkSize) -> usize {
         if chunk_size == ChunkSize::Ahead { self.settings.chunk_bytes } else { self.settings.chunk_bytes.min(SMALL) }
     }
 
-    /// What the next turn costs after one with this budget.
+    /// Returns the cost of a turn that had this time budget.
     pub fn weight_after(&self, budget: &TimeBudget) -> Weight {
         if self.stream.key.takes_time() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
     }
 
-    /// Sends a checkpoint to a filtered stream before a pause, which can take long.
+    /// Sends a checkpoint before a pause, if the stream has passed offsets without a record.
     pub fn checkpoint(&mut self) {
         if !self.stream.sender.is_full() {
             let mut out = Vec::new();
@@ -179,18 +199,18 @@ impl CatchUpTask {
         }
     }
 
-    /// Ends a stream that has delivered all that was requested.
+    /// Ends a stream that has delivered everything that was requested.
     pub fn finish(mut self: Box<Self>) -> TurnOutcome {
         if self.stream.sender.is_full() {
-            // The last id must be sent: the next turn comes when the client has taken a chunk.
+            // The last id must be sent, so the stream takes another turn when the client has taken a chunk.
             return TurnOutcome::Again(self);
         }
-        let (mut out, mut memory) = (Vec::new(), self.stream.settings.chunk_budget.nothing());
+        let (mut out, mut memory) = (Vec::new(), self.stream.settings.chunk_budget.empty_reservation());
         let (most, budget) = (self.most(self.chunk_size()), TimeBudget::new(Duration::MAX));
         match self.stream.encoder.write_held(&mut out, EncodeLimits { most, budget: &budget, memory: &mut memory }) {
             Flow::Finished => self.stream.encoder.complete(&mut out),
             Flow::Short(_) if out.is_empty() => return self.wait_for_memory(),
-            Flow::GoesOn | Flow::Short(_) => {
+            Flow::Continues | Flow::Short(_) => {
                 self.stream.send_paid(out, memory);
                 return TurnOutcome::Again(self);
             }
@@ -208,14 +228,15 @@ impl CatchUpTask {
         TurnOutcome::Done
     }
 
+    /// Postpones the turn, each time for longer.
     pub fn later(mut self: Box<Self>) -> TurnOutcome {
         let pause = self.backoff.pause(fastrand::f64());
         TurnOutcome::Later(self, pause)
     }
 
-    /// Tries again after a pause where that can help; otherwise ends the stream.
-    pub fn retry(mut self: Box<Self>, request: LatencyTimer, error: &BrokerError) -> TurnOutcome {
-        self.stream.settings.counts.failed(request, error);
+    /// Retries after a pause if that can help. Otherwise ends the stream with the error.
+    pub fn retry(mut self: Box<Self>, request: RequestKind, error: &BrokerError) -> TurnOutcome {
+        self.stream.settings.counts.count_error(request, error);
         if error.remedy() == Remedy::GiveUp {
             self.failures += 1;
             if self.failures >= TRIES || !matches!(error, BrokerError::Corrupt(_)) {
@@ -225,41 +246,41 @@ impl CatchUpTask {
         self.later()
     }
 
-    /// Reads again later, when others have released memory.
+    /// Postpones the turn until other streams have released memory.
     pub fn wait_for_memory(mut self: Box<Self>) -> TurnOutcome {
         self.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
         TurnOutcome::Later(self, MEMORY_PAUSE)
     }
 
-    /// Checks later whether another thread has finished the turn that the stream shares.
+    /// Postpones the turn, because another thread is taking it for both streams.
     pub fn wait_for_shared_turn(mut self: Box<Self>) -> TurnOutcome {
         let pause = self.shared_pauses.pause(fastrand::f64());
         TurnOutcome::Later(self, pause)
     }
 
-    /// Looks soon again whether a missing topic has come back; `first` is what the turn after that tries first.
+    /// Postpones the turn until the next check whether a missing topic has reappeared. `first` is for the turn after the check.
     pub fn wait_for_return(mut self: Box<Self>, first: TurnStart) -> TurnOutcome {
         (self.phase, self.first) = (CatchUpPhase::LookingUp, first);
         TurnOutcome::Later(self, RETURN_PAUSE)
     }
 
-    /// Whether the stream waits for a topic that existed before.
+    /// Whether the stream waits for a topic that existed before to reappear.
     pub fn waits_for_return(&self) -> bool {
         self.stream.topics.iter().any(|topic| matches!(topic, TopicState::Away(_)))
     }
 
-    /// Whether the stream continues after the records that are in the log now.
+    /// Whether the stream can join the live flow: it has no fixed end.
     pub fn may_join(&self) -> bool {
         self.stream.encoder.bounds.may_join()
     }
 
-    /// What to fetch next, by leader; `None` where a partition has no known leader.
-    pub fn wants(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
+    /// Returns the positions to fetch, by leader. Returns `None` if the topics must be looked up first.
+    pub fn fetch_positions(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
         let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
         for (topic, info) in self.stream.topics.iter().enumerate() {
             let Some(info) = info.here() else {
                 if !matches!(info, TopicState::Away(_)) && self.stream.encoder.cursor.offsets(topic).next().is_some() {
-                    // It has been created meanwhile.
+                    // The stream has positions in a topic whose metadata it does not have.
                     return None;
                 }
                 continue;
@@ -268,16 +289,16 @@ impl CatchUpTask {
                 if self.stream.encoder.has_ended(topic, partition) {
                     continue;
                 }
-                let place = info.partitions.get(usize::try_from(partition).ok()?)?;
-                let want = FetchPosition {
+                let partition_info = info.partitions.get(usize::try_from(partition).ok()?)?;
+                let position = FetchPosition {
                     topic: info.name.clone(),
                     topic_id: info.id,
                     partition,
                     offset,
-                    leader_epoch: place.leader_epoch,
+                    leader_epoch: partition_info.leader_epoch,
                     last_epoch: epoch,
                 };
-                by_leader.entry(place.leader?).or_default().push(want);
+                by_leader.entry(partition_info.leader?).or_default().push(position);
             }
         }
         Some(by_leader)

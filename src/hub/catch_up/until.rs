@@ -8,7 +8,7 @@
 use super::positions::positions;
 use super::task::{CatchUpTask, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt};
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::stream::bounds::{Ends, TimeBound};
 use crate::hub::stream::state::TopicState;
 use crate::hub::subscription::{Missing, Until};
@@ -80,7 +80,7 @@ pub fn settle(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> Result<Box<Cat
     if task.stream.settings.is_over(at, now()) && !task.waits_for_return() {
         match ends_at(&task, OffsetAt::Time(at), broker) {
             Ok(found) => ends = found,
-            Err(error) => return Err(task.retry(LatencyTimer::Metadata, &error)),
+            Err(error) => return Err(task.retry(RequestKind::Metadata, &error)),
         }
     } else if !task.stream.encoder.has_reached_its_time() {
         return Ok(task);

@@ -1,4 +1,4 @@
-//! How a feed begins to read its topics.
+//! Adds a new feed to the tails of its topics.
 
 use super::feed::Feed;
 use super::tail::{Tail, TailPartition};
@@ -7,7 +7,7 @@ use crate::hub::stream::state::TopicState;
 use crate::record::{Position, TopicName};
 use std::sync::Arc;
 
-/// Creates the tail of a topic that no feed reads. Its partitions get a position with the first feed.
+/// Creates the tail of a topic that no feed reads yet. Its partitions get their positions from the first feed.
 pub fn new_tail(name: TopicName, topic: &TopicState) -> Tail {
     match topic {
         TopicState::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
@@ -15,8 +15,8 @@ pub fn new_tail(name: TopicName, topic: &TopicState) -> Tail {
     }
 }
 
-/// Adds a feed to a tail, and moves the feed's cursor to the position of the tail. Both happen under one lock, so that no
-/// batch comes between. A partition that no feed reads yet starts at the position of the cursor.
+/// Adds a feed to a tail, and moves the feed's cursor to the position of the tail. Both happen under one lock, so no batch is
+/// delivered in between. A partition that no feed reads yet starts at the position of the cursor.
 pub fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) {
     let mut state = tail.state();
     let own = cursor.clone();

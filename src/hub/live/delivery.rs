@@ -1,4 +1,4 @@
-//! What the log brings, for all feeds of a topic: records, gaps, and changes of the topic itself.
+//! Delivers records, gaps and changes of a topic to all feeds that read it.
 
 use super::feed::DeliveryBudget;
 use super::registry::Live;
@@ -13,13 +13,14 @@ use crate::sync::lock;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Older records do not count as delivery latency: they were not written just now, or by a clock that is wrong.
+/// Maximum age of records that count in the delivery latency. Older records were not written just now, or have a wrong
+/// timestamp.
 const OLD: Duration = Duration::from_secs(3600);
 
 impl Live {
-    /// Delivers one fetched span to all feeds of its topic.
-    pub fn deliver(&self, tail: &Tail, want: &FetchPosition, data: PartitionData, budget: &TimeBudget) {
-        let (partition, from) = (want.partition, want.offset);
+    /// Delivers the records of one fetch from one partition to all feeds of the topic.
+    pub fn deliver(&self, tail: &Tail, position: &FetchPosition, data: PartitionData, budget: &TimeBudget) {
+        let (partition, from) = (position.partition, position.offset);
         let (next, end) = (data.next_offset, data.end);
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
         let _in_order = lock(&tail.dispatch);
@@ -28,22 +29,22 @@ impl Live {
             let mut state = tail.state();
             let most = most / state.partitions.len().max(1);
             match state.partition(partition) {
-                Some(place) if place.is_at(want) => {
-                    place.end = end;
-                    place.advance(next, batches.clone(), data.epochs.clone(), want.leader_epoch, most);
+                Some(current) if current.is_at(position) => {
+                    current.end = end;
+                    current.advance(next, batches.clone(), data.epochs.clone(), position.leader_epoch, most);
                 }
-                // Another thread has read this already, or the topic was recreated.
+                // Another thread has delivered them already, or the topic was recreated.
                 _ => return,
             }
             state.feeds.clone()
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
-        let input = FilterInput::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
-        // The feeds that took the least time per stream come first. Each cost is read once: the thread of another leader may
-        // change it meanwhile, and `sort_by_key` may panic if keys change.
+        let input = FilterInput::new(&tail.name, partition, &batches).with_epochs(&data.epochs).shared_by(conditions);
+        // The feeds with the lowest cost per stream come first. Each cost is read once, because the thread of another leader
+        // may change it during the sort, and `sort_by_key` may panic if keys change.
         feeds.sort_by_cached_key(|feed| feed.cost());
-        // There are at most two plain feeds for each format. Topics and partitions can be combined in more ways than
-        // there is time to encode, so only one of the other feeds is free, and only where no stream has a plain one.
+        // Plain feeds need no time limit: a topic has at most two of them for each format. Other feeds differ by topics and
+        // partitions, and clients can create too many of these, so at most one is free: if no plain feed has a stream.
         let (mut free, mut budgeted): (Vec<_>, Vec<_>) = feeds.into_iter().partition(|feed| feed.is_plain());
         if free.iter().all(|feed| feed.is_empty())
             && let Some(first) = budgeted.iter().position(|feed| feed.may_be_free())
@@ -54,7 +55,7 @@ impl Live {
         let budgeted = budgeted.iter().map(|feed| (feed, DeliveryBudget::Budgeted));
         let delivered: u64 =
             (free.chain(budgeted)).map(|(feed, delivery)| feed.deliver(&input, (from, next), (delivery, budget))).sum();
-        // A batch may begin before the requested offset.
+        // A batch may begin before the offset of the fetch.
         let first = input.records().find(|record| record.offset >= from);
         let age =
             first.map(|first| Duration::from_millis(u64::try_from(now().saturating_sub(first.timestamp)).unwrap_or(0)));
@@ -63,28 +64,28 @@ impl Live {
         }
     }
 
-    /// Continues at another offset after records were lost, and reports the gap to the topic's streams.
-    pub fn jump(&self, tail: &Tail, want: &FetchPosition, loss: Loss) {
+    /// Continues after records that the log has lost, and reports the gap to the streams of the topic.
+    pub fn jump(&self, tail: &Tail, position: &FetchPosition, loss: Loss) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
             let mut state = tail.state();
-            match state.partition(want.partition) {
-                Some(place) if place.is_at(want) => place.jump(loss.to.next, loss.to.epoch),
+            match state.partition(position.partition) {
+                Some(current) if current.is_at(position) => current.jump(loss.to.next, loss.to.epoch),
                 _ => return,
             }
             state.feeds.clone()
         };
-        feeds.iter().for_each(|feed| feed.gap(&tail.name, want.partition, loss));
+        feeds.iter().for_each(|feed| feed.gap(&tail.name, position.partition, loss));
     }
 
-    /// Changes the leader epoch that the next fetch claims for the record before the wanted offset.
-    pub fn claim(&self, tail: &Tail, want: &FetchPosition, epoch: Epoch) {
-        if let Some(place) = tail.state().partition(want.partition).filter(|place| place.is_at(want)) {
-            place.epoch = epoch;
+    /// Changes the leader epoch that the next fetch of a partition sends for the record before its offset.
+    pub fn set_last_epoch(&self, tail: &Tail, position: &FetchPosition, epoch: Epoch) {
+        if let Some(current) = tail.state().partition(position.partition).filter(|current| current.is_at(position)) {
+            current.epoch = epoch;
         }
     }
 
-    /// Moves to the beginning of a topic that replaced one of the same name.
+    /// Continues at the beginning of a topic that was recreated, and reports the gap to its streams.
     pub fn recreate(&self, tail: &Tail, found: &TopicInfo) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
@@ -97,7 +98,7 @@ impl Live {
         feeds.iter().for_each(|feed| feed.recreated(&tail.name, id, partitions));
     }
 
-    /// Adds new partitions of a topic, from their beginning.
+    /// Adds the new partitions of a topic, each at offset 0.
     pub fn grow(&self, tail: &Tail, found: &TopicInfo) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
@@ -111,7 +112,7 @@ impl Live {
         feeds.iter().for_each(|feed| feed.grow(&tail.name, id, partitions));
     }
 
-    /// Ends every stream that reads this topic.
+    /// Ends every stream of the topic with an error.
     pub fn fail(&self, tail: &Tail, error: &BrokerError) {
         let feeds = {
             let mut registry = lock(&self.registry);

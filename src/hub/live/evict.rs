@@ -1,5 +1,5 @@
-//! Streams leave a live feed: chunks that their clients have not taken are taken back, and they read the log by
-//! themselves.
+//! Evicts streams from a live feed. The chunks that their clients have not taken are taken back, and the streams catch up
+//! from there.
 
 use super::feed::{Evicted, Feed, FeedState};
 use crate::cursor::Cursor;
@@ -7,7 +7,7 @@ use crate::hub::stream::chunk::StreamPosition;
 use crate::hub::stream::chunk_budget::{CHUNK, ChunkSize, IDLE};
 use crate::hub::stream::encoder::Encoder;
 use crate::hub::stream::mailbox::MailboxSender;
-use crate::hub::stream::state::{Company, StreamState, Weight};
+use crate::hub::stream::state::{StreamState, TurnSharing, Weight};
 use std::time::Instant;
 
 impl Feed {
@@ -16,8 +16,8 @@ impl Feed {
         self.evict(state, MailboxSender::is_full);
     }
 
-    /// Returns how large the next chunk may be. While slow clients use up the budget, clients that have taken much have a
-    /// reserve.
+    /// Returns the size of the next chunk. If slow clients have used up the budget, there is a reserve for feeds with a client
+    /// that has taken much.
     pub fn chunk_size(&self, state: &mut FeedState) -> ChunkSize {
         let chunk_budget = &self.settings.chunk_budget;
         if chunk_budget.chunk_size() == ChunkSize::Ahead {
@@ -32,7 +32,7 @@ impl Feed {
         }
     }
 
-    /// Evicts streams whose clients take nothing, at most once per [`IDLE`]: memory is short.
+    /// Evicts streams whose clients have stopped reading, to release memory. Checks at most once per [`IDLE`].
     pub fn evict_idle(&self, state: &mut FeedState) {
         if state.idle_check.elapsed() >= IDLE {
             state.idle_check = Instant::now();
@@ -46,12 +46,13 @@ impl Feed {
         state.end();
     }
 
+    /// Evicts the streams for which `which` is true.
     pub fn evict(&self, state: &mut FeedState, which: impl Fn(&MailboxSender) -> bool) {
         let end = state.encoder.cursor.clone();
         self.evict_behind(state, &end, Weight::Light, which);
     }
 
-    /// Evicts streams that are behind `end`, the position up to which the log has been read.
+    /// Like [`evict`](Self::evict), for streams that continue before `end`, the position up to which the log has been read.
     pub fn evict_behind(
         &self,
         state: &mut FeedState,
@@ -62,8 +63,8 @@ impl Feed {
         self.evict_from(&mut state.members, &state.encoder, (end, weight), which);
     }
 
-    /// Like [`evict_behind`](Self::evict_behind), but a stream with an empty mailbox continues at the position of
-    /// `encoder`.
+    /// Like [`evict_behind`](Self::evict_behind), for streams that continue at the position of `encoder` if their mailbox is
+    /// empty.
     pub fn evict_from(
         &self,
         members: &mut Vec<MailboxSender>,
@@ -71,13 +72,14 @@ impl Feed {
         (end, weight): (&Cursor, Weight),
         which: impl Fn(&MailboxSender) -> bool,
     ) {
-        let company = if weight == Weight::Heavy && members.len() > 1 { Company::SameFeed } else { Company::Alone };
+        let sharing =
+            if weight == Weight::Heavy && members.len() > 1 { TurnSharing::SameFeed } else { TurnSharing::Alone };
         members.retain(|member| {
             if which(member) && !member.is_closed() {
                 let encoder = take_back(encoder, member);
                 let behind = encoder.cursor.lag(end);
                 let stream = StreamState::new(self.key.clone(), encoder, member.clone(), self.settings.clone());
-                (self.on_evict)(Evicted { stream, behind, weight, company });
+                (self.on_evict)(Evicted { stream, behind, weight, sharing });
                 return false;
             }
             !member.is_closed()
@@ -85,8 +87,8 @@ impl Feed {
     }
 }
 
-/// Takes back the chunks that the client has not taken, which would be memory that it alone keeps. Returns an encoder
-/// at the position before them.
+/// Takes back the chunks that the client has not taken: soon no other mailbox would have them, so they would be memory of
+/// this client alone. Returns an encoder at the position before them.
 fn take_back(encoder: &Encoder, member: &MailboxSender) -> Encoder {
     let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.fork() };
     let mut own = encoder.at(Cursor::clone(&cursor));

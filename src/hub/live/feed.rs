@@ -1,4 +1,4 @@
-//! One live flow: all streams of the same topics, partitions, filter and format are at the same position, so each batch is
+//! Feeds: all live streams with the same topics, partitions, filter and format are at the same position, so each batch is
 //! encoded once and every mailbox gets the same bytes.
 
 use crate::broker::BrokerError;
@@ -9,7 +9,7 @@ use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::Loss;
 use crate::hub::stream::mailbox::MailboxSender;
-use crate::hub::stream::state::{Company, StreamSettings, StreamState, Weight};
+use crate::hub::stream::state::{StreamSettings, StreamState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::GapReason;
 use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName, now};
@@ -20,72 +20,87 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a feed without streams is kept: clients that were cut off at the same time reconnect within seconds.
+/// How long a feed without streams is kept. Clients that were disconnected together reconnect within seconds.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Time that one feed may take of a delivery, for each of its streams. After that its streams read the log by themselves;
-/// each of them then repeats the work that they share here.
+/// Time budget of a feed in one delivery, multiplied by the number of its streams. Streams are evicted after that, and each of
+/// them may have to repeat the work that they share here.
 const FEED_TIME: Duration = Duration::from_millis(4);
 
+/// Live streams that get the same bytes.
 pub struct Feed {
+    /// Identifies the feed.
     pub key: FeedKey,
+    /// Shared by all streams.
     pub settings: Arc<StreamSettings>,
-    /// Called with the feed's state locked; must not lock a feed.
+    /// Receives evicted streams. It is called while the state of the feed is locked, so it must not lock a feed.
     pub on_evict: OnEvict,
-    /// Nanoseconds for each stream that the last delivery took.
+    /// The time that the last delivery took, divided by the number of streams, in nanoseconds.
     cost: AtomicU64,
     state: Mutex<FeedState>,
 }
 
+/// The mutable part of a [`Feed`].
 pub struct FeedState {
+    /// Writes the frames, and has the position.
     pub encoder: Encoder,
+    /// The mailboxes of the streams.
     pub members: Vec<MailboxSender>,
-    /// What the last stream that joined needed, from its cursor to the feed's. Many streams come back from the same
-    /// position.
+    /// The frames that the last stream got when it joined. Often many streams reconnect at the same position.
     pub last_join: Option<Join>,
-    /// When the last stream left.
+    /// The time when the feed was first seen without streams.
     empty_since: Option<Instant>,
-    /// When the feed last checked whether clients take anything.
+    /// The time of the last check whether clients are reading.
     pub idle_check: Instant,
+    /// Whether streams can join.
     pub status: FeedStatus,
 }
 
-/// The frames of `records` records that follow a position.
+/// The frames between the position of a stream that joined and the position of its feed.
 pub struct Join {
+    /// The position of the stream.
     pub from: Cursor,
+    /// Number of records in the frames.
     pub records: u64,
+    /// The frames.
     pub chunk: Bytes,
 }
 
-/// A stream that has left the live flow.
+/// A stream that has been evicted from its feed.
 pub struct Evicted {
+    /// The stream, at the position before the first chunk that was taken back.
     pub stream: StreamState,
-    /// Records between the stream and the live flow, in the partition where that is most.
+    /// Number of records between the stream and the live flow, in the partition with the largest lag.
     pub behind: u64,
+    /// `Heavy` if the filter has used up the time budget.
     pub weight: Weight,
-    pub company: Company,
+    /// `SameFeed` if other streams were evicted with it.
+    pub sharing: TurnSharing,
 }
 
-/// Receives the streams that leave the live flow.
+/// Receives evicted streams.
 pub type OnEvict = Arc<dyn Fn(Evicted) + Send + Sync>;
 
-/// How much of the thread's time a delivery may take.
+/// How much time of the fetch thread the delivery to a feed may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryBudget {
-    /// Without a limit: it encodes what was fetched once, which the size of a fetch bounds.
+    /// No limit, because the size of a fetch bounds the work: each record is encoded once.
     Free,
-    /// Within the time budget: clients decide how many such feeds there are, and what their filters take.
+    /// The time budget, because clients control the number of such feeds and the cost of their filters.
     Budgeted,
 }
 
 /// Whether streams can join a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedStatus {
+    /// Streams can join.
     Open,
+    /// The feed has ended and will be dropped.
     Ended,
 }
 
 impl Feed {
+    /// Creates a feed without streams at the position of `encoder`.
     pub fn new(key: FeedKey, encoder: Encoder, settings: Arc<StreamSettings>, on_evict: OnEvict) -> Self {
         Self {
             key,
@@ -103,33 +118,36 @@ impl Feed {
         }
     }
 
+    /// Locks the state.
     pub fn state(&self) -> MutexGuard<'_, FeedState> {
         lock(&self.state)
     }
 
+    /// Returns the cost of the last delivery, in nanoseconds per stream.
     pub fn cost(&self) -> u64 {
         self.cost.load(Ordering::Relaxed)
     }
 
-    /// Whether the feed has all records of one topic. Such feeds differ only by their format and by [`Missing`], so clients
-    /// cannot create many of them.
+    /// Whether the feed delivers every record of one topic. Such feeds differ only by format and [`Missing`], so clients cannot
+    /// create many of them.
     ///
     /// [`Missing`]: crate::hub::Missing
     pub fn is_plain(&self) -> bool {
         !self.key.is_costly() && self.key.topics.len() == 1 && self.key.selection == Selection::All
     }
 
+    /// Whether the feed has no stream.
     pub fn is_empty(&self) -> bool {
         self.state().members.is_empty()
     }
 
-    /// Whether its delivery may be [free](DeliveryBudget::Free).
+    /// Whether the feed can be delivered [without a time limit](DeliveryBudget::Free).
     pub fn may_be_free(&self) -> bool {
         !self.key.is_costly() && !self.is_empty()
     }
 
-    /// Encodes one fetched span once for all streams. Returns the records delivered, over all streams. If this takes too
-    /// long, the feed has no streams after that: they read the log by themselves.
+    /// Encodes the records of one fetch and sends them to all streams. If this exceeds the time budget, all streams are evicted.
+    /// Returns the number of records delivered, over all streams.
     pub fn deliver(
         &self,
         input: &FilterInput<'_>,
@@ -137,7 +155,7 @@ impl Feed {
         (delivery, budget): (DeliveryBudget, &TimeBudget),
     ) -> u64 {
         let streams = u32::try_from(self.state().members.len()).unwrap_or(u32::MAX);
-        // A feed without a filter takes no longer than a chunk, within what other feeds have left.
+        // Without a filter and a limit, a feed is bound only by the budget that all feeds share.
         let most = if self.key.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
         let own = match delivery {
             DeliveryBudget::Free => budget.unlimited(),
@@ -147,7 +165,7 @@ impl Feed {
         if streams > 0 {
             let cost = u64::try_from((own.elapsed() / streams).as_nanos()).unwrap_or(u64::MAX);
             if self.state().members.is_empty() {
-                // It was cut off, so it would have taken longer.
+                // The streams were evicted, so the whole delivery would have taken longer.
                 self.cost.fetch_max(cost, Ordering::Relaxed);
             } else {
                 self.cost.store(cost, Ordering::Relaxed);
@@ -167,12 +185,12 @@ impl Feed {
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return 0 };
         match state.encoder.cursor.next(topic, partition) {
             Some(next_offset) if next_offset == from => {}
-            // The feed began after this span.
+            // The feed was created after these records were fetched.
             None => return 0,
             Some(next_offset) if next_offset >= next => return 0,
             Some(next_offset) => {
                 error!(
-                    "{name}/{partition}: the live flow jumped from {next_offset} to {from}; its streams read the log by themselves"
+                    "{name}/{partition}: the live flow jumped from {next_offset} to {from}; its streams catch up from the log"
                 );
                 self.evict_all(&mut state);
                 return 0;
@@ -187,11 +205,11 @@ impl Feed {
                 self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);
             }
             let chunk_size = self.chunk_size(&mut state);
-            // The bytes that the streams would hold if each read by itself.
+            // The memory that these streams may use if each of them catches up.
             let small = if chunk_size == ChunkSize::Small { SMALL * state.members.len() } else { usize::MAX };
             self.evict(&mut state, |member| member.is_full() || member.waiting_bytes() >= small);
             if state.members.is_empty() {
-                // No stream is left: only the position moves, for streams that come back.
+                // No stream is left. The position still moves, for streams that reconnect.
                 let epoch = input.epochs.before(next).unwrap_or(NO_EPOCH);
                 state.encoder.forget_held();
                 state.encoder.cursor.set(topic, partition, Position { next, epoch });
@@ -200,12 +218,12 @@ impl Feed {
             }
             let most = if chunk_size == ChunkSize::Small { SMALL } else { CHUNK };
             let mut out = Vec::with_capacity(input.memory().min(most + most / 4));
-            let mut memory = self.settings.chunk_budget.nothing_in(chunk_size);
+            let mut memory = self.settings.chunk_budget.empty_reservation_for(chunk_size);
             let before = matches!(chunk_size, ChunkSize::Reserved { .. }).then(|| state.encoder.fork());
             let limits = EncodeLimits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, input, next, limits);
             if matches!(flow, Flow::Short(_)) && out.is_empty() {
-                // Its streams read the log by themselves, as soon as there is memory for the record.
+                // There is no memory for the record. The evicted streams read it when there is.
                 let mut end = state.encoder.cursor.clone();
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Light, |_| true);
@@ -241,7 +259,7 @@ impl Feed {
                     return state.encoder.forget_held();
                 }
                 let most = if self.chunk_size(&mut state) == ChunkSize::Ahead { CHUNK } else { SMALL };
-                let (mut out, mut memory) = (Vec::new(), self.settings.chunk_budget.nothing());
+                let (mut out, mut memory) = (Vec::new(), self.settings.chunk_budget.empty_reservation());
                 let budget = TimeBudget::new(Duration::MAX);
                 let mut limits = EncodeLimits { most, budget: &budget, memory: &mut memory };
                 let flow = state.encoder.write_overdue(&mut out, topic, partition, &mut limits);
@@ -260,10 +278,10 @@ impl Feed {
         }
     }
 
-    /// Reports records that are lost to all streams, and continues after them.
+    /// Reports lost records to all streams, and continues after them.
     pub fn gap(&self, name: &TopicName, partition: Partition, loss: Loss) {
         let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, loss));
-        self.settings.counts.gap(loss.reason, streams);
+        self.settings.counts.count_gaps(loss.reason, streams);
     }
 
     /// Tells all streams that a topic is missing for now.
@@ -274,10 +292,10 @@ impl Feed {
     /// Moves all streams to the beginning of a topic that replaced one of the same name.
     pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
         let streams = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
-        self.settings.counts.gap(GapReason::Recreated, streams);
+        self.settings.counts.count_gaps(GapReason::Recreated, streams);
     }
 
-    /// Adds partitions of a topic that has `partitions` of them now, from their beginning.
+    /// Adds the new partitions of a topic, each at offset 0, if it now has `partitions` partitions.
     pub fn grow(&self, name: &TopicName, id: IdTag, partitions: usize) {
         self.change(name, |encoder, topic, _| {
             encoder.cursor.set_id(topic, id);
@@ -297,15 +315,15 @@ impl Feed {
         state.complete();
     }
 
-    /// Ends all streams if their id has grown longer than clients can send back.
+    /// Ends all streams with an error if their id has become too long for clients to send back.
     fn check_id(&self, state: &mut FeedState) {
         if let Err(too_long) = state.encoder.check_id(self.settings.max_id_bytes) {
             self.end_with(state, &too_long);
         }
     }
 
-    /// Drops streams whose client is gone, and sends a checkpoint to filtered streams. Ends a feed that has been without
-    /// streams for [`LINGER`].
+    /// Drops streams whose clients have disconnected, and sends a checkpoint if the streams have passed offsets without a
+    /// record. Ends a feed that has had no stream for [`LINGER`]. Called every few seconds.
     pub fn tidy(&self) -> FeedStatus {
         let mut state = self.state();
         let mut out = Vec::new();
@@ -321,7 +339,7 @@ impl Feed {
         if state.encoder.bounds.until.as_ref().is_some_and(|until| self.settings.is_over(until.at, now())) {
             self.evict_all(&mut state);
         }
-        // A wave of reconnecting streams is over by now.
+        // Clients that were disconnected together have reconnected by now.
         state.last_join = None;
         if state.members.is_empty() {
             let since = *state.empty_since.get_or_insert_with(Instant::now);
@@ -332,7 +350,7 @@ impl Feed {
         state.status
     }
 
-    /// Returns how many streams got the change.
+    /// Changes the encoder, sends the frames that this writes, and returns the number of streams.
     fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>)) -> usize {
         let mut state = self.state();
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return 0 };
@@ -346,7 +364,7 @@ impl Feed {
         streams
     }
 
-    /// Returns the records delivered, over all streams.
+    /// Sends frames to all streams. Returns the number of records delivered, over all streams.
     fn send(&self, state: &mut FeedState, bytes: impl Into<Bytes>) -> u64 {
         let bytes = bytes.into();
         if bytes.is_empty() {
@@ -368,13 +386,13 @@ impl FeedState {
         self.members.push(member);
     }
 
-    /// Ends the streams, which have been sent all that was requested or the reason for their end.
+    /// Ends the streams after their last frame has been sent.
     fn complete(&mut self) {
         self.members.iter().for_each(MailboxSender::complete);
         self.end();
     }
 
-    /// Ends the feed: its streams end when their clients have taken what is in their mailboxes.
+    /// Ends the feed. Its streams end when their clients have taken the chunks in their mailboxes.
     pub fn end(&mut self) {
         self.status = FeedStatus::Ended;
         self.members = Vec::new();

@@ -1,5 +1,5 @@
-//! How a stream joins the live flow: it gets what lies between its cursor and the position of its feed, if that is still in
-//! memory and both are positions in one log.
+//! Adds a stream to the live flow. The stream gets the records between its cursor and the position of its feed, if they are
+//! still in memory and both positions belong to the same log.
 
 use super::attach::{attach, new_tail};
 use super::feed::{Feed, FeedStatus, Join};
@@ -17,18 +17,19 @@ use crate::sync::lock;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time that a filter may take while its feed waits for a stream that joins.
+/// Time budget of the filter while a stream joins. The feed is locked meanwhile.
 const JOIN_TIME: Duration = Duration::from_millis(2);
 
-/// Bytes of records that a stream is sent at once when it joins. They are encoded while the feed waits, and a slow stream
-/// may be the only one that holds them.
+/// Maximum size of the records that a stream gets when it joins, in bytes. They are encoded while the feed is locked, and no
+/// other stream may hold their frames.
 const MAX_JOIN: usize = 4 * CHUNK;
 
 /// The result of an attempt to join the live flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinOutcome {
+    /// The stream has joined.
     Live,
-    /// The stream has delivered all that was requested.
+    /// The stream has delivered everything that was requested.
     Finished,
     /// The records between the cursor and the live flow are not in memory, or there are too many of them.
     Behind,
@@ -40,8 +41,8 @@ pub enum JoinOutcome {
 type MissingSpans = Vec<(usize, Partition, Offset, Vec<LogSpan>)>;
 
 impl Live {
-    /// Adds the stream to its feed, if it is at the position of the feed or what is kept in memory leads there from its
-    /// cursor. Where this fails the stream may have moved towards the feed.
+    /// Adds the stream to its feed, if the records between their positions are in memory. If this fails, the stream may have
+    /// moved towards the feed.
     pub fn join(&self, stream: &mut StreamState, chunk_size: ChunkSize) -> JoinOutcome {
         let Some((feed, tails)) = self.feed_for(stream) else { return JoinOutcome::Behind };
         let mut state = feed.state();
@@ -71,18 +72,19 @@ impl Live {
             && is_shared
             && *from == stream.encoder.cursor
         {
-            stream.encoder.took_over(*records);
+            stream.encoder.add_written(*records);
             stream.send_shared(chunk.clone());
         } else if missing.iter().flat_map(|(.., spans)| spans).map(LogSpan::memory).sum::<usize>() > most {
             return JoinOutcome::Behind;
         } else {
             let from = stream.encoder.cursor.clone();
-            let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.nothing());
+            let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.empty_reservation());
             let budget = TimeBudget::new(JOIN_TIME);
             for (topic, partition, to, spans) in missing {
                 for span in spans {
                     let to = span.next.min(to);
-                    let input = FilterInput::new(&tails[topic].name, partition, &span.batches).of(&span.epochs);
+                    let input =
+                        FilterInput::new(&tails[topic].name, partition, &span.batches).with_epochs(&span.epochs);
                     let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
                     if stream.encoder.records(&mut out, topic, &input, to, limits) == Flow::Finished {
                         stream.send_paid(out, memory);
@@ -90,7 +92,7 @@ impl Live {
                         return JoinOutcome::Finished;
                     }
                     if stream.encoder.cursor.next(topic, partition).is_some_and(|at| at < to) {
-                        // Other streams wait for the feed while its filter runs, or its frames take too much memory.
+                        // The filter or the memory budget allows no more while the feed is locked.
                         stream.send_paid(out, memory);
                         return JoinOutcome::Behind;
                     }
@@ -105,13 +107,13 @@ impl Live {
                         return JoinOutcome::Finished;
                     }
                     Flow::Finished => {}
-                    Flow::GoesOn | Flow::Short(_) => {
+                    Flow::Continues | Flow::Short(_) => {
                         stream.send_paid(out, memory);
                         return JoinOutcome::Behind;
                     }
                 }
             }
-            // The feed does not know which records this stream has passed over.
+            // Later checkpoints of the feed do not count the offsets that this stream has passed.
             stream.encoder.checkpoint_if_passed(&mut out);
             if !out.is_empty() {
                 let (records, chunk) = (stream.encoder.written(), stream.settings.chunk_budget.hold_paid(out, memory));
@@ -133,10 +135,8 @@ impl Live {
         JoinOutcome::Live
     }
 
-    /// Returns the feed of the stream's key, with the tails of its topics. A new feed is at the position of the tails, or,
-    /// where no feed reads a partition yet, at the stream's cursor.
-    ///
-    /// `None`: the stream must look up its topics first.
+    /// Returns the feed for the stream, with the tails of its topics. A new feed starts at the position of the tails; a partition
+    /// without a reader starts at the stream's cursor. Returns `None` if the stream must look up its topics first.
     fn feed_for(&self, stream: &StreamState) -> Option<(Arc<Feed>, Vec<Arc<Tail>>)> {
         let mut registry = lock(&self.registry);
         if let Some(feed) = registry.feeds.get(&stream.key)
@@ -175,7 +175,7 @@ impl Live {
     }
 }
 
-/// Bytes of records that the stream may be sent at once when it joins.
+/// Returns the maximum size of the records that a stream gets when it joins, in bytes.
 fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
     match (chunk_size, stream.settings.chunk_budget.chunk_size()) {
         (ChunkSize::Ahead, _) => MAX_JOIN,
@@ -192,13 +192,13 @@ fn missing(
     stream: &StreamState,
 ) -> Result<MissingSpans, JoinOutcome> {
     let mut missing = Vec::new();
-    for (topic, place) in flow.topics().iter().enumerate() {
+    for (topic, flow_topic) in flow.topics().iter().enumerate() {
         let own = &cursor.topics()[topic];
-        if own.id.differs(place.id) {
+        if own.id.differs(flow_topic.id) {
             return Err(JoinOutcome::Behind);
         }
-        if place.id.is_known() {
-            cursor.set_id(topic, place.id);
+        if flow_topic.id.is_known() {
+            cursor.set_id(topic, flow_topic.id);
         }
         let known = flow.offsets(topic).count();
         if cursor.offsets(topic).count() > known {
@@ -220,7 +220,8 @@ fn missing(
                 true => state.recent(partition, own.next, to).ok_or(JoinOutcome::Behind)?,
                 false => Vec::new(),
             };
-            // The log may have been truncated and have grown again, for the feed or for the cursor.
+            // The offsets alone do not prove that both positions belong to the same log: it may have been truncated and have
+            // grown again.
             let epoch = match spans.first() {
                 Some(first) => first.epoch_at(own.next),
                 None => flow.position(topic, partition).map_or(NO_EPOCH, |position| position.epoch),

@@ -1,8 +1,8 @@
-//! Topics that are missing, perhaps only for a moment: deleted, and maybe about to be recreated.
+//! Handles topics that are missing. They may have been deleted, or be in the middle of being recreated.
 //!
-//! The streams of a topic that existed keep their positions in it for a while. If the topic comes back under the same id (a
-//! broker did not know it yet), they continue there; another topic of the same name is a gap. After `topic_patience` the
-//! positions are discarded, and a stream that has no other topic ends.
+//! Streams keep their positions in a missing topic for a while. If the topic returns with the same id, because a broker did
+//! not know it yet, they continue there. If it returns with another id, they report a gap. After `topic_patience` the positions
+//! are discarded, and streams without another topic end.
 
 use super::feed::Feed;
 use super::registry::Live;
@@ -15,20 +15,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Live {
-    /// Tells the streams of a topic that it is missing; they read their other topics.
+    /// Tells the streams of a topic that it is missing. They continue with their other topics.
     pub fn wait_for(&self, tail: &Tail) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
             let mut state = tail.state();
             state.away_since = Some(Instant::now());
-            // No leader is asked for its records; the leaders are set again when it is back.
+            // Stops the fetches. The leaders are set again when the topic is back.
             state.partitions.iter_mut().for_each(|partition| partition.leader = None);
             state.feeds.clone()
         };
         feeds.iter().for_each(|feed| feed.waits_for(&tail.name));
     }
 
-    /// Discards the positions in a topic that has been missing for too long, and ends streams that have no other topic.
+    /// Discards the positions in a topic that has been missing for too long, and ends streams without another topic.
     pub fn give_up(&self, tail: &Tail, error: &BrokerError) {
         let feeds = {
             let _in_order = lock(&tail.dispatch);
@@ -51,6 +51,7 @@ impl Live {
 }
 
 impl TailState {
+    /// Whether the topic existed before, and has been missing for at least `patience`.
     pub fn is_away_for(&self, patience: Duration) -> bool {
         self.away_since.is_some_and(|since| since.elapsed() >= patience)
     }

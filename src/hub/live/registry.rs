@@ -1,4 +1,4 @@
-//! Which topics are read live, by which feeds.
+//! The live topics and feeds, shared by the hub's threads.
 
 use super::feed::{Feed, FeedStatus, OnEvict};
 use super::tail::Tail;
@@ -17,19 +17,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// What the hub's threads share about live streams. Locks are taken in this order: `registry`, a tail's `dispatch`, a
-/// feed's state, a tail's state.
+/// The state of the live flow. Locks are taken in this order: `registry`, a tail's `dispatch`, a feed's state, a tail's state.
 pub struct Live {
+    /// All live topics and feeds.
     pub registry: Mutex<Registry>,
-    /// Bytes of fetched records kept for streams that come back, over all partitions.
+    /// Size of the fetched records that are kept for streams that reconnect, in bytes, over all partitions.
     pub recent_bytes: usize,
-    /// Pays for what the live flow reads.
+    /// The memory budget of fetched records.
     pub memory: Arc<Share>,
+    /// The counters of the hub.
     pub counts: Arc<HubCounts>,
-    /// Receives the streams that leave the live flow.
+    /// Receives evicted streams.
     pub on_evict: OnEvict,
     wakeup: Sender<Wakeup>,
-    /// For the [`MetadataRefresher`](super::metadata::MetadataRefresher).
+    /// Received by the [`MetadataRefresher`](super::metadata_refresher::MetadataRefresher).
     pub wakeups: Receiver<Wakeup>,
     sampled: Sender<()>,
     /// For the [`SampleClock`](super::sample_clock::SampleClock): there is a feed that holds records back.
@@ -37,25 +38,28 @@ pub struct Live {
     closing: AtomicBool,
 }
 
-/// A feed that is registered has all its topics in `tails`.
+/// All live topics and feeds.
 #[derive(Default)]
 pub struct Registry {
+    /// The live topics, among them every topic of every feed.
     pub tails: HashMap<TopicName, Arc<Tail>>,
+    /// The feeds.
     pub feeds: HashMap<FeedKey, Arc<Feed>>,
 }
 
-/// What the metadata refresher has to do.
+/// Why the metadata refresher is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wakeup {
-    /// Assign tails to fetch threads again: some were added or changed.
+    /// Tails were added: their partitions must be assigned to fetch threads.
     Tails,
-    /// Look up leaders, partitions and topic ids.
+    /// Metadata may be outdated: leaders, partitions and topic ids must be looked up.
     Metadata,
 }
 
 impl Live {
+    /// Creates an empty live flow.
     pub fn new(settings: &Settings, counts: Arc<HubCounts>, on_evict: OnEvict) -> Self {
-        // One wakeup of each kind that waits is enough.
+        // One pending wakeup of each kind is enough.
         let (wakeup, wakeups) = bounded(2);
         let (sampled, sampled_feeds) = bounded(1);
         Self {
@@ -72,6 +76,7 @@ impl Live {
         }
     }
 
+    /// Wakes the metadata refresher.
     pub fn wake_refresher(&self, wakeup: Wakeup) {
         let _ = self.wakeup.try_send(wakeup);
     }
@@ -81,11 +86,12 @@ impl Live {
         let _ = self.sampled.try_send(());
     }
 
+    /// Whether [`close`](Self::close) was called.
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Ends all live streams; no stream can join after that.
+    /// Ends all live streams. No stream can join after that.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
         let mut registry = lock(&self.registry);
@@ -93,22 +99,24 @@ impl Live {
         *registry = Registry::default();
     }
 
+    /// Returns all live topics.
     pub fn tails(&self) -> Vec<Arc<Tail>> {
         lock(&self.registry).tails.values().cloned().collect()
     }
 
+    /// Returns a topic if it is live.
     pub fn tail(&self, topic: &TopicName) -> Option<Arc<Tail>> {
         lock(&self.registry).tails.get(topic).cloned()
     }
 
-    /// Number of partitions of a topic that the live flow reads; `None` where it may not exist.
+    /// Returns the number of partitions of a topic, if it is live and not missing.
     pub fn partitions(&self, topic: &TopicName) -> Option<usize> {
         let tail = self.tail(topic)?;
         let state = tail.state();
         (!state.partitions.is_empty() && state.away_since.is_none()).then_some(state.partitions.len())
     }
 
-    /// The cursor of the live feed with this key, if all its topics exist.
+    /// Returns the cursor of the feed with this key, if streams can join it and none of its topics has gone missing.
     pub fn cursor_of(&self, key: &FeedKey) -> Option<Cursor> {
         let (feed, tails) = {
             let registry = lock(&self.registry);
@@ -121,40 +129,46 @@ impl Live {
         (state.status == FeedStatus::Open).then(|| state.encoder.resume_at())
     }
 
-    /// Returns the span with the wanted offset from what the live flow has read last.
-    pub fn recent(&self, want: &FetchPosition) -> Option<CachedSpan> {
-        let tail = self.tail(&want.topic)?;
+    /// Returns the span with the requested offset, if the live flow has fetched it recently.
+    pub fn recent(&self, position: &FetchPosition) -> Option<CachedSpan> {
+        let tail = self.tail(&position.topic)?;
         let state = tail.state();
-        if state.id != want.topic_id {
+        if state.id != position.topic_id {
             return None;
         }
-        let (log, end) = state.recent_at(want)?;
+        let (log, end) = state.recent_at(position)?;
         Some(CachedSpan { log, end })
     }
 
-    /// Drops all that is kept for streams that come back: the live flow needs the memory for the next fetch.
+    /// Drops all records that are kept for streams that reconnect, because the next fetch needs the memory.
     pub fn forget_recent(&self) {
-        self.tails().iter().for_each(|tail| tail.state().partitions.iter_mut().for_each(|place| place.forget()));
+        self.tails()
+            .iter()
+            .for_each(|tail| tail.state().partitions.iter_mut().for_each(|partition| partition.forget()));
     }
 
-    /// Whether the live flow is at exactly this offset of the same log.
-    pub fn stands_at(&self, want: &FetchPosition) -> bool {
-        self.tail(&want.topic).is_some_and(|tail| {
+    /// Whether the live flow is at exactly this position.
+    pub fn is_at(&self, position: &FetchPosition) -> bool {
+        self.tail(&position.topic).is_some_and(|tail| {
             let mut state = tail.state();
-            state.id == want.topic_id
-                && state.partition(want.partition).is_some_and(|p| {
-                    p.position == Some(want.offset) && (want.last_epoch == NO_EPOCH || want.last_epoch == p.epoch)
+            state.id == position.topic_id
+                && state.partition(position.partition).is_some_and(|p| {
+                    p.position == Some(position.offset)
+                        && (position.last_epoch == NO_EPOCH || position.last_epoch == p.epoch)
                 })
         })
     }
 
     /// Returns the positions to fetch from `leader` now.
-    pub fn wants(&self, leader: NodeId) -> Vec<FetchPosition> {
+    pub fn fetch_positions(&self, leader: NodeId) -> Vec<FetchPosition> {
         let now = Instant::now();
-        self.tails().iter().flat_map(|tail| tail.state().wants(&tail.name, leader, now).collect::<Vec<_>>()).collect()
+        self.tails()
+            .iter()
+            .flat_map(|tail| tail.state().fetch_positions(&tail.name, leader, now).collect::<Vec<_>>())
+            .collect()
     }
 
-    /// Drops feeds without streams and tails without feeds.
+    /// Drops feeds without streams, tails without feeds, and old records.
     pub fn tidy(&self) {
         let mut registry = lock(&self.registry);
         let Registry { tails, feeds } = &mut *registry;
@@ -162,7 +176,7 @@ impl Live {
         let now = Instant::now();
         tails.retain(|_, tail| {
             let mut state = tail.state();
-            state.partitions.iter_mut().for_each(|place| place.forget_old(now));
+            state.partitions.iter_mut().for_each(|partition| partition.forget_old(now));
             state.feeds.retain(|feed| feeds.get(&feed.key).is_some_and(|kept| Arc::ptr_eq(kept, feed)));
             !state.feeds.is_empty()
         });
@@ -170,7 +184,7 @@ impl Live {
 }
 
 impl Registry {
-    /// The tails of these topics, in the order of the key; `None` if one is not read live.
+    /// Returns the tails of a feed's topics, in the order of the key. `None`: not all topics are live.
     pub fn tails_of(&self, key: &FeedKey) -> Option<Vec<Arc<Tail>>> {
         key.topics.iter().map(|topic| self.tails.get(topic).cloned()).collect()
     }

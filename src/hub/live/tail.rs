@@ -1,4 +1,4 @@
-//! One topic as the live flow reads it: the position in each partition, and the latest records.
+//! The state of one live topic: the position in each partition, and the latest records.
 
 use super::feed::Feed;
 use crate::broker::{FetchPosition, NodeId, PartitionInfo, TopicId, TopicInfo};
@@ -14,58 +14,73 @@ const KEPT: Duration = Duration::from_secs(30);
 
 /// A topic that at least one feed reads.
 pub struct Tail {
+    /// The topic.
     pub name: TopicName,
-    /// Held from the arrival of a span until every feed has it, so that feeds get spans in order.
+    /// Locked from the arrival of records until every feed has them, so that all feeds get them in order.
     pub dispatch: Mutex<()>,
     state: Mutex<TailState>,
 }
 
+/// The mutable part of a [`Tail`].
 pub struct TailState {
-    /// `None` also while the topic does not exist yet.
+    /// The topic id. `None`: the broker has no topic ids, or the topic does not exist yet.
     pub id: TopicId,
+    /// The partitions. Empty if the topic does not exist yet.
     pub partitions: Vec<TailPartition>,
+    /// The feeds that read the topic.
     pub feeds: Vec<Arc<Feed>>,
-    /// Consecutive look-ups that did not find the topic.
+    /// Number of consecutive look-ups that did not find the topic.
     pub misses: u32,
-    /// When a topic that existed was first found missing.
+    /// The time when a topic that existed was found missing.
     pub away_since: Option<Instant>,
 }
 
+/// One partition of a live topic.
 pub struct TailPartition {
+    /// The broker to fetch from.
     pub leader: Option<NodeId>,
+    /// The leader epoch of `leader`, or -1 if it is unknown.
     pub leader_epoch: i32,
-    /// The next offset to fetch; `None` while no feed reads this partition.
+    /// The next offset to fetch. `None`: no feed reads the partition.
     pub position: Option<Offset>,
-    /// The leader epoch of the record before it.
+    /// The leader epoch of the record before `position`.
     pub epoch: Epoch,
-    /// Where readers could get no further at the last fetch.
+    /// The last stable offset at the last fetch.
     pub end: Offset,
-    /// Left out of fetches until then, after an error.
+    /// The partition is not fetched before this time, because of an error.
     pub paused_until: Option<Instant>,
-    /// Consecutive errors.
+    /// Number of consecutive errors.
     pub failures: u32,
     recent: VecDeque<LogSpan>,
     recent_bytes: usize,
 }
 
 impl Tail {
+    /// Creates a topic without feeds.
     pub fn new(name: TopicName, id: TopicId, partitions: Vec<TailPartition>) -> Self {
         let state = TailState { id, partitions, feeds: Vec::new(), misses: 0, away_since: None };
         Self { name, dispatch: Mutex::new(()), state: Mutex::new(state) }
     }
 
+    /// Locks the state.
     pub fn state(&self) -> MutexGuard<'_, TailState> {
         lock(&self.state)
     }
 }
 
 impl TailState {
+    /// Returns a partition by its number.
     pub fn partition(&mut self, partition: Partition) -> Option<&mut TailPartition> {
         self.partitions.get_mut(usize::try_from(partition).ok()?)
     }
 
     /// Returns the positions to fetch from `leader` now.
-    pub fn wants(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = FetchPosition> {
+    pub fn fetch_positions(
+        &self,
+        name: &TopicName,
+        leader: NodeId,
+        now: Instant,
+    ) -> impl Iterator<Item = FetchPosition> {
         let (name, topic_id) = (name.clone(), self.id);
         let due = move |p: &TailPartition| p.leader == Some(leader) && p.paused_until.is_none_or(|until| until <= now);
         self.partitions.iter().enumerate().filter(move |(_, p)| due(p)).filter_map(move |(number, p)| {
@@ -75,23 +90,24 @@ impl TailState {
         })
     }
 
-    /// Records between the live flow and the end of the log, in the partition where that is most.
+    /// Returns the number of records between the live flow and the end of the log, in the partition with the largest lag.
     pub fn lag(&self) -> u64 {
-        let lags = self.partitions.iter().filter_map(|place| u64::try_from(place.end - place.position?).ok());
+        let lags =
+            self.partitions.iter().filter_map(|partition| u64::try_from(partition.end - partition.position?).ok());
         lags.max().unwrap_or(0)
     }
 
-    /// Returns the fetched span that contains the wanted offset, if it is still kept and was read from this leader, and the
+    /// Returns the span that contains the requested offset, if it is kept and was fetched from this leader, together with the
     /// next offset that the live flow will fetch.
-    pub fn recent_at(&self, want: &FetchPosition) -> Option<(LogSpan, Offset)> {
-        let place = self.partitions.get(usize::try_from(want.partition).ok()?)?;
-        let span = place.recent.get(place.recent.partition_point(|span| span.next <= want.offset))?;
-        // Without leader epochs a log that was truncated and rewritten cannot be detected.
-        let is_of_its_log = want.leader_epoch >= 0 || span.read.elapsed() < MAX_AGE;
-        (span.serves(want) && is_of_its_log).then_some((span.clone(), place.position?))
+    pub fn recent_at(&self, wanted: &FetchPosition) -> Option<(LogSpan, Offset)> {
+        let partition = self.partitions.get(usize::try_from(wanted.partition).ok()?)?;
+        let span = partition.recent.get(partition.recent.partition_point(|span| span.next <= wanted.offset))?;
+        // Without leader epochs it cannot be detected that the log was truncated and rewritten.
+        let is_of_its_log = wanted.leader_epoch >= 0 || span.read.elapsed() < MAX_AGE;
+        (span.serves(wanted) && is_of_its_log).then_some((span.clone(), partition.position?))
     }
 
-    /// Returns the fetched spans that lead from `from` to `to` without a hole, if they are still kept.
+    /// Returns the spans from `from` to `to`, if all of them are kept.
     pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<LogSpan>> {
         let recent = &self.partitions.get(usize::try_from(partition).ok()?)?.recent;
         let first = recent.partition_point(|span| span.next <= from);
@@ -103,6 +119,7 @@ impl TailState {
 }
 
 impl TailPartition {
+    /// Creates a partition that no feed reads.
     pub fn unread(info: &PartitionInfo) -> Self {
         Self {
             leader: info.leader,
@@ -117,12 +134,12 @@ impl TailPartition {
         }
     }
 
-    /// Whether the partition is still at the wanted position: another thread may have fetched it, or the log may have changed.
-    pub fn is_at(&self, want: &FetchPosition) -> bool {
-        self.position == Some(want.offset) && self.epoch == want.last_epoch
+    /// Whether the partition is still at the position of a fetch. Another thread may have moved it meanwhile.
+    pub fn is_at(&self, fetched: &FetchPosition) -> bool {
+        self.position == Some(fetched.offset) && self.epoch == fetched.last_epoch
     }
 
-    /// Keeps a span and moves to its end. Drops the oldest spans while more than `most` bytes are kept.
+    /// Keeps a fetched span, and moves to its end. Drops the oldest spans if more than `most` bytes are kept.
     pub fn advance(
         &mut self,
         next: Offset,
@@ -138,20 +155,20 @@ impl TailPartition {
         self.recent_bytes += span.memory();
         self.recent.push_back(span);
         self.failures = 0;
-        // The last one stays: without it streams could join a busy partition only by luck.
+        // The newest span stays. Without it, streams could hardly ever join a busy partition.
         while self.recent_bytes > most && self.recent.len() > 1 {
             self.drop_oldest();
         }
     }
 
-    /// Drops spans that were read too long ago: the log may have lost them, and reconnecting streams are back by then.
+    /// Drops spans that are older than [`KEPT`]. The log may have lost them, and most clients have reconnected by then.
     pub fn forget_old(&mut self, now: Instant) {
         while self.recent.front().is_some_and(|oldest| now.saturating_duration_since(oldest.read) > KEPT) {
             self.drop_oldest();
         }
     }
 
-    /// Drops all spans.
+    /// Drops all kept spans.
     pub fn forget(&mut self) {
         self.recent.clear();
         self.recent_bytes = 0;
@@ -163,7 +180,7 @@ impl TailPartition {
         }
     }
 
-    /// Continues at another position. The kept spans do not lead there, so they are dropped.
+    /// Moves to another position. Drops the kept spans, which do not lead there.
     pub fn jump(&mut self, to: Offset, epoch: Epoch) {
         (self.position, self.epoch) = (Some(to), epoch);
         self.forget();
@@ -171,7 +188,7 @@ impl TailPartition {
     }
 }
 
-/// The partitions of a topic from number `first` on, to be read from their beginning.
+/// Returns the partitions of a topic starting with `first`, each positioned at offset 0.
 pub fn from_beginning(found: &TopicInfo, first: usize) -> impl Iterator<Item = TailPartition> + '_ {
     found.partitions.iter().skip(first).map(|info| {
         let mut partition = TailPartition::unread(info);

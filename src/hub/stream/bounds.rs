@@ -3,20 +3,20 @@
 use crate::record::{Offset, Partition, Timestamp};
 use std::collections::{HashMap, HashSet};
 
-/// The offset to stop before, by topic and partition.
+/// The end offset (exclusive) of each partition, by topic index and partition.
 pub type Ends = HashMap<(usize, Partition), Offset>;
 
 /// Where a stream ends.
 #[derive(Debug, Clone, Default)]
 pub struct Bounds {
-    /// Records that the stream may still deliver; `None` without a limit.
+    /// Number of records that the stream may still deliver. `None`: no limit.
     pub remaining: Option<u64>,
-    /// `None` for a stream that continues with new records. Partitions that are not listed have ended.
+    /// Where each partition ends; a partition without an entry has ended. `None`: the stream continues with new records.
     pub ends: Option<Ends>,
     /// The time until which the stream continues with new records.
     pub until: Option<TimeBound>,
-    /// Partitions whose cursor is at or past the end, which their log has not confirmed yet. If the log was truncated, a
-    /// fetch there fails, and the gap must be reported before the stream ends.
+    /// Partitions whose cursor is at or past the end, but has not been confirmed by a fetch yet. If the log was truncated,
+    /// the fetch fails, and the gap must be reported before the stream ends.
     pub unconfirmed: HashSet<(usize, Partition)>,
 }
 

@@ -1,43 +1,45 @@
-//! Bounds what streams hold for their clients beyond a small chunk each, over all streams, so that a thousand clients that
-//! take nothing cost a thousand small chunks and not much more.
+//! Bounds the memory of chunks that wait for clients, over all streams. A small chunk per stream is exempt, so a thousand
+//! clients that stop reading cost a thousand small chunks and not much more.
 //!
-//! Slow clients can use all of it except a reserve for live streams whose clients have taken much. If such a client stops,
-//! the chunks in its mailbox are taken back once it has taken nothing between two checks, which are at most 5 s apart. Only
-//! the chunk that is being written remains, until the client has taken it or is disconnected for taking less than 16 KiB
-//! within the stall timeout (`http`).
+//! Slow clients can use the whole budget except a reserve for live streams whose clients have read much. If such a client
+//! stops reading, the chunks in its mailbox are taken back once it has taken nothing between two checks, which are at most
+//! 5 s apart. Only the chunk that is being written remains, until the client has taken it, or until `http` disconnects the
+//! client because it takes less than 16 KiB within the stall timeout.
 
 use crate::sync::memory_budget::{MemoryBudget, Reservation, Share};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that any stream may hold, whatever the others hold.
+/// Size of a small chunk, in bytes. Every stream may hold one, however much memory the others use.
 pub const SMALL: usize = 16 << 10;
 
-/// About how many bytes one chunk of a feed has. A fetched span can take many chunks; a stream joins only at its end.
+/// Approximate size of the chunks of a feed, in bytes. A fetched span can take many chunks.
 pub const CHUNK: usize = 128 << 10;
 
-/// More bytes than the buffers between the bridge and a client that takes nothing hold on most networks.
+/// A client that has taken this many bytes is reading, in all likelihood: on most networks the buffers between the bridge
+/// and the client hold less.
 pub const PROOF: usize = 512 << 10;
 
-/// More bytes than such buffers hold even on one machine, where Linux buffered 4.2 MB.
+/// A client that has taken this many bytes is certainly reading. The largest buffers that were measured held 4.2 MB, between
+/// two processes on one Linux machine.
 const SURE_PROOF: usize = 8 << 20;
 
-/// Interval of checks whether clients take anything while memory is short.
+/// Interval at which feeds check whether their clients are reading, while memory is short.
 pub const IDLE: Duration = Duration::from_secs(1);
 
-/// How large the next chunk may be.
+/// The size of the next chunk of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkSize {
-    /// Large, and written before the client has taken the last one.
+    /// Large, and written before the client has taken the previous one.
     Ahead,
-    /// Large and paid from the reserve, for live streams whose clients have taken `proof` bytes.
+    /// Large, and charged to the reserve, which is for live streams whose clients have taken `proof` bytes.
     Reserved { proof: usize },
-    /// Small, and written once the client has taken the last one.
+    /// Small, and written after the client has taken the previous one.
     Small,
 }
 
-/// Counts the bytes of chunks beyond [`SMALL`], until the last reference to a chunk is dropped.
+/// Limits the bytes by which chunks exceed [`SMALL`]. A chunk counts until its last reference is dropped.
 #[derive(Debug, Clone)]
 pub struct ChunkBudget {
     chunks: Arc<Share>,
@@ -46,18 +48,18 @@ pub struct ChunkBudget {
 }
 
 impl ChunkBudget {
-    /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. Single larger records can
-    /// use the rest of the share.
+    /// Creates a budget in which streams get small chunks as soon as all chunks together exceed [`SMALL`] by `most` bytes.
+    /// The rest of the share is for single records that are larger than a chunk.
     pub fn new(memory: &MemoryBudget, most: usize) -> Self {
         Self { chunks: memory.chunks.clone(), most, reserve: memory.live_chunks.clone() }
     }
 
-    /// Bytes beyond [`SMALL`] that chunks have now.
+    /// Returns the number of bytes by which all chunks together exceed [`SMALL`].
     pub fn held(&self) -> usize {
         self.chunks.used()
     }
 
-    /// Size of the next chunk of a stream that catches up.
+    /// Returns the size of the next chunk: `Ahead` or, once the budget is used up, `Small`.
     pub fn chunk_size(&self) -> ChunkSize {
         match self.held() {
             held if held < self.most => ChunkSize::Ahead,
@@ -65,31 +67,32 @@ impl ChunkBudget {
         }
     }
 
-    /// Returns `Reserved` if a chunk of this size fits into the reserve. Half of it is for clients that certainly read.
+    /// Returns `Reserved` if a chunk of this size fits into the reserve, otherwise `Small`. The second half of the reserve is for
+    /// clients that are certainly reading.
     pub fn reserve(&self, chunk: usize) -> ChunkSize {
         let proof = if self.reserve.used() < self.reserve.limit() / 2 { PROOF } else { SURE_PROOF };
         if self.reserve.has_free(chunk) { ChunkSize::Reserved { proof } } else { ChunkSize::Small }
     }
 
-    /// An empty reservation, for frames that are about to be written.
-    pub fn nothing(&self) -> Reservation {
+    /// Returns an empty reservation, to be grown while frames are written.
+    pub fn empty_reservation(&self) -> Reservation {
         self.chunks.empty_reservation()
     }
 
-    /// An empty reservation for a chunk of a live feed.
-    pub fn nothing_in(&self, chunk_size: ChunkSize) -> Reservation {
+    /// Returns an empty reservation for a chunk of a live feed, in the reserve if `chunk_size` says so.
+    pub fn empty_reservation_for(&self, chunk_size: ChunkSize) -> Reservation {
         match chunk_size {
             ChunkSize::Reserved { .. } => self.reserve.empty_reservation(),
-            ChunkSize::Ahead | ChunkSize::Small => self.nothing(),
+            ChunkSize::Ahead | ChunkSize::Small => self.empty_reservation(),
         }
     }
 
-    /// Counts frames that need no reservation while they are written.
+    /// Charges frames to the budget that were written without a reservation.
     pub fn hold(&self, frames: Vec<u8>) -> Bytes {
-        self.hold_paid(frames, self.nothing())
+        self.hold_paid(frames, self.empty_reservation())
     }
 
-    /// Counts frames that `memory` was reserved for while they were written.
+    /// Charges frames to the budget for which `memory` was reserved while they were written.
     pub fn hold_paid(&self, mut frames: Vec<u8>, mut memory: Reservation) -> Bytes {
         frames.shrink_to_fit();
         if frames.len() <= SMALL {

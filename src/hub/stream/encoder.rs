@@ -1,17 +1,17 @@
-//! Encodes records as the bytes of one kind of stream, and keeps the cursor in step with them.
+//! Writes records as the frames of a stream, and moves the cursor past them.
 
 mod ends;
+mod gaps;
 mod sampled;
 
 use super::bounds::{Bounds, Ends, TimeBound};
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
-use super::gap::Loss;
 use super::sampler::Sampler;
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
-use crate::cursor::{Cursor, IdTag};
-use crate::hub::subscription::{Filter, Format, FormatChoice, Gap, GapReason};
+use crate::cursor::Cursor;
+use crate::hub::subscription::{Filter, Format, FormatChoice};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
@@ -19,60 +19,64 @@ use sampled::Sampled;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Offsets that a stream may pass without a record before it gets a checkpoint.
+/// Number of offsets without a record after which a stream gets a checkpoint.
 const CHECKPOINT_OFFSETS: u64 = 1000;
-/// How long a stream may pass offsets without a record before it gets a checkpoint.
+/// Time without a record after which a stream that has passed offsets gets a checkpoint.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Whether the stream continues after a call of [`Encoder::records`].
+/// The result of [`Encoder::records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    GoesOn,
-    /// The stream has delivered all that was requested.
+    /// The stream can continue.
+    Continues,
+    /// The stream has delivered everything that was requested.
     Finished,
     /// There is not enough memory for the next record.
     Short(Shortage),
 }
 
-/// Bounds of one call of [`Encoder::records`].
+/// The limits of one call of [`Encoder::records`].
 pub struct EncodeLimits<'l> {
-    /// Bytes after which no further record is written.
+    /// Size of the output from which on no further record is written, in bytes.
     pub most: usize,
-    /// Time that filters may take.
+    /// The time that filters may use.
     pub budget: &'l TimeBudget,
-    /// Grows, before it is written, for a record that takes much more than `most`.
+    /// Memory for output that exceeds `most` by more than a quarter. It is grown before the output is written.
     pub memory: &'l mut Reservation,
 }
 
 impl EncodeLimits<'_> {
-    /// Returns how many bytes need no reservation: a chunk, and the part of its last record that exceeds it.
+    /// Returns how many bytes need no reservation: `most`, plus a quarter for the last record, which may exceed it.
     fn unpaid(&self) -> usize {
         self.most.saturating_add(self.most / 4)
     }
 }
 
-/// Whether an id has marked the stream as complete.
+/// Whether the client has been sent an id that marks the stream as complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Completion {
     Pending,
     Sent,
 }
 
-/// Writes frames and keeps the cursor in step with them.
+/// Writes the frames of a stream, and knows its position.
 pub struct Encoder {
+    /// The position after the frames written so far.
     pub cursor: Cursor,
-    /// After the last chunk.
+    /// The position after the last chunk.
     sent: StreamPosition,
     /// Whether the frames since the last chunk can be written again.
     replayable: Replayable,
-    /// Records since the last chunk.
+    /// Number of records written since the last chunk.
     written: u64,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
+    /// Where the stream ends.
     pub bounds: Bounds,
-    /// Offsets passed since the last id: filtered records, transaction markers, aborted records, compaction holes.
+    /// Number of offsets passed since the last id: records rejected by the filter, transaction markers, aborted records,
+    /// compaction holes.
     passed: u64,
-    /// When the first of them was passed.
+    /// The time when `passed` became greater than 0.
     passing_since: Option<Instant>,
     completion: Completion,
     /// Holds back records of a sampled stream. The ids do not cover what it holds, unlike the cursor.
@@ -80,6 +84,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// Creates an encoder at a position.
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
         let sent = StreamPosition { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
         let completion = Completion::Pending;
@@ -98,19 +103,19 @@ impl Encoder {
         }
     }
 
-    /// Continues at another position.
+    /// Continues at another position, and begins a chunk there.
     pub fn move_to(&mut self, cursor: Cursor) {
         self.cursor = cursor;
         self.begin_chunk();
     }
 
-    /// Begins the next chunk at the cursor: no stream needs what came before it.
+    /// Begins a chunk at the cursor, without the frames written before, which no stream needs.
     pub fn begin_chunk(&mut self) {
         self.sent = self.position();
         self.written = 0;
     }
 
-    /// Returns a chunk of the frames since the last one.
+    /// Ends a chunk whose frames are `bytes`, and begins the next one.
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
         let now = self.position();
         let from = std::mem::replace(&mut self.sent, now);
@@ -118,22 +123,23 @@ impl Encoder {
         Chunk { bytes: bytes.into(), records: std::mem::take(&mut self.written), from, replayable }
     }
 
-    /// Records in the next chunk.
+    /// Returns the number of records written since the last chunk.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Counts records that another encoder has written for the next chunk.
-    pub fn took_over(&mut self, records: u64) {
+    /// Adds records that another encoder has written for the next chunk.
+    pub fn add_written(&mut self, records: u64) {
         self.written += records;
     }
 
-    /// Whether all frames of the next chunk can be written again.
+    /// Whether the frames since the last chunk can be written again.
     pub fn is_replayable(&self) -> bool {
         self.replayable == Replayable::Yes
     }
 
-    /// Moves to the position of an encoder that wrote the next chunk from the same position, with the same filter and format.
+    /// Takes over the state of an encoder that has written the next chunk, starting at the same position and with the same
+    /// filter and format.
     pub fn take_over(&mut self, other: Self) {
         let sent = self.sent.clone();
         *self = Self { sent, ..other };
@@ -151,9 +157,9 @@ impl Encoder {
         Self { sampler, ..Self::new(cursor, self.filter.clone(), self.format.clone(), bounds) }
     }
 
-    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier after a record,
-    /// if `out` has `most` bytes; after a record that the filter has seen (at least one), if the filter has spent the budget;
-    /// before a record, if there is no memory for it.
+    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier when `out` has
+    /// reached `most` bytes, when the filter has evaluated at least one record and has used up the time budget, and before a
+    /// record for which there is no memory.
     pub fn records(
         &mut self,
         out: &mut Vec<u8>,
@@ -163,16 +169,16 @@ impl Encoder {
         mut limits: EncodeLimits<'_>,
     ) -> Flow {
         let partition = input.partition;
-        let Some(place) = self.cursor.position(topic, partition) else { return Flow::GoesOn };
-        let from = place.next;
-        let read_to = |next| Position { next, epoch: input.epochs.before(next).unwrap_or(place.epoch) };
+        let Some(position) = self.cursor.position(topic, partition) else { return Flow::Continues };
+        let from = position.next;
+        let read_to = |next| Position { next, epoch: input.epochs.before(next).unwrap_or(position.epoch) };
         self.bounds.unconfirmed.remove(&(topic, partition));
         if self.is_finished() {
             return Flow::Finished;
         }
         match self.write_due(out, topic, partition, &mut limits) {
-            Flow::GoesOn if self.has_due(topic, partition) => return Flow::GoesOn,
-            Flow::GoesOn => {}
+            Flow::Continues if self.has_due(topic, partition) => return Flow::Continues,
+            Flow::Continues => {}
             flow => return flow,
         }
         let end = self.end_of(topic, partition);
@@ -183,17 +189,17 @@ impl Encoder {
         let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end.min(next)) {
             if out.len() >= limits.most {
-                return Flow::GoesOn;
+                return Flow::Continues;
             }
             if seen > 0 && is_costly && limits.budget.is_spent() {
                 self.pass_to(topic, partition, read_to(record.offset), out);
-                return Flow::GoesOn;
+                return Flow::Continues;
             }
             seen += 1;
             if let Some(until) = self.bounds.until.as_mut().filter(|until| record.timestamp >= until.at) {
                 until.reached.insert((topic, partition), record.offset);
                 self.pass_to(topic, partition, read_to(record.offset), out);
-                return Flow::GoesOn;
+                return Flow::Continues;
             }
             if !input.matches(&self.filter, number, &record) {
                 continue;
@@ -238,17 +244,17 @@ impl Encoder {
         // The stream may be resumed later for the records after its end.
         let here = self.cursor.next(topic, partition).unwrap_or(from);
         self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
-        if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
+        if self.is_finished() { Flow::Finished } else { Flow::Continues }
     }
 
-    /// Reserves and allocates memory for a record that does not fit.
+    /// Reserves and allocates memory for a record that exceeds the bytes that need no reservation.
     fn reserve(
         &mut self,
         out: &mut Vec<u8>,
         record: &RecordRef<'_>,
         limits: &mut EncodeLimits<'_>,
     ) -> Result<(), Shortage> {
-        /// Bytes by which one record can make an id longer.
+        /// Number of bytes by which one record can lengthen the id.
         const ID_GROWTH: usize = 64;
         let id = if self.format.uses_ids() { self.cursor.text().len() + ID_GROWTH } else { 0 };
         let unpaid = limits.unpaid();
@@ -266,7 +272,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Moves the cursor over offsets that the stream does not get.
+    /// Moves the cursor past offsets that are not delivered.
     fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
         let here = self.cursor.next(topic, partition).unwrap_or(to.next);
         self.cursor.set(topic, partition, to);
@@ -305,7 +311,8 @@ impl Encoder {
         }
     }
 
-    /// Writes the id that tells a reconnecting client to stop, unless the last record had it.
+    /// Writes the id that marks the stream as complete, unless the last record had it. A client that reconnects with this id
+    /// is told to stop.
     pub fn complete(&mut self, out: &mut Vec<u8>) {
         if self.completion == Completion::Pending && self.format.uses_ids() {
             self.passed = 0;
@@ -314,64 +321,15 @@ impl Encoder {
         }
     }
 
-    /// Rejects an id that is too long for the client to send back.
+    /// Returns an error if the id is longer than `most` bytes, so that the client could not send it back.
     pub fn check_id(&mut self, most: usize) -> Result<(), BrokerError> {
         if !self.format.uses_ids() {
             return Ok(());
         }
-        self.cursor.check_length(most).map_err(|too_long| BrokerError::IdTooLong(too_long.to_string()))
+        self.cursor.check_length(most).map_err(BrokerError::IdTooLong)
     }
 
-    /// Writes a gap, and moves the cursor to where the log continues.
-    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
-        self.write_before_gap(out, topic, partition);
-        let Some(from) = self.cursor.next(topic, partition) else { return };
-        let name = self.cursor.topics()[topic].name.clone();
-        let Loss { to, reason, end: log_end } = loss;
-        self.cursor.set(topic, partition, to);
-        let to = to.next;
-        if to < from
-            && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
-        {
-            // The stream does not wait for records that the log has lost.
-            *end = (*end).min(log_end);
-        }
-        if let Some(until) = &mut self.bounds.until {
-            // What was there from this time on is lost too.
-            until.reached.retain(|place, end| *place != (topic, partition) || *end < to);
-        }
-        self.bounds.unconfirmed.remove(&(topic, partition));
-        self.passed = 0;
-        self.replayable = Replayable::No;
-        self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.resume_at().text());
-    }
-
-    /// Writes a gap for each partition of a topic that was deleted, and moves the cursor to the beginning of the topic that
-    /// replaced it. The cursor changes before the first frame is written, so that no id mixes both topics.
-    pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
-        let lost: Vec<_> = self.cursor.offsets(topic).collect();
-        lost.iter().for_each(|(partition, _)| self.write_before_gap(out, topic, *partition));
-        self.cursor.set_id(topic, id);
-        self.cursor.clear(topic);
-        self.grow(topic, partitions);
-        if let Some(ends) = &mut self.bounds.ends {
-            // They belonged to the old topic.
-            ends.retain(|(of, _), _| *of != topic);
-        }
-        if let Some(until) = &mut self.bounds.until {
-            until.reached.retain(|(of, _), _| *of != topic);
-        }
-        self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
-        self.replayable = Replayable::No;
-        let name = self.cursor.topics()[topic].name.clone();
-        let mut cursor = self.resume_at();
-        for (partition, from) in lost {
-            let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
-            self.format.gap(out, &gap, cursor.text());
-        }
-    }
-
-    /// Adds partitions that the cursor does not have yet, at their beginning.
+    /// Adds new partitions to the cursor, each at offset 0, if the topic now has `partitions` partitions.
     pub fn grow(&mut self, topic: usize, partitions: usize) {
         while let Some(next) = self.cursor.next_partition(topic)
             && (next as usize) < partitions
@@ -380,14 +338,14 @@ impl Encoder {
         }
     }
 
-    /// The last frame of a stream that ends with this error.
+    /// Returns the last frame of a stream that ends with this error.
     pub fn problem(&self, error: &BrokerError) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.problem(&mut out, error);
         out
     }
 
-    /// The frame that says that a topic does not exist yet.
+    /// Returns a frame which says that the stream waits for a missing topic.
     pub fn waiting(&self, topic: usize) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);

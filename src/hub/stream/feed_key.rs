@@ -1,24 +1,28 @@
-//! Which streams share a feed.
+//! Decides which streams share a feed.
 
 use crate::cursor::Selection;
 use crate::hub::subscription::{Filter, FormatChoice, Missing};
 use crate::record::{Timestamp, TopicName};
 use std::sync::Arc;
 
-/// Streams with equal keys get equal bytes, so they share one feed.
+/// Identifies a feed. Streams with equal keys get equal bytes, so they share a feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FeedKey {
-    /// Sorted.
+    /// The topics, sorted.
     pub topics: Vec<TopicName>,
+    /// The partitions of each topic.
     pub selection: Selection,
+    /// The records that are delivered.
     pub filter: Arc<Filter>,
     /// The [name](crate::hub::Format::name) of the format.
     pub format: String,
+    /// Whether clients decide how many such formats there are.
     pub choice: FormatChoice,
+    /// What happens if a topic does not exist.
     pub missing: Missing,
     /// The time at which the streams end.
     pub until: Option<Timestamp>,
-    /// A stream with a limit counts its own records, so its key has a number that no other stream has.
+    /// A unique number if the stream has a limit: it counts its records, so it cannot share a feed.
     pub private: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Records for filters, with what filters have parsed of them so far.
+//! The records that filters evaluate. Filters share the values that they have parsed.
 
 use crate::cel::{Document, Expression};
 use crate::hub::subscription::Filter;
@@ -7,50 +7,54 @@ use log::error;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Bytes of records that are kept in parsed form for further filters. A parsed value can take thirty times its bytes.
-/// Beyond this, each filter parses what it needs.
+/// Size of the records whose parsed values are kept for further filters, in bytes. A parsed value can take thirty times its
+/// size. Each filter parses the remaining records again.
 const MAX_PARSED: usize = 4 << 20;
 
 static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
 
-/// The records of one span of one partition.
+/// The fetched records of one partition.
 pub struct FilterInput<'r> {
+    /// The topic.
     pub topic: &'r TopicName,
+    /// The partition.
     pub partition: Partition,
     batches: &'r [Records],
+    /// The leader epochs of the records.
     pub epochs: &'r EpochSpan,
-    /// Bytes of records that may be kept in parsed form.
+    /// Size of the records whose parsed values may be kept, in bytes.
     most: usize,
-    /// In the order of the records; created for the first condition.
+    /// Parsed values, in the order of the records. Created for the first condition.
     documents: OnceCell<Vec<Document<'r>>>,
 }
 
 impl<'r> FilterInput<'r> {
-    /// Records without leader epochs, for one feed or task.
+    /// Creates the input for one filter, without leader epochs.
     pub fn new(topic: &'r TopicName, partition: Partition, batches: &'r [Records]) -> Self {
         Self { topic, partition, batches, epochs: &NO_EPOCHS, most: 0, documents: OnceCell::new() }
     }
 
-    /// Adds the leader epochs under which the records were written.
-    pub fn of(self, epochs: &'r EpochSpan) -> Self {
+    /// Adds the leader epochs of the records.
+    pub fn with_epochs(self, epochs: &'r EpochSpan) -> Self {
         Self { epochs, ..self }
     }
 
-    /// Shares the records among feeds with this many conditions: with more than one it pays to keep what was parsed.
-    pub fn shared(self, conditions: usize) -> Self {
+    /// Shares the records among this number of conditions. Parsed values are kept only if there is more than one.
+    pub fn shared_by(self, conditions: usize) -> Self {
         Self { most: if conditions > 1 { MAX_PARSED } else { 0 }, ..self }
     }
 
+    /// Iterates over the records.
     pub fn records(&self) -> impl Iterator<Item = RecordRef<'r>> + use<'r> {
         self.batches.iter().flat_map(Records::iter)
     }
 
-    /// Bytes of the records.
+    /// Returns the memory of the records, in bytes.
     pub fn memory(&self) -> usize {
         self.batches.iter().map(Records::memory).sum()
     }
 
-    /// Whether the record with this index matches a filter.
+    /// Whether a record matches a filter. `number` is its index in [`records`](Self::records).
     pub fn matches(&self, filter: &Filter, number: usize, record: &RecordRef<'r>) -> bool {
         filter.may_match(record)
             && filter.condition.as_ref().is_none_or(|condition| match self.documents().get(number) {
@@ -76,7 +80,7 @@ impl<'r> FilterInput<'r> {
     }
 }
 
-/// Evaluates a condition. After a panic the record does not match, so that the thread, which serves all streams, survives.
+/// Evaluates a condition. A panic counts as no match and does not end the thread, which serves other streams too.
 fn is_true(condition: &Expression, document: &Document<'_>) -> bool {
     catch_unwind(AssertUnwindSafe(|| condition.is_true(document))).unwrap_or_else(|_| {
         error!("where={condition} panicked on a record; please report this");
@@ -90,7 +94,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn span(records: usize, value_bytes: usize) -> Vec<Records> {
+    fn batches(records: usize, value_bytes: usize) -> Vec<Records> {
         let mut data = Vec::new();
         let ranges: Vec<_> = (0..records)
             .map(|n| {
@@ -109,7 +113,7 @@ mod tests {
         let topic = TopicName::new("t").unwrap();
         let condition = Some(Arc::new(Expression::compile("value.n % 3 == 1 && offset == value.n").unwrap()));
         let filter = Filter { condition, ..Filter::default() };
-        let batches = span(600, 10_000);
+        let batches = batches(600, 10_000);
         let wanted = |input: FilterInput<'_>| -> (Vec<i64>, usize) {
             let records = input.records().enumerate();
             let wanted = records.filter(|(number, record)| input.matches(&filter, *number, record));
@@ -117,7 +121,7 @@ mod tests {
         };
         let (alone, kept) = wanted(FilterInput::new(&topic, 0, &batches));
         assert_eq!((alone.len(), kept), (200, 0));
-        let (shared, kept) = wanted(FilterInput::new(&topic, 0, &batches).shared(2));
+        let (shared, kept) = wanted(FilterInput::new(&topic, 0, &batches).shared_by(2));
         assert_eq!(shared, alone);
         assert!((300..MAX_PARSED / 10_000).contains(&kept), "some fit and some do not: {kept}");
     }

@@ -1,4 +1,4 @@
-//! Where a stream continues if the log does not have the offset of its cursor.
+//! Finds out where a stream continues if the log does not have the offset of its cursor.
 
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, OffsetAt, PartitionReader};
 use crate::hub::subscription::GapReason;
@@ -6,109 +6,112 @@ use crate::record::{Epoch, NO_EPOCH, Offset, Position, TopicPartition};
 use log::warn;
 use std::time::Duration;
 
-/// Records that the log has lost.
+/// A range of records that the log has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loss {
-    /// Where the stream continues.
+    /// The position at which the stream continues.
     pub to: Position,
+    /// Why the records are lost.
     pub reason: GapReason,
-    /// Where the log ends now.
+    /// The end offset of the log now.
     pub end: Offset,
 }
 
 /// How a stream continues after a fetch failed with `OffsetOutOfRange` or `Truncated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogChange {
-    /// The offset is in range by now.
+    /// The offset is in range again, so the fetch can be repeated.
     InRange,
-    /// The fetch must be repeated, with this leader epoch for the record before.
+    /// The fetch must be repeated with an earlier leader epoch for the record before the offset.
     FetchAgain(Position),
+    /// Records are lost.
     Lost(Loss),
 }
 
-/// Finds out why `want` cannot be read, and where the log continues. Returns any other error as it is. `reader` reads from
-/// the leader.
+/// Finds out why `position` cannot be fetched, and where the log continues. Returns errors that are neither
+/// `OffsetOutOfRange` nor `Truncated` unchanged. `reader` must read from the leader.
 pub fn find_gap(
     broker: &dyn Broker,
     reader: &mut dyn PartitionReader,
-    want: &FetchPosition,
+    position: &FetchPosition,
     error: BrokerError,
 ) -> Result<LogChange, BrokerError> {
-    let from = want.offset;
-    let (place, loss) = match error {
-        BrokerError::OffsetOutOfRange(place) => {
-            let (earliest, end) = ends(broker, &place)?;
+    let from = position.offset;
+    let (partition, loss) = match error {
+        BrokerError::OffsetOutOfRange(partition) => {
+            let (earliest, end) = ends(broker, &partition)?;
             let (to, reason) = match from {
                 _ if from < earliest.next => (earliest, GapReason::Retention),
                 // The broker or the cursor has no leader epochs, so it is unknown where the log was truncated.
                 _ if from > end.next => (end, GapReason::Truncated),
                 _ => return Ok(LogChange::InRange),
             };
-            (place, Loss { to, reason, end: end.next })
+            (partition, Loss { to, reason, end: end.next })
         }
-        BrokerError::Truncated { place, end, epoch } if end >= from => {
-            // Each request names an earlier epoch than the one before, so this ends, at the latest with NO_EPOCH.
-            if epoch >= want.last_epoch {
-                let FetchPosition { last_epoch, .. } = want;
-                let why =
-                    format!("{place}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence");
-                return Err(BrokerError::Corrupt(why));
+        BrokerError::Truncated { partition, end, epoch } if end >= from => {
+            // Each request must have an earlier epoch than the previous one, so the requests end, at the latest with NO_EPOCH.
+            if epoch >= position.last_epoch {
+                let FetchPosition { last_epoch, .. } = position;
+                let why = format!(
+                    "{partition}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence"
+                );
+                return Err(BrokerError::Corrupt(why.into()));
             }
-            match record_before(reader, want)? {
+            match record_before(reader, position)? {
                 Before::Unknown => return Ok(LogChange::InRange),
                 Before::NotEarlier => return Ok(LogChange::FetchAgain(Position { next: from, epoch })),
-                // Two unclean elections. It is unknown up to where both logs are equal, but not up to the end of this epoch, so
-                // all of it is read again. The broker returns where the epochs before it end.
+                // There were two unclean elections. The logs differ from somewhere within this epoch on, but it is unknown where,
+                // so the whole epoch is read again. The next request has an earlier epoch, and its response says where that ends.
                 Before::Earlier(found) if found > 0 => {
                     return Ok(LogChange::FetchAgain(Position { next: from, epoch: found - 1 }));
                 }
                 Before::Earlier(_) => {
-                    let (to, end) = ends(broker, &place)?;
-                    (place, Loss { to, reason: GapReason::Truncated, end: end.next })
+                    let (to, end) = ends(broker, &partition)?;
+                    (partition, Loss { to, reason: GapReason::Truncated, end: end.next })
                 }
             }
         }
-        // Assumes that the log up to `end` is what the stream has read. If `epoch` is earlier than the epoch that was read, this
-        // can be wrong after two unclean elections: in the log that was read, `epoch` may have ended before `end`, and the
-        // records from there to `end` are not delivered. One epoch per position cannot distinguish this from one election after
-        // which the leader has no record of the epoch that was read. Reading the earlier epoch again would be safe, but would
-        // repeat up to the entire log after each such election. Kafka's Java consumer continues at `end` too.
-        BrokerError::Truncated { place, end, epoch } => {
-            let (_, log_end) = ends(broker, &place)?;
-            (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
+        // Assumes that the stream has read the records up to `end`. After two unclean elections this can be wrong: in the log
+        // that was read, `epoch` may have ended before `end`, and the records in between are not delivered. With one epoch per
+        // position, this cannot be distinguished from one election after which the leader has no record of the epoch that was
+        // read. Reading `epoch` again would be safe, but would repeat up to the entire log after each such election. Kafka's
+        // Java consumer continues at `end` too.
+        BrokerError::Truncated { partition, end, epoch } => {
+            let (_, log_end) = ends(broker, &partition)?;
+            (partition, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
         }
         other => return Err(other),
     };
     let Loss { to, reason, .. } = loss;
-    warn!("{place}: offset {from} is not in the log ({}); streams continue at {}", reason.as_str(), to.next);
+    warn!("{partition}: offset {from} is not in the log ({}); streams continue at {}", reason.as_str(), to.next);
     Ok(LogChange::Lost(loss))
 }
 
-/// What the log has now before a wanted offset.
+/// The record that the log now has before an offset.
 enum Before {
-    /// A record of an earlier leader epoch than the one that was read there: the log was rewritten.
+    /// Its leader epoch is earlier than that of the record which was read there: the log was rewritten.
     Earlier(Epoch),
-    /// No such record: compaction or retention has removed it, or the log has changed again, which the next response will
-    /// report.
+    /// Its leader epoch is not earlier: compaction or retention has removed the record that was read, or the log has changed
+    /// again, which the next response will report.
     NotEarlier,
     /// It cannot be read yet.
     Unknown,
 }
 
-/// Reads the record before the wanted offset. The end of an epoch alone is no evidence: if compaction has removed all
-/// records of the epoch that was read, an earlier epoch seems to replace it.
-fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Result<Before, BrokerError> {
-    if want.offset <= 0 {
+/// Reads the record before an offset. The end offset of an epoch does not prove that the log was rewritten: after compaction
+/// has removed all records of the epoch that was read, an earlier epoch seems to replace it.
+fn record_before(reader: &mut dyn PartitionReader, position: &FetchPosition) -> Result<Before, BrokerError> {
+    if position.offset <= 0 {
         return Ok(Before::NotEarlier);
     }
-    let before = FetchPosition { offset: want.offset - 1, last_epoch: NO_EPOCH, ..want.clone() };
+    let before = FetchPosition { offset: position.offset - 1, last_epoch: NO_EPOCH, ..position.clone() };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-    let own = |fetched: &FetchResult| fetched.topic == want.topic && fetched.partition == want.partition;
+    let own = |fetched: &FetchResult| fetched.topic == position.topic && fetched.partition == position.partition;
     let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
     match fetched.map(|fetched| fetched.result) {
-        // If the record is gone, this is the epoch of the next one.
-        Some(Ok(data)) => match data.epochs.before(want.offset) {
-            Some(epoch) if epoch < want.last_epoch => Ok(Before::Earlier(epoch)),
+        // If the record has been removed, this is the epoch of the next one.
+        Some(Ok(data)) => match data.epochs.before(position.offset) {
+            Some(epoch) if epoch < position.last_epoch => Ok(Before::Earlier(epoch)),
             None if data.next_offset <= before.offset => Ok(Before::Unknown),
             Some(_) | None => Ok(Before::NotEarlier),
         },
@@ -118,9 +121,9 @@ fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Resu
     }
 }
 
-/// Log start offset and end.
-fn ends(broker: &dyn Broker, place: &TopicPartition) -> Result<(Position, Position), BrokerError> {
-    let wanted = [(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)];
+/// Returns the log start offset and the log end offset.
+fn ends(broker: &dyn Broker, partition: &TopicPartition) -> Result<(Position, Position), BrokerError> {
+    let wanted = [(partition.clone(), OffsetAt::Earliest), (partition.clone(), OffsetAt::Latest)];
     let mut positions = broker.positions(&wanted).into_iter();
     let mut next = || positions.next().unwrap_or_else(|| Err(BrokerError::Corrupt("an offset is missing".into())));
     Ok((next()?, next()?))

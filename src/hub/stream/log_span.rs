@@ -1,42 +1,44 @@
-//! A fetched range of one partition, as caches keep it.
+//! A fetched range of one partition, as kept in caches.
 
 use crate::broker::FetchPosition;
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Records};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long records that were read once may be served from memory. After an unclean leader election the log may have
-/// been truncated and rewritten.
+/// Maximum age of cached records. After an unclean leader election the log may have been truncated and rewritten.
 pub const MAX_AGE: Duration = Duration::from_secs(2);
 
 /// The records of one fetch from one partition: `from <= offset < next`.
 #[derive(Clone)]
 pub struct LogSpan {
+    /// The offset of the fetch.
     pub from: Offset,
-    /// Where the next span begins.
+    /// The offset of the next fetch.
     pub next: Offset,
     /// The leader epoch of the record before `from`.
     pub epoch_before: Epoch,
+    /// The leader epochs of the records.
     pub epochs: EpochSpan,
+    /// The records. A batch may begin before `from`.
     pub batches: Arc<Vec<Records>>,
-    /// When it was fetched.
+    /// The time of the fetch.
     pub read: Instant,
-    /// Leader epoch of the broker that returned it.
+    /// The leader epoch of the broker that returned the records.
     pub leader_epoch: i32,
 }
 
 impl LogSpan {
-    /// Bytes that the span keeps in memory.
+    /// Returns the memory that the span uses, in bytes.
     pub fn memory(&self) -> usize {
         self.batches.iter().map(Records::memory).sum::<usize>() + self.epochs.memory() + size_of::<Self>()
     }
 
-    /// The leader epoch of the record before `offset`, where `from <= offset <= next`.
+    /// Returns the leader epoch of the record before `offset`, for `from <= offset <= next`.
     pub fn epoch_at(&self, offset: Offset) -> Epoch {
         self.epochs.before(offset).unwrap_or(self.epoch_before)
     }
 
-    /// Whether the span contains the wanted offset, and belongs to the log that the position claims to have read.
+    /// Whether the span contains the requested offset, and its leader epochs match those of the position.
     pub fn serves(&self, position: &FetchPosition) -> bool {
         let claims = position.last_epoch != NO_EPOCH;
         (self.from..self.next).contains(&position.offset)
@@ -45,10 +47,11 @@ impl LogSpan {
     }
 }
 
-/// A span that a cache returned.
+/// A span from a cache.
 #[derive(Clone)]
 pub struct CachedSpan {
+    /// The span.
     pub log: LogSpan,
-    /// Where readers could get no further when the span was read.
+    /// The last stable offset when the span was fetched, which is the end of the log for readers.
     pub end: Offset,
 }

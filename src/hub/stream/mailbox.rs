@@ -1,6 +1,5 @@
-//! One stream's chunks on their way from the hub's threads to its async writer.
-//!
-//! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
+//! Passes the chunks of a stream from the hub's threads to its async writer: a bounded channel and a waker. A stream needs
+//! neither a thread nor a timer.
 
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::slot::StreamSlot;
@@ -15,28 +14,27 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-/// Chunks that may wait in one mailbox. When it is full, the stream leaves the live flow, returns them, and reads the log
-/// by itself once its client takes something. Slow streams of a feed therefore hold its last few chunks, all of them the
-/// same.
+/// Maximum number of chunks in a mailbox. When it is full, its stream leaves the live flow, and the chunks are taken back.
+/// The slow streams of a feed therefore hold few chunks, which they share.
 const SLOTS: usize = 12;
 
-/// Continues a stream that is parked in its mailbox. Dropped without a call where the client is gone.
+/// Continues a stream that is parked in its mailbox. It is dropped without a call if the client has disconnected.
 pub type Resume = Box<dyn FnOnce() + Send>;
 
-/// The receiving end of one stream: complete frames, in order. Dropping it ends the stream.
+/// The receiving end of a stream. It yields complete frames, in order. Dropping it ends the stream.
 pub struct Mailbox {
     chunks: Receiver<Chunk>,
     shared: Arc<MailboxState>,
-    /// Writes the last frame of a stream that ends without a reason; `None` once it is written.
+    /// Writes the last frame of a stream that is cut off. `None` after the end of the stream.
     format: Option<Arc<dyn Format>>,
     _slot: StreamSlot,
 }
 
-/// The hub's end of a mailbox. The stream ends when the last clone is dropped.
+/// The sending end of a stream. The stream ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct MailboxSender {
     chunks: Sender<Chunk>,
-    /// The other end of the same channel, to take chunks back.
+    /// The receiving end of the channel, to take chunks back.
     waiting: Receiver<Chunk>,
     shared: Arc<MailboxState>,
     _ended: Arc<WakeAtEnd>,
@@ -45,26 +43,27 @@ pub struct MailboxSender {
 struct MailboxState {
     client: ClientTag,
     waker: AtomicWaker,
-    /// Held while chunks are taken out, so that the client cannot take a chunk while others are taken back.
+    /// Held while chunks are removed, so that the client cannot take a chunk while the hub takes chunks back.
     taking: Mutex<()>,
-    /// Bytes sent.
+    /// Number of bytes sent, without those that were taken back.
     sent: AtomicUsize,
-    /// Bytes of these that the client has taken.
+    /// Number of bytes that the client has taken.
     taken: AtomicUsize,
-    /// `taken` at the last call of [`MailboxSender::is_idle`]; `usize::MAX` if nothing was waiting then.
+    /// `taken` at the last call of [`MailboxSender::is_idle`]; `usize::MAX` if no chunk was waiting then.
     taken_before: AtomicUsize,
+    /// Whether the client has disconnected.
     closed: AtomicBool,
-    /// The stream has delivered all that was requested, or its client has been sent the reason for its end.
+    /// Whether the last frame has been sent: the stream is complete, or it has reported the error that ends it.
     completed: AtomicBool,
-    /// Continues the stream when there is space in this mailbox again.
+    /// Continues the stream when the client takes a chunk or waits for one.
     parked: Mutex<Option<Resume>>,
     is_parked: AtomicBool,
-    /// The client waits for the next chunk.
+    /// Whether the client is waiting for the next chunk.
     client_waits: AtomicBool,
     counts: Arc<HubCounts>,
 }
 
-/// Wakes the client once more when the hub's end is dropped, after the channel is closed.
+/// Wakes the client when the last sender is dropped. As the last field of the sender, it is dropped after the channel.
 struct WakeAtEnd(Arc<MailboxState>);
 
 impl Drop for WakeAtEnd {
@@ -73,9 +72,8 @@ impl Drop for WakeAtEnd {
     }
 }
 
-/// Creates the two ends of a stream.
-///
-/// A stream that ends without [`MailboxSender::complete`] tells its client so in this format.
+/// Creates the two ends of a stream. If the stream ends without a call of [`MailboxSender::complete`], the client gets a last
+/// frame in this format, which says that the bridge is shutting down.
 pub fn mailbox(
     client: ClientTag,
     slot: StreamSlot,
@@ -107,21 +105,23 @@ pub fn mailbox(
 }
 
 impl MailboxSender {
+    /// Returns the client of the stream.
     pub fn client(&self) -> ClientTag {
         self.shared.client
     }
 
+    /// Whether there is no space for another chunk.
     pub fn is_full(&self) -> bool {
         self.chunks.is_full()
     }
 
-    /// Whether the client is gone.
+    /// Whether the client has disconnected.
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
     }
 
-    /// Sends complete frames. Only one thread at a time sends to a mailbox, and calls [`is_full`](Self::is_full) first, so
-    /// there is space.
+    /// Sends a chunk. There must be space for it: only one thread at a time sends to a mailbox, and it checks
+    /// [`is_full`](Self::is_full) first.
     pub fn send(&self, chunk: Chunk) {
         self.shared.client_waits.store(false, Ordering::SeqCst);
         self.shared.sent.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
@@ -130,56 +130,56 @@ impl MailboxSender {
         }
     }
 
-    /// Takes back the chunks that the client has not taken, up to the last one that cannot be written again. Returns the
-    /// position of the stream before them, or `None` if there were none.
+    /// Takes back the chunks that the client has not taken and that come after the last one that cannot be written again.
+    /// Returns the position of the stream before them, or `None` if there are none.
     pub fn take_back(&self) -> Option<StreamPosition> {
         let _taking = lock(&self.shared.taking);
         let mut waiting: Vec<_> = self.waiting.try_iter().collect();
         let kept = waiting.iter().rposition(|chunk| chunk.replayable == Replayable::No).map_or(0, |last| last + 1);
         let records = waiting.split_off(kept);
-        // There is space: they were here before, and no other thread of the hub uses this mailbox.
+        // There is space, because these chunks were in the channel before and no other thread sends to it.
         waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
         self.shared.sent.fetch_sub(self.shared.untaken(&records), Ordering::Relaxed);
         records.into_iter().next().map(|first| first.from)
     }
 
-    /// Marks the stream as complete: all that was requested, or the reason for the end, has been sent.
+    /// Marks the stream as complete, after its last frame has been sent.
     pub fn complete(&self) {
         self.shared.completed.store(true, Ordering::Release);
     }
 
-    /// Chunks that wait for the client.
+    /// Returns the number of chunks that wait for the client.
     pub fn waiting(&self) -> usize {
         self.chunks.len()
     }
 
+    /// Returns the size of the chunks that wait for the client, in bytes.
     pub fn waiting_bytes(&self) -> usize {
         self.shared.sent.load(Ordering::Relaxed).saturating_sub(self.shared.taken.load(Ordering::Relaxed))
     }
 
-    /// Whether the client has taken at least `bytes` since its stream began.
+    /// Whether the client has taken at least this number of bytes since its stream began.
     pub fn has_taken(&self, bytes: usize) -> bool {
         self.shared.taken.load(Ordering::Relaxed) >= bytes
     }
 
-    /// Whether the client has taken nothing since the last call, though a chunk was waiting for it then.
+    /// Whether the client has taken nothing since the last call, although a chunk was waiting for it then.
     pub fn is_idle(&self) -> bool {
         let taken = self.shared.taken.load(Ordering::Relaxed);
         let now = if self.waiting() > 0 { taken } else { usize::MAX };
         self.shared.taken_before.swap(now, Ordering::Relaxed) == taken && self.waiting() > 0
     }
 
-    /// Whether fewer than `ahead` chunks wait for the client, or the client waits for the next one.
+    /// Whether fewer than `ahead` chunks wait for the client, or the client waits for a chunk.
     pub fn wants_more(&self, ahead: usize) -> bool {
         self.waiting() < ahead || self.shared.client_waits.load(Ordering::SeqCst)
     }
 
-    /// Keeps `resume` until the client takes a chunk or waits for one; calls it at once if the client
-    /// [wants more](Self::wants_more).
+    /// Calls `resume` when the client takes a chunk or waits for one; at once, if the client [wants more](Self::wants_more).
     pub fn park(&self, ahead: usize, resume: Resume) {
         *lock(&self.shared.parked) = Some(resume);
         self.shared.is_parked.store(true, Ordering::SeqCst);
-        // The client may have emptied the mailbox, or closed it, before it could see what is parked.
+        // The client may have emptied or closed the mailbox before `is_parked` was set.
         if self.wants_more(ahead) || self.is_closed() {
             self.shared.unpark();
         }
@@ -187,7 +187,7 @@ impl MailboxSender {
 }
 
 impl MailboxState {
-    /// Counts chunks that the client did not take. Returns their bytes.
+    /// Counts chunks that the client did not take. Returns their size in bytes.
     fn untaken(&self, chunks: &[Chunk]) -> usize {
         let records = chunks.iter().map(|chunk| chunk.records).sum();
         let bytes = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
@@ -207,7 +207,7 @@ impl MailboxState {
 }
 
 impl Mailbox {
-    /// Returns the next frames; `None` after the last ones.
+    /// Returns the next frames, or `None` at the end of the stream.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(next) = self.take() {
             return Poll::Ready(next);
@@ -221,7 +221,7 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Blocks until the next frames come; `None` after the last ones.
+    /// Blocks until the next frames arrive. Returns `None` at the end of the stream.
     pub fn wait_next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(next) = self.take() {
@@ -229,7 +229,7 @@ impl Mailbox {
             }
             self.shared.client_waits.store(true, Ordering::SeqCst);
             self.shared.unpark();
-            // Waits without receiving: `take` needs the lock.
+            // Waits without receiving, because `take` receives under a lock.
             let mut ready = Select::new();
             ready.recv(&self.chunks);
             ready.ready();
@@ -253,7 +253,7 @@ impl Mailbox {
         }
     }
 
-    /// The frame that says that the stream was cut off, unless it is complete.
+    /// Returns the frame which says that the stream was cut off, unless the stream is complete.
     fn final_problem(&mut self) -> Option<Bytes> {
         let format = self.format.take()?;
         if self.shared.completed.load(Ordering::Acquire) {

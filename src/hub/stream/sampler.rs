@@ -19,14 +19,12 @@ const MAX_LATE: u32 = 100;
 /// Bytes of a held record besides its data.
 const RECORD_BYTES: usize = 320;
 
-/// A partition, with the index of its topic.
-type Place = (usize, Partition);
-
 /// The held records of one stream or feed.
 #[derive(Debug)]
 pub struct Sampler {
     interval: Duration,
-    held: HashMap<Place, HeldRecords>,
+    /// By topic index and partition.
+    held: HashMap<(usize, Partition), HeldRecords>,
     share: Arc<Share>,
     memory: Reservation,
 }
@@ -90,7 +88,13 @@ impl Sampler {
     }
 
     /// Holds the record between two positions.
-    pub fn offer(&mut self, place: Place, record: &RecordRef<'_>, before: Position, after: Position) -> Offer {
+    pub fn offer(
+        &mut self,
+        place: (usize, Partition),
+        record: &RecordRef<'_>,
+        before: Position,
+        after: Position,
+    ) -> Offer {
         let length = i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX).max(1);
         let own = record.timestamp.div_euclid(length);
         let held = self.held.entry(place).or_insert_with(|| HeldRecords {
@@ -138,7 +142,7 @@ impl Sampler {
     }
 
     /// Ends the interval of a partition, whatever the timestamps of its next records.
-    pub fn end_interval(&mut self, place: Place) {
+    pub fn end_interval(&mut self, place: (usize, Partition)) {
         if let Some(held) = self.held.get_mut(&place).filter(|held| !held.latest.is_empty()) {
             held.end_interval();
             held.interval = held.interval.saturating_add(1);
@@ -146,12 +150,12 @@ impl Sampler {
     }
 
     /// The next record to send.
-    pub fn next_due(&self, place: Place) -> Option<&HeldRecord> {
+    pub fn next_due(&self, place: (usize, Partition)) -> Option<&HeldRecord> {
         self.held.get(&place)?.due.last()
     }
 
     /// Forgets the record that [`next_due`](Self::next_due) returns, which has been sent.
-    pub fn sent(&mut self, place: Place) {
+    pub fn sent(&mut self, place: (usize, Partition)) {
         if let Some(held) = self.held.get_mut(&place)
             && let Some(sent) = held.due.pop()
         {
@@ -161,12 +165,12 @@ impl Sampler {
     }
 
     /// Where a stream must resume to get what is held of a partition; `None` where nothing is.
-    pub fn resume_at(&self, place: Place) -> Option<Position> {
+    pub fn resume_at(&self, place: (usize, Partition)) -> Option<Position> {
         self.held.get(&place).filter(|held| held.holds()).map(|held| held.start)
     }
 
     /// The partitions of which records are held.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<(usize, Partition)> {
         let mut places: Vec<_> = self.held.iter().filter(|(_, held)| held.holds()).map(|(place, _)| *place).collect();
         places.sort_unstable();
         places
@@ -174,7 +178,7 @@ impl Sampler {
 
     /// Whether the records of a partition are held for longer than an interval. Some time is added, so that in a busy
     /// partition the timestamps decide, which are the same for every stream.
-    pub fn is_overdue(&self, place: Place) -> bool {
+    pub fn is_overdue(&self, place: (usize, Partition)) -> bool {
         let most = self.interval + self.interval / 4;
         self.held.get(&place).is_some_and(|held| !held.due.is_empty() || (held.holds() && held.since.elapsed() >= most))
     }

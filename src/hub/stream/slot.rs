@@ -1,14 +1,14 @@
-//! The bound on open streams.
+//! Limits the number of open streams.
 
 use crate::hub::Rejected;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One open stream, counted until this is dropped.
+/// Counts one open stream until it is dropped.
 pub struct StreamSlot(Arc<AtomicUsize>);
 
 impl StreamSlot {
-    /// Counts one more stream in `streams`, unless `most` are open.
+    /// Adds one to `streams`, the number of open streams. Rejects the stream if `most` are open.
     pub fn take(streams: &Arc<AtomicUsize>, most: usize) -> Result<Self, Rejected> {
         let fits = |open: usize| (open < most).then_some(open + 1);
         match streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {

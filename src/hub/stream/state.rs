@@ -1,4 +1,4 @@
-//! What a stream keeps while it changes between catching up and the live flow.
+//! The state of a stream outside the live flow.
 
 use super::chunk_budget::ChunkBudget;
 use super::encoder::Encoder;
@@ -13,13 +13,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What all streams have in common.
+/// Settings and counters that all streams share.
 #[derive(Debug)]
 pub struct StreamSettings {
-    /// Longest id that a client can send back, in bytes.
+    /// Maximum length of an id, in bytes: clients send it back in a header.
     pub max_id_bytes: usize,
-    /// Pays for chunks that wait for clients.
+    /// Limits the memory of chunks that wait for clients.
     pub chunk_budget: ChunkBudget,
+    /// The counters of the hub.
     pub counts: Arc<HubCounts>,
     /// How long records from before the `until` of a stream may take to arrive, in milliseconds.
     pub until_delay: Timestamp,
@@ -32,34 +33,40 @@ impl StreamSettings {
     }
 }
 
-/// One stream that has no feed yet, or has left it.
+/// A stream that has not joined a feed yet, or has left it.
 pub struct StreamState {
+    /// The feed that the stream can join.
     pub key: FeedKey,
+    /// Writes the frames, and has the position.
     pub encoder: Encoder,
+    /// Sends the frames to the client.
     pub sender: MailboxSender,
+    /// Shared by all streams.
     pub settings: Arc<StreamSettings>,
-    /// In the order of the cursor.
+    /// The states of the topics, in the order of the cursor.
     pub topics: Vec<TopicState>,
-    /// Bytes sent since the stream began to catch up.
+    /// Number of bytes sent since the stream began to catch up.
     pub sent: usize,
-    /// Leader epochs under which the leader confirmed the cursor's position though it returned no record: by topic and
+    /// The leader epoch of the leader that last confirmed the cursor's position without returning a record, by topic and
     /// partition.
     confirmed: HashMap<(usize, Partition), i32>,
 }
 
-/// What a stream knows about one of its topics.
+/// The state of a topic, as a stream knows it.
 #[derive(Debug, Clone)]
 pub enum TopicState {
     /// Not looked up yet.
     Unknown,
-    /// It does not exist, and the stream waits for it.
+    /// The topic does not exist. The stream waits for it, or reads its other topics.
     Missing,
-    /// It existed, and is missing since then. The stream keeps its positions in it for a while.
+    /// The topic existed before, and has been missing since this time. The stream keeps its positions in it for a while.
     Away(Instant),
+    /// The topic exists.
     Here(TopicInfo),
 }
 
 impl TopicState {
+    /// Returns the metadata of a topic that exists.
     pub fn here(&self) -> Option<&TopicInfo> {
         match self {
             Self::Here(info) => Some(info),
@@ -68,39 +75,42 @@ impl TopicState {
     }
 }
 
-/// The CPU cost of one turn of a stream.
+/// How much CPU time the turns of a stream take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
+    /// The last turn stayed within its time budget.
     Light,
-    /// The filter has used up the time of a turn. Such streams take turns per client, and never on all threads.
+    /// The filter has used up the time budget of a turn. Such streams run on at most half of the threads.
     Heavy,
 }
 
-/// Whether other streams take the same turns.
+/// Whether the turns of a stream can serve other streams too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Company {
+pub enum TurnSharing {
+    /// No other stream is at the same position.
     Alone,
-    /// The streams that left the live flow together with this one.
+    /// Streams of the same feed left the live flow together with this one, so they are at the same position.
     SameFeed,
 }
 
 impl StreamState {
+    /// Creates the state of a stream whose topics have not been looked up yet.
     pub fn new(key: FeedKey, encoder: Encoder, sender: MailboxSender, settings: Arc<StreamSettings>) -> Self {
         let topics = vec![TopicState::Unknown; encoder.cursor.topics().len()];
         Self { key, encoder, sender, settings, topics, sent: 0, confirmed: HashMap::new() }
     }
 
-    /// Sends frames that only this stream gets.
+    /// Sends frames of this stream alone.
     pub fn send(&mut self, frames: Vec<u8>) {
         self.send_shared(self.settings.chunk_budget.hold(frames));
     }
 
-    /// Sends frames that `memory` was reserved for while they were written.
+    /// Like [`send`](Self::send), for frames for which `memory` was reserved while they were written.
     pub fn send_paid(&mut self, frames: Vec<u8>, memory: Reservation) {
         self.send_shared(self.settings.chunk_budget.hold_paid(frames, memory));
     }
 
-    /// Sends frames that other streams get as well.
+    /// Sends frames that other streams get too, and that are charged to the budget already.
     pub fn send_shared(&mut self, frames: Bytes) {
         self.sent += frames.len();
         if !frames.is_empty() {
@@ -110,13 +120,14 @@ impl StreamState {
         }
     }
 
-    /// Remembers that the leader of this epoch has the record before the wanted offset.
+    /// Records that the leader of this epoch has the record before the offset: it has accepted the position.
     pub fn confirm(&mut self, topic: usize, position: &FetchPosition) {
         if position.last_epoch != NO_EPOCH {
             self.confirmed.insert((topic, position.partition), position.leader_epoch);
         }
     }
 
+    /// Whether the leader of this epoch has accepted the position in a partition.
     pub fn is_confirmed(&self, topic: usize, partition: Partition, leader_epoch: i32) -> bool {
         self.confirmed.get(&(topic, partition)) == Some(&leader_epoch)
     }

@@ -1,14 +1,14 @@
-//! Bounds the time that work for some streams takes on a thread that serves others.
+//! Limits the time that a thread spends on some of the streams that it serves.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// Counts CPU time of the thread: on a busy machine a thread can wait for long without working.
+/// A limit of the CPU time of a thread. Wall-clock time would include waiting for a CPU on a busy machine.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeBudget {
     time: Duration,
     started: Instant,
-    /// CPU time of this thread at the start.
+    /// The CPU time of the thread at the start.
     thread_started: Duration,
 }
 
@@ -18,8 +18,8 @@ impl TimeBudget {
         Self { time, started: Instant::now(), thread_started: thread_time() }
     }
 
-    /// Starts the budget of one piece of work, which has at most the time of this budget. The clock of the thread is not read
-    /// again, since that is a system call, so the CPU time of earlier pieces counts too.
+    /// Starts a budget for a part of the work, with at most the time of this budget. It counts CPU time from the start of this
+    /// budget on, because reading the thread's clock again would take a system call.
     pub fn share(&self, time: Duration) -> Self {
         Self { time: time.min(self.time), started: Instant::now(), thread_started: self.thread_started }
     }
@@ -29,11 +29,13 @@ impl TimeBudget {
         Self { time: Duration::MAX, started: Instant::now(), thread_started: self.thread_started }
     }
 
+    /// Whether the time is used up.
     pub fn is_spent(&self) -> bool {
-        // Wall-clock time costs a tenth to read, and is never less.
+        // The wall-clock time is never less than the CPU time, and reading it costs a tenth.
         self.started.elapsed() >= self.time && thread_time().saturating_sub(self.thread_started) >= self.time
     }
 
+    /// Returns the wall-clock time since the start.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -52,7 +54,7 @@ mod tests {
     fn a_budget_is_spent_by_work_and_not_by_waiting() {
         let budget = TimeBudget::new(Duration::from_millis(20));
         std::thread::park_timeout(Duration::from_millis(40));
-        // Unless the wait itself used as much CPU time.
+        // The wait itself may use CPU time.
         assert!(!budget.is_spent() || thread_time() - budget.thread_started >= budget.time);
         let deadline = Instant::now() + Duration::from_secs(60);
         while !budget.is_spent() {

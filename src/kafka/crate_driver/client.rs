@@ -1,7 +1,10 @@
 //! A `KafkaClient` that is recreated after a failure.
 
-use crate::broker::{BrokerError, Operation};
+use super::failure::{CorruptResponse, OldProtocolLimit};
+use crate::broker::{BrokerError, Cause, Operation};
+use crate::kafka::wire::cluster::NoBroker;
 use crate::kafka::wire::errors::{ErrorContext, check};
+use crate::kafka::wire::socket::{ConnectionStep, io_error};
 use crate::kafka::wire::{self, WireSettings};
 use crate::record::{TopicName, TopicPartition};
 use kafka::Error;
@@ -24,7 +27,7 @@ pub enum CrateError {
     NotSent(BrokerError),
     /// The connection failed after the request was sent, so the broker may have processed it.
     Cut(BrokerError),
-    /// The broker error_for_code with an error, or nothing had to be sent.
+    /// The broker responded with an error, or nothing had to be sent.
     Answered(BrokerError),
 }
 
@@ -60,11 +63,13 @@ impl CrateClient {
                 return Ok(answer);
             }
             Ok(Err(error)) => failure(&error),
-            Err(_) => CrateError::Cut(BrokerError::Corrupt("malformed bytes".to_owned())),
+            Err(_) => CrateError::Cut(CorruptResponse::Malformed.into()),
         };
         match failure {
             CrateError::Answered(_) => self.kafka = Some(kafka),
-            CrateError::Cut(_) if self.is_refused() => return Err(CrateError::Answered(old_protocol_refused())),
+            CrateError::Cut(_) if self.is_refused() => {
+                return Err(CrateError::Answered(OldProtocolLimit::Rejected.into()));
+            }
             _ => {}
         }
         Err(failure)
@@ -72,7 +77,7 @@ impl CrateClient {
 
     /// Connects to the first bootstrap server that can be reached. The crate would wait for minutes on one that cannot.
     fn connect(&self) -> Result<KafkaClient, BrokerError> {
-        let mut why = "no address of a broker was given".to_owned();
+        let mut failures = Vec::new();
         for broker in &self.settings.bootstrap {
             match probe(broker, &self.settings) {
                 Ok(()) => {
@@ -81,10 +86,10 @@ impl CrateClient {
                     kafka.set_fetch_min_bytes(1);
                     return Ok(kafka);
                 }
-                Err(e) => why = format!("{broker}: {e}"),
+                Err(error) => failures.push(io_error(broker, ConnectionStep::Connect, error, None)),
             }
         }
-        Err(BrokerError::Unavailable(why))
+        Err(BrokerError::Unavailable(NoBroker { failures }.into()))
     }
 
     /// Returns whether the broker closed the connection because it no longer supports the old protocol.
@@ -105,10 +110,6 @@ fn probe(broker: &str, settings: &WireSettings) -> std::io::Result<()> {
     result
 }
 
-fn old_protocol_refused() -> BrokerError {
-    BrokerError::Unsupported("the broker rejects the old protocol; use driver wire".to_owned())
-}
-
 fn failure(error: &Error) -> CrateError {
     match error {
         // These occur only while connecting.
@@ -121,10 +122,10 @@ fn failure(error: &Error) -> CrateError {
                     | ErrorKind::AddrNotAvailable
             ) =>
         {
-            CrateError::NotSent(BrokerError::Unavailable(e.to_string()))
+            CrateError::NotSent(unavailable(e))
         }
-        Error::NoHostReachable => CrateError::NotSent(BrokerError::Unavailable("no broker can be reached".to_owned())),
-        Error::Io(e) => CrateError::Cut(BrokerError::Unavailable(e.to_string())),
+        Error::NoHostReachable => CrateError::NotSent(BrokerError::Unavailable("no broker can be reached".into())),
+        Error::Io(e) => CrateError::Cut(unavailable(e)),
         Error::Kafka(code) => CrateError::Answered(error_for_code(*code as i16, ErrorContext::Cluster)),
         Error::TopicPartitionError { topic_name, partition_id, error_code } => {
             let code = *error_code as i16;
@@ -137,22 +138,24 @@ fn failure(error: &Error) -> CrateError {
             })
         }
         Error::ArcSelf(inner) => failure(inner),
-        Error::UnsupportedCompression => CrateError::Answered(BrokerError::Unsupported(
-            "the records are compressed with lz4 or zstd, which the crate driver cannot read; use driver wire"
-                .to_owned(),
-        )),
-        Error::UnsupportedProtocol => CrateError::Answered(old_protocol_refused()),
+        Error::UnsupportedCompression => CrateError::Answered(OldProtocolLimit::Compression.into()),
+        Error::UnsupportedProtocol => CrateError::Answered(OldProtocolLimit::Rejected.into()),
         // The rest of a damaged response may still arrive on the connection.
-        other => CrateError::Cut(BrokerError::Corrupt(other.to_string())),
+        other => CrateError::Cut(CorruptResponse::Other(other.to_string()).into()),
     }
 }
 
+/// The crate keeps its error, so this copies the kind and the text.
+fn unavailable(error: &std::io::Error) -> BrokerError {
+    BrokerError::Unavailable(Cause::new(std::io::Error::new(error.kind(), error.to_string())))
+}
+
 /// Returns the error for a code other than 0.
-pub fn error_for_code(code: i16, asked: ErrorContext<'_>) -> BrokerError {
+pub fn error_for_code(code: i16, context: ErrorContext<'_>) -> BrokerError {
     // The crate returns -1 for every code that it does not know.
     let unknown = (code == -1).then_some(
         "an error code that the crate driver does not know (one of them is for records compressed with zstd); driver wire \
          reports it",
     );
-    check(code, asked, unknown).err().unwrap_or(BrokerError::LostTrack)
+    check(code, context, unknown).err().unwrap_or(BrokerError::LostTrack)
 }

@@ -1,10 +1,12 @@
 //! Fetches from one leader through the `kafka` crate.
 
 use super::client::{CrateClient, error_for_code};
+use super::failure::CorruptResponse;
 use super::response::CrateResponse;
 use super::{mixed, topic_infos};
 use crate::broker::{
-    BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData, PartitionReader, TopicInfo,
+    BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData, PartitionReader, Staleness,
+    TopicInfo,
 };
 use crate::kafka::wire::errors::ErrorContext;
 use crate::record::{Offset, Partition, TopicName, TopicPartition};
@@ -73,9 +75,7 @@ impl CrateReader {
         let partition = topic.partitions.iter().find(|p| p.partition == want.partition);
         match partition.ok_or_else(|| BrokerError::UnknownPartition(partition_of(want)))?.leader {
             Some(leader) if leader == self.leader => Ok(()),
-            _ => {
-                Err(BrokerError::StaleMetadata(format!("broker {} does not lead {}", self.leader, partition_of(want))))
-            }
+            _ => Err(Staleness::NotLeader { node: self.leader, topic_partition: partition_of(want) }.into()),
         }
     }
 
@@ -103,7 +103,7 @@ impl CrateReader {
         })?;
         let mut all = Vec::new();
         for (want, answer) in answers {
-            let no_answer = || Err(BrokerError::StaleMetadata(format!("{}: no leader to ask", partition_of(want))));
+            let no_answer = || Err(Staleness::NoLeader(partition_of(want)).into());
             let result = match answer.unwrap_or_else(no_answer) {
                 Ok(answer) => self.complete(want, answer, self.bytes(want, limits, wants.len())),
                 Err(error) => {
@@ -157,7 +157,7 @@ impl CrateReader {
                     let answers = kafka.fetch_messages([ask(want, bytes)])?;
                     Ok(find(&answers, want))
                 })?
-                .unwrap_or_else(|| Err(BrokerError::Corrupt(format!("{}: no answer", partition_of(want)))))
+                .unwrap_or_else(|| Err(CorruptResponse::Missing(partition_of(want)).into()))
         })?;
         Ok(found.unwrap_or(answer).into_data(want.offset))
     }
@@ -215,7 +215,7 @@ fn find(
             Error::Kafka(code) => {
                 Err(error_for_code(*code as i16, ErrorContext::Partition(&partition_of(want), Operation::Read)))
             }
-            other => Err(BrokerError::Corrupt(other.to_string())),
+            other => Err(CorruptResponse::Other(other.to_string()).into()),
         },
     })
 }

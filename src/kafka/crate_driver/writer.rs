@@ -1,10 +1,11 @@
 //! Writes submissions through the `kafka` crate, one request at a time.
 
 use super::client::{CrateClient, CrateError, error_for_code};
+use super::failure::OldProtocolLimit;
 use super::topic_infos;
 use crate::broker::{
-    Acks, AutoCreate, BrokerError, DeliveryReport, DeliveryResult, NodeId, Operation, RecordLocation, Remedy,
-    Submission, TopicInfo, WriteState,
+    Acks, AutoCreate, BrokerError, DeliveryReport, DeliveryResult, ErrorResponse, NodeId, Operation, RecordLocation,
+    Remedy, Staleness, Submission, TopicInfo, WriteState,
 };
 use crate::kafka::wire::errors::ErrorContext;
 use crate::record::partitioner::{Sticky, partition_for_key};
@@ -16,7 +17,7 @@ use kafka::error::KafkaCode;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// About how many records are taken from the queue at a time.
+/// The approximate number of records taken from the queue at a time.
 const BATCH: usize = 4096;
 /// The limit of bytes per partition and request. A broker rejects more than its `message.max.bytes`.
 const PARTITION_BYTES: usize = 512 << 10;
@@ -150,7 +151,7 @@ impl CrateWriter {
             let since = self.missing.entry(record.topic.clone()).or_insert_with(Instant::now);
             let wait = record.auto_create == AutoCreate::Ask && since.elapsed() < CREATION_TIMEOUT;
             return Err(if wait {
-                BrokerError::Unavailable(format!("topic {} is being created", record.topic))
+                BrokerError::NotCreatedYet(record.topic.clone())
             } else {
                 BrokerError::UnknownTopic(record.topic.clone())
             });
@@ -166,13 +167,12 @@ impl CrateWriter {
                 sticky.choose(&available, &mut fastrand::Rng::new()).unwrap_or(0)
             }
         };
-        let place = || TopicPartition { topic: record.topic.clone(), partition };
-        match info(partition).ok_or_else(|| BrokerError::UnknownPartition(place()))?.leader {
+        let topic_partition = || TopicPartition { topic: record.topic.clone(), partition };
+        match info(partition).ok_or_else(|| BrokerError::UnknownPartition(topic_partition()))?.leader {
             Some(leader) => Ok((partition, leader)),
             None => {
-                let why = format!("{} has no leader", place());
                 self.topics.remove(&record.topic);
-                Err(BrokerError::StaleMetadata(why))
+                Err(Staleness::NoLeader(topic_partition()).into())
             }
         }
     }
@@ -275,7 +275,7 @@ impl CrateWriter {
                 Some(BrokerError::TimedOut(WriteState::Maybe))
             }
             // The crate itself returns this if a leader is lost after the metadata was loaded.
-            CrateError::Answered(BrokerError::Refused { code, .. })
+            CrateError::Answered(BrokerError::Refused(ErrorResponse { code, .. }))
                 if code == KafkaCode::UnknownTopicOrPartition as i16 =>
             {
                 None
@@ -352,15 +352,12 @@ fn queue(submission: Submission, pending: &mut Vec<Pending>) {
     let Submission { topic, acks, auto_create, records, deadline, receipts } = submission;
     for (index, record) in records.into_iter().enumerate() {
         let cannot = match &record {
-            NewRecord { headers, .. } if !headers.is_empty() => Some("headers"),
-            NewRecord { timestamp: Some(_), .. } => Some("timestamps"),
+            NewRecord { headers, .. } if !headers.is_empty() => Some(OldProtocolLimit::Headers),
+            NewRecord { timestamp: Some(_), .. } => Some(OldProtocolLimit::Timestamps),
             _ => None,
         };
         match cannot {
-            Some(what) => {
-                let why = format!("the broker's old protocol cannot carry {what}; send the record without them");
-                receipts.settle(index, Err(BrokerError::Unsupported(why)));
-            }
+            Some(limit) => receipts.settle(index, Err(limit.into())),
             None => pending.push(Pending {
                 topic: topic.clone(),
                 record,

@@ -1,4 +1,4 @@
-//! The difference between the controller's clock and local.
+//! The difference between the controller's clock and the local one.
 //!
 //! Kafka has no request for the time. But the controller of a KRaft cluster reports when each replica of the metadata
 //! log was last caught up (KIP-836), and for itself that is the current time.
@@ -17,7 +17,7 @@ const MAX_SKEW_MS: i64 = 5_000;
 /// The first version with `LastCaughtUpTimestamp`.
 const VERSION: i16 = 1;
 
-/// Compares the controller's clock with local.
+/// Compares the controller's clock with the local one.
 pub fn skew(broker: &mut ReachedBroker) -> Diagnosis {
     let before = now();
     let remote = controllers_time(broker);

@@ -1,4 +1,4 @@
-//! Which topics the bridge may read and write, and whether they are created automatically.
+//! Checks the permissions on topics, and whether topics are created automatically.
 
 use super::ReachedBroker;
 use super::cluster::ClusterCheck;
@@ -18,7 +18,7 @@ const READ: i32 = 1 << 3;
 const WRITE: i32 = 1 << 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Reports whether the topics in `asked` may be read and written, or all visible topics if `asked` is empty.
+/// Reports whether the topics in `requested` may be read and written, or all visible topics if `requested` is empty.
 pub fn topics(cluster: &ClusterCheck, requested: &[TopicName], settings: &WireSettings) -> Diagnosis {
     let step = DiagnosisStep::Topics;
     let topics: Vec<&MetadataResponseTopic> =

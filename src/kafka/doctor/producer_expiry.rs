@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long the bridge relies on brokers to remember an idle producer, even if it retries records for a shorter time.
 const RELIED_ON: Duration = Duration::from_secs(60);
 
-/// Compares the brokers' producer expiry with how long the bridge relies on it.
+/// Checks that the brokers' `producer.id.expiration.ms` is long enough for the bridge's retries.
 pub fn check(broker: &mut ReachedBroker, cluster: &ClusterCheck, produce_timeout: Duration) -> Diagnosis {
     let step = DiagnosisStep::ProducerExpiry;
     let Some(node) = cluster.connected_node() else {

@@ -2,8 +2,35 @@
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
+/// A TLS error between the bridge and a broker or authorization server.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFailure {
+    /// A connection to a broker failed.
+    #[error("{}", explain(address, source))]
+    Connection {
+        /// The broker, as `host:port`.
+        address: String,
+        /// The error of the TLS library.
+        source: Error,
+    },
+    /// The broker's listener requires TLS, and the bridge does not use it.
+    #[error("{0} requires TLS: set security.protocol to SSL or SASL_SSL in the file of the setting kafka-config")]
+    Required(String),
+    /// The host of a broker's address cannot be compared with a certificate.
+    #[error("{0:?} is not a host name that a certificate can contain")]
+    HostName(String),
+    /// A connection to an authorization server failed.
+    #[error("no token: {}", of_https(url, source))]
+    TokenServer {
+        /// The URL of the token endpoint.
+        url: String,
+        /// The error of the TLS library.
+        source: Error,
+    },
+}
+
 /// Describes the TLS error of a connection to the broker at `address` (`host:port`).
-pub fn explain(address: &str, error: &Error) -> String {
+fn explain(address: &str, error: &Error) -> String {
     match error {
         Error::InvalidCertificate(why) => certificate(address, why),
         Error::InvalidMessage(_) => format!(
@@ -17,7 +44,7 @@ pub fn explain(address: &str, error: &Error) -> String {
 }
 
 /// Describes the TLS error of a request to `url`, which is not a broker but an authorization server.
-pub fn of_https(url: &str, error: &Error) -> String {
+fn of_https(url: &str, error: &Error) -> String {
     let address = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
     match error {
         Error::InvalidCertificate(

@@ -1,12 +1,13 @@
 //! SASL credentials, and the client's side of each mechanism.
 
 use super::ScramHash;
-use super::scram::{Scram, ScramAccount, ScramReply};
+use super::scram::{Scram, ScramAccount, ScramError, ScramReply};
 use super::token::{self, TokenCache};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Cause};
 use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::fmt;
 use std::time::Duration;
 
 /// The credentials with which the bridge authenticates to Kafka, by mechanism.
@@ -30,8 +31,7 @@ pub enum Sasl {
 }
 
 /// The client's side of one authentication in progress.
-pub struct SaslExchange<'a> {
-    sasl: &'a Sasl,
+pub struct SaslExchange {
     stage: SaslStage,
 }
 
@@ -43,7 +43,7 @@ enum SaslStage {
     Token(Secret),
 }
 
-/// What the client does after a message from the broker.
+/// The client's next step in an exchange.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SaslStep {
     Send(Vec<u8>),
@@ -72,7 +72,7 @@ impl Sasl {
 
     /// Starts an authentication and returns its first message. May fetch a token from an authorization server, which
     /// blocks for about `timeout`.
-    pub fn begin(&self, timeout: Duration) -> Result<(SaslExchange<'_>, Vec<u8>), BrokerError> {
+    pub fn begin(&self, timeout: Duration) -> Result<(SaslExchange, Vec<u8>), BrokerError> {
         let (stage, first) = match self {
             Self::Plain { username, password } => {
                 (SaslStage::Sent, format!("\0{username}\0{}", password.reveal()).into_bytes())
@@ -89,42 +89,86 @@ impl Sasl {
                 (SaslStage::Token(token), first)
             }
         };
-        Ok((SaslExchange { sasl: self, stage }, first))
+        Ok((SaslExchange { stage }, first))
     }
 
-    /// Describes the broker's rejection of these credentials, and discards a rejected token.
-    pub fn rejected(&self, why: &str) -> String {
-        let mechanism = self.mechanism();
-        match self {
-            Self::Scram { username, account: ScramAccount::DelegationToken, .. } => format!(
-                "it rejects the delegation token {username:?} by {mechanism}: {why}; check id and HMAC in \
-                 sasl.jaas.config, and that the token has not expired"
-            ),
-            Self::Plain { username, .. } | Self::Scram { username, .. } => format!(
-                "it rejects the bridge as User:{username} by {mechanism}: {why}; check username and password in \
-                 sasl.jaas.config, and that the user exists for this mechanism"
-            ),
+    /// Returns the error for the broker's rejection of these credentials, and discards a rejected token. `message` is the
+    /// broker's, `hint` a possible reason that the credentials themselves show.
+    pub fn rejected(&self, message: Option<String>, hint: Option<&'static str>) -> RejectedCredentials {
+        let account = match self {
+            Self::Scram { username, account: ScramAccount::DelegationToken, .. } => {
+                SaslAccount::DelegationToken(username.clone())
+            }
+            Self::Plain { username, .. } | Self::Scram { username, .. } => SaslAccount::User(username.clone()),
             Self::OAuthBearer { tokens, .. } => {
                 tokens.expire();
-                format!("it rejects the token from {} by {mechanism}: {why}", tokens.describe())
+                SaslAccount::BearerToken(tokens.describe())
             }
+        };
+        RejectedCredentials { mechanism: self.mechanism(), account, message, hint }
+    }
+}
+
+/// The broker's rejection of the bridge's credentials. The text is about the broker ("it").
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct RejectedCredentials {
+    /// The SASL mechanism.
+    pub mechanism: &'static str,
+    /// The account that the credentials are for.
+    pub account: SaslAccount,
+    /// The broker's message, if it sent one.
+    pub message: Option<String>,
+    /// A possible reason that the credentials themselves show.
+    pub hint: Option<&'static str>,
+}
+
+/// The account of SASL credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SaslAccount {
+    /// A user, by name.
+    User(String),
+    /// A delegation token (KIP-48), by id.
+    DelegationToken(String),
+    /// The account of a token, by the file or URL of the token.
+    BearerToken(String),
+}
+
+impl fmt::Display for RejectedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mechanism = self.mechanism;
+        match &self.account {
+            SaslAccount::User(name) => write!(f, "it rejects the bridge as User:{name} by {mechanism}: ")?,
+            SaslAccount::DelegationToken(id) => write!(f, "it rejects the delegation token {id:?} by {mechanism}: ")?,
+            SaslAccount::BearerToken(source) => write!(f, "it rejects the token from {source} by {mechanism}: ")?,
+        }
+        f.write_str(self.message.as_deref().unwrap_or("it gives no reason"))?;
+        if let Some(hint) = self.hint {
+            write!(f, "; {hint}")?;
+        }
+        match &self.account {
+            SaslAccount::User(_) => f.write_str(
+                "; check username and password in sasl.jaas.config, and that the user exists for this mechanism",
+            ),
+            SaslAccount::DelegationToken(_) => {
+                f.write_str("; check id and HMAC in sasl.jaas.config, and that the token has not expired")
+            }
+            SaslAccount::BearerToken(_) => Ok(()),
         }
     }
 }
 
-impl SaslExchange<'_> {
-    /// Handles the broker's next message. Fails with `Untrusted` if the broker breaks the protocol of the mechanism or
-    /// does not prove that it knows the password.
-    pub fn next(&mut self, message: &[u8]) -> Result<SaslStep, BrokerError> {
+impl SaslExchange {
+    /// Handles the broker's next message. Fails if the broker breaks the protocol of the mechanism or does not prove that it
+    /// knows the password.
+    pub fn next(&mut self, message: &[u8]) -> Result<SaslStep, ScramError> {
         match &mut self.stage {
             SaslStage::Sent => Ok(SaslStep::Done),
             SaslStage::Scram(scram) => {
                 let message = String::from_utf8_lossy(message);
-                match scram.next(&message) {
-                    Ok(ScramReply::Send(text)) => Ok(SaslStep::Send(text.into_bytes())),
-                    Ok(ScramReply::Done) => Ok(SaslStep::Done),
-                    Err(why) => Err(BrokerError::Untrusted(format!("{} failed: {why}", self.sasl.mechanism()))),
-                }
+                Ok(match scram.next(&message)? {
+                    ScramReply::Send(text) => SaslStep::Send(text.into_bytes()),
+                    ScramReply::Done => SaslStep::Done,
+                })
             }
             SaslStage::Token(_) if message.is_empty() => Ok(SaslStep::Done),
             SaslStage::Token(_) => Ok(SaslStep::Send(vec![1])),
@@ -140,11 +184,15 @@ impl SaslExchange<'_> {
     }
 }
 
+/// The operating system fails to provide random numbers.
+#[derive(Debug, thiserror::Error)]
+#[error("the system provides no random numbers: {0}")]
+struct NoRandomNumbers(#[source] getrandom::Error);
+
 /// Returns 144 random bits in base64.
 fn nonce() -> Result<String, BrokerError> {
     let mut bytes = [0; 18];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| BrokerError::Internal(format!("the system provides no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| BrokerError::Internal(Cause::new(NoRandomNumbers(error))))?;
     Ok(STANDARD.encode(bytes))
 }
 

@@ -1,14 +1,14 @@
 //! OAuth tokens for OAUTHBEARER, from a file that another program renews, or from an authorization server by the
 //! client-credentials grant (RFC 6749, 4.4).
 
-use super::explain;
-use crate::broker::BrokerError;
+use super::explain::TlsFailure;
+use crate::broker::{BrokerError, Cause};
 use crate::os::small_file;
 use crate::secret::Secret;
 use crate::sync::lock;
+use crate::tls;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -16,14 +16,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The longest wait for an authorization server. It delays only the connection attempt that needs the token.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the authorization server is not asked again after a failure.
+/// The minimum pause between requests to the authorization server after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The limit of a response and of a token file.
 const MAX_BYTES: u64 = 64 << 10;
 /// The part of a token's lifetime after which it is replaced (Kafka's `sasl.login.refresh.window.factor`).
 const REFRESH_AT: f64 = 0.8;
 
-/// Where tokens come from.
+/// The source of tokens.
 pub enum TokenSource {
     /// Read for each authentication.
     File(PathBuf),
@@ -45,7 +45,7 @@ pub struct TokenCache {
     /// Never locked during a fetch.
     last: Mutex<Option<BearerToken>>,
     /// Locked during a fetch, so that only one thread fetches. Holds the last failure until a fetch succeeds.
-    fetching: Mutex<Option<TokenError>>,
+    fetching: Mutex<Option<FailedFetch>>,
 }
 
 struct BearerToken {
@@ -56,28 +56,96 @@ struct BearerToken {
     expires_at: Option<Instant>,
 }
 
-struct TokenError {
+struct FailedFetch {
     at: Instant,
     why: BrokerError,
 }
 
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The authorization server cannot be reached, or its response cannot be read.
+    #[error("no token from {url}: {source}")]
+    Request {
+        /// The URL of the token endpoint.
+        url: String,
+        /// The error of the HTTP client.
+        source: ureq::Error,
+    },
+    /// The authorization server responds with an error that is not about the credentials.
+    #[error("no token from {url}: it responds with status {status}")]
+    Status {
+        /// The URL of the token endpoint.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The response of the authorization server contains no token.
+    #[error("no token from {url}: the response has no access_token")]
+    NoAccessToken {
+        /// The URL of the token endpoint.
+        url: String,
+    },
+    /// The authorization server rejects the client's credentials (RFC 6749, 5.2).
+    #[error("{url} rejects client {client:?} (status {status}): {reason}; check clientId, clientSecret and scope")]
+    Rejected {
+        /// The URL of the token endpoint.
+        url: String,
+        /// The client's id.
+        client: String,
+        /// The HTTP status.
+        status: u16,
+        /// The server's description of the error.
+        reason: String,
+    },
+    /// The token file cannot be read.
+    #[error("no token in {}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The token file has other content than a token.
+    #[error("{} does not contain a token", .0.display())]
+    NotAToken(PathBuf),
+    /// TLS with the authorization server failed.
+    #[error(transparent)]
+    Tls(TlsFailure),
+}
+
+impl From<TokenError> for BrokerError {
+    fn from(error: TokenError) -> Self {
+        let cause = |error| Cause::new(error);
+        match error {
+            TokenError::Rejected { .. } | TokenError::NotAToken(_) | TokenError::Tls(_) => {
+                Self::Untrusted(cause(error))
+            }
+            TokenError::Request { .. }
+            | TokenError::Status { .. }
+            | TokenError::NoAccessToken { .. }
+            | TokenError::File { .. } => Self::NoCredentials(cause(error)),
+        }
+    }
+}
+
 impl TokenClient {
-    /// Creates a client of the server at `url` (http or https), whose certificate must be signed by one of `trust`.
+    /// Creates a client of the server at `url` (http or https). A URL with https requires `tls`.
     pub fn new(
         url: String,
         (id, secret): (String, Secret),
         scope: Option<String>,
-        trust: &[CertificateDer<'static>],
-    ) -> Result<Self, String> {
+        tls: Option<ureq::tls::TlsConfig>,
+    ) -> Self {
         // No redirects and no proxy, so that the secret is sent only to the configured server.
         let mut config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
-        if url.starts_with("https://") {
-            config = config.tls_config(crate::tls::ureq_config(trust)?);
+        if let Some(tls) = tls {
+            config = config.tls_config(tls);
         }
-        Ok(Self { url, id, secret, scope, agent: config.build().new_agent() })
+        Self { url, id, secret, scope, agent: config.build().new_agent() }
     }
 
-    fn fetch(&self, timeout: Duration) -> Result<BearerToken, BrokerError> {
+    fn fetch(&self, timeout: Duration) -> Result<BearerToken, TokenError> {
         let began = Instant::now();
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
@@ -97,37 +165,33 @@ impl TokenClient {
             .header("Accept", "application/json")
             .content_type("application/x-www-form-urlencoded")
             .send(form.finish());
-        let failed = |why: String| BrokerError::NoCredentials(format!("no token from {}: {why}", self.url));
-        let mut answer = answer.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status();
+        let url = || self.url.clone();
+        let mut answer = answer.map_err(|error| self.unreachable(error))?;
+        let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string();
-        let body = body.map_err(|error| failed(error.to_string()))?;
+        let body = body.map_err(|source| TokenError::Request { url: url(), source })?;
         let json: Value = serde_json::from_str(&body).unwrap_or_default();
         let text = |name: &str| json.get(name).and_then(Value::as_str);
-        match (status.as_u16(), text("access_token")) {
+        match (status, text("access_token")) {
             (200, Some(token)) => {
                 let announced = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
                 let life = announced.or_else(|| time_left(token)).unwrap_or_default();
                 Ok(BearerToken::new(Secret::new(token), began, life))
             }
-            (200, None) => Err(failed("the response has no access_token".to_owned())),
+            (200, None) => Err(TokenError::NoAccessToken { url: url() }),
             (400..=403, _) => {
-                let why = text("error_description").or(text("error")).unwrap_or("without a reason");
-                Err(BrokerError::Untrusted(format!(
-                    "{} rejects client {:?} (status {}): {why}; check clientId, clientSecret and scope",
-                    self.url,
-                    self.id,
-                    status.as_u16()
-                )))
+                let reason = text("error_description").or(text("error")).unwrap_or("without a reason").to_owned();
+                Err(TokenError::Rejected { url: url(), client: self.id.clone(), status, reason })
             }
-            (status, _) => Err(failed(format!("it responds with status {status}"))),
+            (status, _) => Err(TokenError::Status { url: url(), status }),
         }
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> BrokerError {
-        match crate::tls::fault_of(error) {
-            Some(fault) => BrokerError::Untrusted(format!("no token: {}", explain::of_https(&self.url, fault))),
-            None => BrokerError::NoCredentials(format!("no token from {}: {error}", self.url)),
+    fn unreachable(&self, error: ureq::Error) -> TokenError {
+        let url = self.url.clone();
+        match tls::fault_of(&error) {
+            Some(fault) => TokenError::Tls(TlsFailure::TokenServer { url, source: fault.clone() }),
+            None => TokenError::Request { url, source: error },
         }
     }
 }
@@ -178,13 +242,13 @@ impl TokenCache {
         {
             return still_good().ok_or_else(|| failure.why.clone());
         }
-        match client.fetch(timeout) {
+        match client.fetch(timeout).map_err(BrokerError::from) {
             Ok(token) => {
                 *failure = None;
                 Ok(self.keep(token))
             }
             Err(why) => {
-                let is_first = failure.replace(TokenError { at: Instant::now(), why: why.clone() }).is_none();
+                let is_first = failure.replace(FailedFetch { at: Instant::now(), why: why.clone() }).is_none();
                 let Some(token) = still_good() else { return Err(why) };
                 if is_first {
                     log::warn!("cannot fetch a new token, using the cached one until it expires: {why}");
@@ -229,14 +293,14 @@ impl TokenCache {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<Secret, BrokerError> {
-    let text = small_file::read_regular_text(path)
-        .map_err(|error| BrokerError::NoCredentials(format!("no token in {}: {error}", path.display())))?;
+fn read(path: &std::path::Path) -> Result<Secret, TokenError> {
+    let text = small_file::read_regular_text(path);
+    let text = text.map_err(|source| TokenError::File { file: path.to_owned(), source })?;
     let text = text.trim();
     let fits = !text.is_empty() && text.len() as u64 <= MAX_BYTES && text.bytes().all(|b| b.is_ascii_graphic());
     match fits {
         true => Ok(Secret::new(text)),
-        false => Err(BrokerError::Untrusted(format!("{} does not contain a token", path.display()))),
+        false => Err(TokenError::NotAToken(path.to_owned())),
     }
 }
 
@@ -265,131 +329,4 @@ impl std::fmt::Debug for TokenCache {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::TcpListener;
-
-    /// Answers one request with each of `answers`, then stops.
-    fn server(answers: Vec<(u16, String)>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/token", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for (status, body) in answers {
-                let (mut client, _) = listener.accept().unwrap();
-                let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
-                let head =
-                    format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-                client.write_all((head + &body).as_bytes()).unwrap();
-            }
-        });
-        url
-    }
-
-    fn tokens(answers: Vec<(u16, String)>) -> TokenCache {
-        let credentials = ("bridge".to_owned(), Secret::new("hunter2"));
-        TokenCache::new(TokenSource::Endpoint(Box::new(
-            TokenClient::new(server(answers), credentials, None, &[]).unwrap(),
-        )))
-    }
-
-    fn given(token: &str, seconds: u64) -> (u16, String) {
-        (200, serde_json::json!({"access_token": token, "expires_in": seconds}).to_string())
-    }
-
-    fn jwt(claims: &Value) -> String {
-        format!("e30.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()))
-    }
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    #[test]
-    fn a_token_is_used_until_it_is_due_for_renewal_or_rejected() {
-        let tokens = tokens(vec![given("short", 0), given("long", 3600), given("new", 3600)]);
-        let next = || tokens.get(LONG).unwrap().reveal().to_owned();
-        assert_eq!([next(), next(), next()], ["short", "long", "long"]);
-        tokens.expire();
-        assert_eq!(next(), "new");
-    }
-
-    #[test]
-    fn a_valid_token_is_used_while_no_new_one_can_be_fetched() {
-        let tokens = tokens(vec![given("old", 3600)]);
-        let next = || tokens.get(LONG).map(|token| token.reveal().to_owned());
-        next().unwrap();
-        tokens.last().as_mut().unwrap().renew_at = Some(Instant::now());
-        let another_asks = tokens.fetching.lock().unwrap();
-        assert_eq!(next(), Ok("old".to_owned()), "a fetch in another thread does not block");
-        drop(another_asks);
-        assert_eq!([next(), next()], [Ok("old".to_owned()), Ok("old".to_owned())], "the server is down");
-        tokens.expire();
-        assert!(matches!(next(), Err(BrokerError::NoCredentials(_))));
-    }
-
-    #[test]
-    fn a_lifetime_of_any_length_is_accepted() {
-        for seconds in [1 << 40, i64::MAX as u64, u64::MAX] {
-            let tokens = tokens(vec![given("long", seconds)]);
-            for _ in 0..2 {
-                assert_eq!(tokens.get(LONG).unwrap().reveal(), "long");
-            }
-        }
-    }
-
-    #[test]
-    fn a_silent_server_gets_one_request_for_all_waiting_threads() {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/token", silent.local_addr().unwrap());
-        let client = TokenClient::new(url, ("bridge".to_owned(), Secret::new("hunter2")), None, &[]).unwrap();
-        let tokens = TokenCache::new(TokenSource::Endpoint(Box::new(client)));
-        std::thread::scope(|scope| {
-            let ask = || tokens.get(Duration::from_secs(2)).map(drop);
-            let first = scope.spawn(ask);
-            let deadline = Instant::now() + LONG;
-            while tokens.fetching.try_lock().is_ok() {
-                assert!(Instant::now() < deadline);
-                std::thread::yield_now();
-            }
-            let others: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-            assert_eq!(tokens.user(), None);
-            assert!(!first.is_finished(), "`user` must return before the fetch ends");
-            for asked in others.into_iter().chain([first]) {
-                assert!(matches!(asked.join().unwrap(), Err(BrokerError::NoCredentials(_))));
-            }
-        });
-        silent.set_nonblocking(true).unwrap();
-        assert_eq!(silent.incoming().map_while(Result::ok).count(), 1);
-    }
-
-    #[test]
-    fn a_rejection_differs_from_an_unreachable_server() {
-        let refusal = r#"{"error":"invalid_client","error_description":"no such client"}"#.to_owned();
-        let cases = [
-            ((401, refusal), "Untrusted", "no such client"),
-            ((500, String::new()), "NoCredentials", "status 500"),
-            ((200, "{}".to_owned()), "NoCredentials", "no access_token"),
-            ((200, "<html>".to_owned()), "NoCredentials", "no access_token"),
-        ];
-        for (answer, kind, words) in cases {
-            let error = tokens(vec![answer]).get(LONG).err().unwrap();
-            let text = format!("{error:?}");
-            assert!(text.starts_with(kind) && text.contains(words) && !text.contains("hunter2"), "{text}");
-        }
-        let error = tokens(Vec::new()).get(LONG).err().unwrap();
-        assert!(matches!(error, BrokerError::NoCredentials(_)), "{error:?}");
-    }
-
-    #[test]
-    fn implausible_expiry_times_in_a_token_are_ignored() {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let left = |claims: Value| time_left(&jwt(&claims)).map(|left| left.as_secs());
-        assert!(left(serde_json::json!({"exp": now + 100})).is_some_and(|left| (98..=100).contains(&left)));
-        assert_eq!(left(serde_json::json!({"exp": now - 100})), Some(0));
-        for claims in [serde_json::json!({}), serde_json::json!({"exp": -1}), serde_json::json!({"exp": 1e300})] {
-            assert_eq!(left(claims), None);
-        }
-        assert_eq!(time_left("opaque"), None);
-        assert_eq!(claims(&jwt(&serde_json::json!({"sub": "alice"}))).unwrap()["sub"], "alice");
-    }
-}
+mod tests;

@@ -26,34 +26,34 @@ struct AuthFailure {
 impl AuthBackoff {
     /// Calls `open` to connect to `address`, unless a back-off is in progress: then returns the last failure.
     pub fn attempt<T>(&self, address: &str, open: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
-        let came = Instant::now();
+        let arrived = Instant::now();
         if let Some(failure) = self.lock().get(address)
-            && came < failure.until
+            && arrived < failure.until
         {
             return Err(failure.why.clone());
         }
         let opened = open();
         match &opened {
             Ok(_) => drop(self.lock().remove(address)),
-            Err(why @ BrokerError::Untrusted(_)) => self.record_failure(address, why, came),
+            Err(why @ BrokerError::Untrusted(_)) => self.record_failure(address, why, arrived),
             // An unreachable broker does not show whether it would accept the credentials.
             Err(_) => {}
         }
         opened
     }
 
-    fn record_failure(&self, address: &str, why: &BrokerError, came: Instant) {
+    fn record_failure(&self, address: &str, why: &BrokerError, arrived: Instant) {
         let now = Instant::now();
         let mut failures = self.lock();
         let failure = failures.entry(address.to_owned()).or_insert_with(|| AuthFailure {
             why: why.clone(),
-            at: came,
+            at: arrived,
             until: now,
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
         });
         failure.why = why.clone();
         // Concurrent attempts count as one.
-        if failure.at <= came {
+        if failure.at <= arrived {
             failure.at = now;
             failure.until = now + failure.backoff.pause(fastrand::f64());
         }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn rejected() -> Result<(), BrokerError> {
-        Err(BrokerError::Untrusted("wrong password".to_owned()))
+        Err(BrokerError::Untrusted("wrong password".into()))
     }
 
     fn not_tried() -> Result<(), BrokerError> {
@@ -116,7 +116,7 @@ mod tests {
     fn an_unreachable_broker_is_tried_again_at_once() {
         let backoff = AuthBackoff::default();
         for _ in 0..3 {
-            let away = || Err::<(), _>(BrokerError::Unavailable("rejected".to_owned()));
+            let away = || Err::<(), _>(BrokerError::Unavailable("rejected".into()));
             assert!(matches!(backoff.attempt("kafka:9093", away), Err(BrokerError::Unavailable(_))));
         }
     }

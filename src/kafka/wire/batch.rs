@@ -2,7 +2,8 @@
 //!
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>, KIP-98.
 
-use super::compression::{Codec, Undecodable};
+use super::compression::Codec;
+use super::decode_error::{BatchFault, Undecodable};
 use super::legacy;
 use super::parse::{OVERHEAD, Parse};
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Records, Timestamp};
@@ -17,8 +18,6 @@ const CHECKED_FROM: usize = 21;
 const CRC_AT: usize = 17;
 /// An empty record: its length, attributes, two deltas, null key and value, and no headers.
 const SMALLEST_RECORD: usize = 7;
-
-const MALFORMED: &str = "a record does not fit into its batch";
 
 const LOG_APPEND_TIME: u8 = 1 << 3;
 const TRANSACTIONAL: u8 = 1 << 4;
@@ -45,8 +44,8 @@ pub struct DecodedBatches {
 /// Decodes the complete batches in `data` as a `read_committed` consumer that wants records at or after `from`. A
 /// truncated batch at the end is left to the next fetch.
 ///
-/// Fails with `Damaged` if the first batch is damaged, and with `NoMemory` if the budget does not suffice for it.
-/// After decoded batches, both end the read before the affected batch, and the next fetch meets them again.
+/// Fails with `Damaged` if the first batch is damaged, and with `NoMemory` if the budget does not suffice for it. If
+/// other batches were decoded before it, decoding stops there without an error, and the next fetch fails.
 pub fn read(
     data: &Bytes,
     from: Offset,
@@ -59,34 +58,34 @@ pub fn read(
         decoded: DecodedBatches { next_offset: from, ..DecodedBatches::default() },
     };
     let mut at = 0;
-    while let Some(len) = whole_batch(data, at)? {
+    while let Some(len) = complete_batch(data, at)? {
         match decoder.step(data, at, len) {
             Ok(()) => at += len,
             Err(_) if decoder.decoded.next_offset > from => break,
-            Err(Undecodable::Damaged(why)) => {
-                return Err(format!("the batch after offset {}: {why}", decoder.decoded.next_offset).into());
+            Err(Undecodable::Damaged(fault)) => {
+                let offset = decoder.decoded.next_offset;
+                return Err(BatchFault::After { offset, fault: fault.into() }.into());
             }
             Err(shortage) => return Err(shortage),
         }
     }
     if decoder.decoded.next_offset == from && !data.is_empty() {
-        return Err(match at {
-            // KIP-74: the first batch is complete even if it exceeds the fetch size.
-            0 => format!("the batch at offset {from} is cut off after {} bytes", data.len()),
-            _ => format!("all batches are before the asked offset {from}"),
-        }
-        .into());
+        let fault = match at {
+            0 => BatchFault::CutOff { offset: from, bytes: data.len() },
+            _ => BatchFault::BeforeOffset(from),
+        };
+        return Err(fault.into());
     }
     Ok(decoder.decoded)
 }
 
 /// The length of the batch at `at`, or `None` if it is truncated.
-fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
+fn complete_batch(data: &[u8], at: usize) -> Result<Option<usize>, BatchFault> {
     let mut head = Parse::new(data, at);
     let (Some(_base), Some(len)) = (head.i64(), head.i32()) else { return Ok(None) };
     let len = usize::try_from(len).ok().filter(|len| *len >= legacy::MIN_MESSAGE_BYTES).map(|len| len + OVERHEAD);
     match len {
-        None if at == 0 => Err("a batch's length is impossible".to_owned()),
+        None if at == 0 => Err(BatchFault::Length),
         None => Ok(None),
         Some(len) => Ok(Some(len).filter(|len| data.len() - at >= *len)),
     }
@@ -104,7 +103,7 @@ impl BatchDecoder<'_> {
         let (records, next) = match batch.get(MAGIC_AT) {
             Some(2) => self.decode_batch(&batch)?,
             Some(0 | 1) => legacy::read(&batch, self.decoded.next_offset, self.memory)?,
-            magic => return Err(format!("unknown message format {magic:?}").into()),
+            magic => return Err(BatchFault::Format(magic.copied()).into()),
         };
         if next > self.decoded.next_offset {
             // The epoch is outside the checksum: the broker overwrites it. Older formats have none.
@@ -120,14 +119,14 @@ impl BatchDecoder<'_> {
 
     /// The deliverable records of a batch, and the offset after it.
     fn decode_batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Undecodable> {
-        let header = BatchHeader::read(batch).ok_or("the header is cut off")?;
-        let checked = batch.get(CHECKED_FROM..).ok_or("the header is cut off")?;
+        let header = BatchHeader::read(batch).ok_or(BatchFault::Header)?;
+        let checked = batch.get(CHECKED_FROM..).ok_or(BatchFault::Header)?;
         if crc32c::crc32c(checked) != header.crc {
-            return Err("the checksum does not fit".into());
+            return Err(BatchFault::Checksum.into());
         }
-        let next = header.last_offset().and_then(|last| last.checked_add(1)).ok_or("an offset is impossible")?;
+        let next = header.last_offset().and_then(|last| last.checked_add(1)).ok_or(BatchFault::ImpossibleOffset)?;
         if header.base_offset < 0 || header.last_offset_delta < 0 || header.count < 0 {
-            return Err("an offset or count is negative".into());
+            return Err(BatchFault::Negative.into());
         }
         if next <= self.decoded.next_offset {
             return Ok((Records::default(), next));
@@ -146,7 +145,7 @@ impl BatchDecoder<'_> {
             return Ok((Records::default(), next));
         }
         let from = self.decoded.next_offset;
-        let codec = Codec::of(header.attributes).ok_or("unknown compression")?;
+        let codec = Codec::of(header.attributes).ok_or(BatchFault::Compression)?;
         let records = match codec {
             Codec::None => header.records(batch.clone(), HEADER, from, self.memory)?,
             codec => {
@@ -208,22 +207,22 @@ impl BatchHeader {
         let mut memory = memory.empty_reservation();
         let mut records = Records::over(data.clone());
         let possible = (data.len().saturating_sub(at)) / SMALLEST_RECORD;
-        let count = usize::try_from(self.count).ok().ok_or(MALFORMED)?;
+        let count = usize::try_from(self.count).ok().ok_or(BatchFault::Record)?;
         records.reserve_within(possible.min(count), &mut memory)?;
         let mut parse = Parse::new(&data, at);
         let mut least_delta = 0;
         for _ in 0..self.count {
-            let len = parse.varint().and_then(|len| usize::try_from(len).ok()).ok_or(MALFORMED)?;
-            let end = parse.at().checked_add(len).ok_or(MALFORMED)?;
-            let _attributes = parse.byte().ok_or(MALFORMED)?;
-            let timestamp_delta = parse.varlong().ok_or(MALFORMED)?;
-            let offset_delta = parse.varint().ok_or(MALFORMED)?;
+            let len = parse.varint().and_then(|len| usize::try_from(len).ok()).ok_or(BatchFault::Record)?;
+            let end = parse.at().checked_add(len).ok_or(BatchFault::Record)?;
+            let _attributes = parse.byte().ok_or(BatchFault::Record)?;
+            let timestamp_delta = parse.varlong().ok_or(BatchFault::Record)?;
+            let offset_delta = parse.varint().ok_or(BatchFault::Record)?;
             if offset_delta < least_delta || offset_delta > self.last_offset_delta {
-                return Err(MALFORMED.into());
+                return Err(BatchFault::Record.into());
             }
             least_delta = offset_delta + 1;
-            let key = parse.byte_string().ok_or(MALFORMED)?;
-            let value = parse.byte_string().ok_or(MALFORMED)?;
+            let key = parse.byte_string().ok_or(BatchFault::Record)?;
+            let value = parse.byte_string().ok_or(BatchFault::Record)?;
             let offset = self.base_offset + Offset::from(offset_delta);
             let wanted = offset >= from;
             if wanted {
@@ -234,24 +233,24 @@ impl BatchHeader {
                 records.reserve_one(&mut memory)?;
                 records.push(offset, timestamp, key, value);
             }
-            let headers = parse.varint().ok_or(MALFORMED)?;
+            let headers = parse.varint().ok_or(BatchFault::Record)?;
             if headers < 0 {
-                return Err(MALFORMED.into());
+                return Err(BatchFault::Record.into());
             }
             for _ in 0..headers {
-                let name = parse.byte_string().flatten().ok_or(MALFORMED)?;
-                let value = parse.byte_string().ok_or(MALFORMED)?;
+                let name = parse.byte_string().flatten().ok_or(BatchFault::Record)?;
+                let value = parse.byte_string().ok_or(BatchFault::Record)?;
                 if wanted {
                     records.reserve_one(&mut memory)?;
                     records.push_header(name, value);
                 }
             }
             if parse.at() != end {
-                return Err(MALFORMED.into());
+                return Err(BatchFault::Record.into());
             }
         }
         if parse.at() != data.len() {
-            return Err(MALFORMED.into());
+            return Err(BatchFault::Record.into());
         }
         Ok(records.with_reservation(memory))
     }
@@ -273,18 +272,18 @@ fn is_abort_marker(batch: &[u8]) -> bool {
 /// The producers with an aborted transaction at the current offset, as in Kafka's consumer.
 struct AbortedProducers {
     /// By first offset, descending.
-    to_come: Vec<AbortedTransaction>,
+    upcoming: Vec<AbortedTransaction>,
     producers: Vec<i64>,
 }
 
 impl AbortedProducers {
     fn new(mut aborted: Vec<AbortedTransaction>) -> Self {
         aborted.sort_unstable_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
-        Self { to_come: aborted, producers: Vec::new() }
+        Self { upcoming: aborted, producers: Vec::new() }
     }
 
     fn start_before(&mut self, next: Offset) {
-        while let Some(transaction) = self.to_come.pop_if(|transaction| transaction.first_offset < next) {
+        while let Some(transaction) = self.upcoming.pop_if(|transaction| transaction.first_offset < next) {
             if !self.producers.contains(&transaction.producer_id) {
                 self.producers.push(transaction.producer_id);
             }

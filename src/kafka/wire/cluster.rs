@@ -11,7 +11,7 @@ use super::connection::BrokerConnection;
 use super::metadata;
 use super::settings::WireSettings;
 use super::versions::ApiVersions;
-use crate::broker::{Backlogs, BrokerError, ConnectionCounts, NodeId, TopicInfo};
+use crate::broker::{Backlogs, BrokerError, Cause, ConnectionCounts, NodeId, Staleness, TopicInfo};
 use crate::record::TopicName;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
@@ -28,9 +28,9 @@ pub struct ClusterClient {
     settings: WireSettings,
     /// Locked only to read and update, never during a request.
     view: Mutex<View>,
-    /// Locked during a metadata request: one at a time, on connections that are kept.
+    /// Locked during a metadata request, so that only one runs at a time.
     connections: Mutex<MetadataConnections>,
-    /// As last reported by the producer.
+    /// The producer's last report.
     backlogs: Mutex<Backlogs>,
     auth_backoff: AuthBackoff,
     opened: AtomicU64,
@@ -42,18 +42,18 @@ struct View {
     brokers: HashMap<NodeId, Arc<str>>,
     /// Known topics that exist.
     topics: HashMap<TopicName, Arc<TopicInfo>>,
-    /// Of the broker that responded last.
+    /// The API versions of the broker that responded last.
     versions: Option<Arc<ApiVersions>>,
     outage: Option<ClusterOutage>,
     outdated: OutdatedBrokers,
     identities: Identities,
 }
 
-/// Since when, and why, no broker has responded.
+/// A period in which no broker responds, and the reason.
 struct ClusterOutage {
     since: Instant,
     last_attempt: Instant,
-    /// No further attempt before this time; callers get `why`.
+    /// Before this time no further attempt is made, and callers get `why`.
     retry_at: Instant,
     why: BrokerError,
     backoff: Backoff,
@@ -98,10 +98,10 @@ impl ClusterClient {
         }
         self.ping()?;
         let versions = self.view().versions.clone();
-        versions.ok_or_else(|| BrokerError::Unavailable("no broker has reported its API versions yet".to_owned()))
+        versions.ok_or_else(|| BrokerError::Unavailable(NoBroker::default().into()))
     }
 
-    /// Adds the principal that access rules know the client by to an authorization error.
+    /// Adds the client's principal to an authorization error.
     pub fn with_principal(&self, error: BrokerError) -> BrokerError {
         match error {
             BrokerError::Denied(denial) => {
@@ -119,8 +119,7 @@ impl ClusterClient {
     /// The controller, which handles changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
         let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
-        let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
-        Some(controller).filter(|node| *node >= 0).ok_or_else(none)
+        Some(controller).filter(|node| *node >= 0).ok_or(Staleness::NoController.into())
     }
 
     /// `host:port` of a broker, from the cache or from fresh metadata.
@@ -130,10 +129,10 @@ impl ClusterClient {
         }
         self.ping()?;
         let address = self.view().brokers.get(&node).cloned();
-        address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
+        address.ok_or(Staleness::UnknownBroker(node).into())
     }
 
-    /// Any broker other than `node`.
+    /// A random broker other than `node`.
     pub fn other_broker(&self, node: NodeId) -> Option<NodeId> {
         let others: Vec<NodeId> = self.view().brokers.keys().copied().filter(|other| *other != node).collect();
         fastrand::choice(others)
@@ -171,7 +170,7 @@ impl ClusterClient {
         })
     }
 
-    /// Callers soon after a failure, or that waited while it happened, get its reason at once.
+    /// Fails with the reason of the last failure if that happened a moment ago, or while the caller waited.
     fn fail_fast(&self, arrived: Instant) -> Result<(), BrokerError> {
         match &self.view().outage {
             Some(outage) if outage.last_attempt >= arrived || Instant::now() < outage.retry_at => {
@@ -204,27 +203,47 @@ impl ClusterClient {
     }
 }
 
+/// No broker responds.
+#[derive(Debug, Default, thiserror::Error)]
+#[error("{}", self.reasons())]
+pub struct NoBroker {
+    /// The error of each attempt, in order.
+    pub failures: Vec<BrokerError>,
+}
+
+impl NoBroker {
+    /// The distinct reasons, separated by semicolons.
+    fn reasons(&self) -> String {
+        let mut reasons: Vec<String> = Vec::new();
+        for failure in &self.failures {
+            let reason = match failure {
+                BrokerError::Unavailable(why) => why.to_string(),
+                other => other.to_string(),
+            };
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        if reasons.is_empty() { "no bootstrap broker is configured".to_owned() } else { reasons.join("; ") }
+    }
+}
+
+impl From<NoBroker> for Cause {
+    fn from(error: NoBroker) -> Self {
+        Self::new(error)
+    }
+}
+
 /// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, as the cluster may come back.
-fn combine_errors(failures: Vec<BrokerError>) -> BrokerError {
-    let mut reasons: Vec<String> = Vec::new();
-    for failure in &failures {
-        let reason = match failure {
-            BrokerError::Unavailable(why) => why.clone(),
-            other => other.to_string(),
-        };
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
+fn combine_errors(mut failures: Vec<BrokerError>) -> BrokerError {
+    let is_reachable = failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)));
+    match failures.pop() {
+        Some(last) if is_reachable => last,
+        last => {
+            failures.extend(last);
+            BrokerError::Unavailable(NoBroker { failures }.into())
         }
     }
-    if failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)))
-        && let Some(last) = failures.into_iter().next_back()
-    {
-        return last;
-    }
-    if reasons.is_empty() {
-        reasons.push("no bootstrap broker is configured".to_owned());
-    }
-    BrokerError::Unavailable(reasons.join("; "))
 }
 
 #[cfg(test)]

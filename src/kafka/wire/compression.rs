@@ -1,9 +1,12 @@
 //! Decompresses batches within the memory budget.
 
+use super::decode_error::{BatchFault, Undecodable};
+use crate::broker::Cause;
 use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
 use ruzstd::decoding::StreamingDecoder;
+use std::error::Error;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -31,6 +34,16 @@ impl Codec {
         }
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Gzip => "Gzip",
+            Self::Snappy => "Snappy",
+            Self::Lz4 => "Lz4",
+            Self::Zstd => "Zstd",
+        }
+    }
+
     /// Decompresses `bytes`. The output is charged to `memory` as it grows. Fails with `Damaged` for invalid bytes and with
     /// `NoMemory` if the budget is exhausted.
     pub fn decompress(self, bytes: &[u8], memory: &Arc<Share>) -> Result<Bytes, Undecodable> {
@@ -47,41 +60,24 @@ impl Codec {
         };
         // Any producer with write access to the topic chooses these bytes. A bug in a decoder may cost the batch, but not
         // the thread that reads for all clients.
-        let done = catch_unwind(AssertUnwindSafe(decompress)).unwrap_or_else(|_| Err("the decoder failed".into()));
+        let done = catch_unwind(AssertUnwindSafe(decompress)).unwrap_or_else(|_| Err("the decoder panicked".into()));
         match done {
             Ok(()) => Ok(out.memory.hold(out.bytes)),
-            Err(Undecodable::Damaged(why)) => Err(format!("{self:?}: {why}").into()),
-            Err(shortage) => Err(shortage),
+            Err(CodecError::Invalid(cause)) => Err(BatchFault::Decompression { codec: self.name(), cause }.into()),
+            Err(CodecError::NoMemory(shortage)) => Err(shortage.into()),
         }
     }
 }
 
-/// Why the records of a batch cannot be returned.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Undecodable {
-    /// The bytes are invalid, for the given reason.
-    #[error("{0}")]
-    Damaged(String),
-    /// The memory budget has no room for the records.
-    #[error("{0}")]
+/// Why bytes cannot be decompressed.
+enum CodecError {
+    Invalid(Cause),
     NoMemory(Shortage),
 }
 
-impl From<String> for Undecodable {
-    fn from(why: String) -> Self {
-        Self::Damaged(why)
-    }
-}
-
-impl From<&str> for Undecodable {
-    fn from(why: &str) -> Self {
-        Self::Damaged(why.to_owned())
-    }
-}
-
-impl From<Shortage> for Undecodable {
-    fn from(shortage: Shortage) -> Self {
-        Self::NoMemory(shortage)
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for CodecError {
+    fn from(error: E) -> Self {
+        Self::Invalid(Cause::new(error))
     }
 }
 
@@ -102,7 +98,7 @@ impl BoundedOutput {
     }
 
     /// Makes sure that at least `more` bytes fit.
-    fn make_room(&mut self, more: usize) -> Result<(), Undecodable> {
+    fn make_room(&mut self, more: usize) -> Result<(), CodecError> {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity - length >= more {
             return Ok(());
@@ -110,24 +106,24 @@ impl BoundedOutput {
         let beside = |capacity: usize| self.decoder_buffers.min(capacity);
         let least = length.saturating_add(more);
         if least.saturating_add(beside(least)) > self.limit {
-            return Err(Shortage::Always { largest: self.limit }.into());
+            return Err(CodecError::NoMemory(Shortage::Always { largest: self.limit }));
         }
         // Not doubled, because the last step could exceed the budget although the batch fits.
         let capacity = least.max(capacity + capacity / 2);
         let capacity = if capacity + beside(capacity) > self.limit { least } else { capacity };
-        self.memory.set(capacity + beside(capacity))?;
+        self.memory.set(capacity + beside(capacity)).map_err(CodecError::NoMemory)?;
         self.bytes.reserve_exact(capacity - length);
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Undecodable> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), CodecError> {
         self.make_room(bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
     /// Appends the entire output of `decoder`, whose input has `compressed` bytes.
-    fn inflate(&mut self, mut decoder: impl Read, compressed: usize) -> Result<(), Undecodable> {
+    fn inflate(&mut self, mut decoder: impl Read, compressed: usize) -> Result<(), CodecError> {
         /// The limits of the first allocation.
         const FIRST: (usize, usize) = (512, 256 << 10);
         const STEP: usize = 16 << 10;
@@ -135,12 +131,12 @@ impl BoundedOutput {
         self.make_room(first.min(self.limit / 2))?;
         loop {
             let room = self.bytes.capacity() - self.bytes.len();
-            let read = decoder.by_ref().take(room as u64).read_to_end(&mut self.bytes).map_err(|e| e.to_string())?;
+            let read = decoder.by_ref().take(room as u64).read_to_end(&mut self.bytes)?;
             if read < room {
                 return Ok(());
             }
             let mut next = [0];
-            if decoder.read(&mut next).map_err(|e| e.to_string())? == 0 {
+            if decoder.read(&mut next)? == 0 {
                 return Ok(());
             }
             let left = self.limit.saturating_sub(self.bytes.len());
@@ -162,7 +158,7 @@ fn lz4_buffers(frame: &[u8]) -> usize {
 }
 
 /// Decompresses a sequence of zstd frames.
-fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
+fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), CodecError> {
     /// The window of level 22. Its memory is reserved at once, but used only as it fills.
     const MAX_WINDOW: u64 = 128 << 20;
     /// The largest window of levels up to 19.
@@ -173,7 +169,7 @@ fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
         let _turn = (out.decoder_buffers > USUAL_WINDOW).then(|| lock(&LARGE_WINDOW));
         let compressed = bytes.len();
         let decoder = StreamingDecoder::new_with_max_window_size(&mut bytes, MAX_WINDOW);
-        out.inflate(decoder.map_err(|error| error.to_string())?, compressed)?;
+        out.inflate(decoder?, compressed)?;
     }
     Ok(())
 }
@@ -201,7 +197,7 @@ fn zstd_window(frame: &[u8]) -> Option<usize> {
 
 /// Decompresses snappy. The snappy-java library writes blocks after a header ("xerial framing"); other libraries write
 /// one block without a header.
-fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
+fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), CodecError> {
     const MAGIC: &[u8] = b"\x82SNAPPY\0";
     /// Magic, version, and oldest compatible version.
     const HEADER: usize = 16;
@@ -219,18 +215,18 @@ fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
     Ok(())
 }
 
-fn snappy_block(block: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
+fn snappy_block(block: &[u8], out: &mut BoundedOutput) -> Result<(), CodecError> {
     /// Three bytes of snappy decompress to at most 64, so a higher ratio is forged.
     const MAX_RATIO: usize = 22;
     let start = out.bytes.len();
-    let len = snap::raw::decompress_len(block).map_err(|error| error.to_string())?;
+    let len = snap::raw::decompress_len(block)?;
     if len > block.len() * MAX_RATIO {
         return Err("the announced length is impossible".into());
     }
     out.make_room(len)?;
     out.bytes.resize(start + len, 0);
     let room = out.bytes.get_mut(start..).unwrap_or_default();
-    snap::raw::Decoder::new().decompress(block, room).map_err(|error| error.to_string())?;
+    snap::raw::Decoder::new().decompress(block, room)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::connection::BrokerConnection;
 use super::errors::{self, ErrorContext};
+use super::invalid_response::ResponseFault;
 use crate::broker::{BrokerError, NodeId};
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -19,8 +20,8 @@ const VERSION: i16 = 4;
 /// Kafka's ConfigResource type.
 const BROKER: i8 = 4;
 
-/// Returns the values of the settings `names` of broker `node`, to which `connection` leads, without those that it
-/// does not know. Needs DescribeConfigs on the cluster; otherwise fails with `Denied`.
+/// Returns the settings `names` of broker `node`, which must be the peer of `connection`. Settings that the broker does
+/// not know are missing. Fails with `Denied` without DescribeConfigs on the cluster.
 pub fn describe_broker(
     connection: &mut BrokerConnection,
     node: NodeId,
@@ -36,7 +37,7 @@ pub fn describe_broker(
     let version = connection.version_for::<DescribeConfigsRequest>(VERSION)?;
     let answer = connection.call(&request, version, timeout)?;
     let result = answer.results.into_iter().next();
-    let result = result.ok_or_else(|| BrokerError::Corrupt("a response about no broker".to_owned()))?;
+    let result = result.ok_or_else(|| connection.invalid_response(ResponseFault::Missing("broker")))?;
     errors::check(result.error_code, ErrorContext::Cluster, result.error_message.as_deref())?;
     let configs = result.configs.into_iter();
     Ok(configs.filter_map(|config| Some((config.name.to_string(), config.value?.to_string()))).collect())

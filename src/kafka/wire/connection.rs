@@ -1,9 +1,11 @@
 //! One connection to one broker: opening it, authentication, and requests one by one.
 
 use super::frame::{FrameReceiver, FrameSender};
+use super::invalid_response::ResponseFault;
 use super::login::Authentication;
 use super::schema::ApiRequest;
 use super::settings::WireSettings;
+use super::socket::CloseReason;
 use super::throttle::ThrottleTime;
 use super::transport::BrokerTransport;
 use super::versions::ApiVersions;
@@ -14,14 +16,6 @@ use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A SASL listener answers ApiVersions without authentication, and closes the connection on any other request.
-const MAY_REQUIRE_SASL: &str = "if its listener requires SASL, set security.protocol to SASL_PLAINTEXT or SASL_SSL in the file \
-                                of the setting kafka-config";
-
-/// A broker before 0.10 closes the connection on ApiVersions, and so do TLS listeners and many other servers.
-const MAY_BE_OLD: &str = "it is starting or stopping, or requires TLS (security.protocol=SSL or SASL_SSL in the file of the \
-                          setting kafka-config), or is not Kafka, or is older than 0.11, which driver crate is for";
-
 /// A connection with one request in flight at a time.
 ///
 /// After any error except [`BrokerError::Unsupported`] the connection is out of step and must be dropped.
@@ -29,14 +23,14 @@ pub struct BrokerConnection {
     sender: FrameSender,
     receiver: FrameReceiver,
     login: Authentication,
-    /// For each authentication, at the beginning and later.
+    /// The timeout of each authentication, of the first one and of later ones.
     login_timeout: Duration,
     throttled: ThrottleTime,
-    /// Until then the broker does not read from this connection (KIP-219).
+    /// The broker does not read from this connection before this time (KIP-219).
     throttled_until: Option<Instant>,
 }
 
-/// How far [`BrokerConnection::open`] has come.
+/// A stage that [`BrokerConnection::open`] has completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeStage {
     /// TCP is connected, and the TLS handshake is complete if TLS is configured.
@@ -81,7 +75,7 @@ impl BrokerConnection {
         let client_id = StrBytes::from_string(settings.client_id.clone());
         let sender = FrameSender::new(stream.clone(), address.clone(), client_id);
         let mut receiver = FrameReceiver::new(stream, address, settings.max_frame);
-        receiver.set_hint((!settings.security.is_on()).then_some(MAY_BE_OLD));
+        receiver.set_close_reason((!settings.security.is_on()).then_some(CloseReason::NotThisProtocol));
         let login = Authentication::new(settings.security.sasl.clone());
         let mut connection = Self {
             sender,
@@ -96,7 +90,8 @@ impl BrokerConnection {
         connection.sender.set_versions(versions);
         reached(HandshakeStage::Answered, connection.versions());
         connection.authenticate()?;
-        connection.receiver.set_hint(settings.security.sasl.is_none().then_some(MAY_REQUIRE_SASL));
+        let close_reason = settings.security.sasl.is_none().then_some(CloseReason::SaslRequired);
+        connection.receiver.set_close_reason(close_reason);
         Ok(connection)
     }
 
@@ -115,7 +110,7 @@ impl BrokerConnection {
         self.sender.version_for::<Q>(at_most)
     }
 
-    /// Sends a request and waits for its response. Waits before that while the broker throttles this connection, and
+    /// Sends a request and waits for its response. First waits while the broker throttles this connection, and
     /// authenticates again if the session is about to expire.
     pub fn call<Q: ApiRequest>(
         &mut self,
@@ -154,16 +149,21 @@ impl BrokerConnection {
         self.throttled_until
     }
 
+    /// Returns the error for a response of this broker with a fault that the codec does not detect.
+    pub(super) fn invalid_response(&self, fault: ResponseFault) -> BrokerError {
+        self.receiver.invalid(fault)
+    }
+
     fn authenticate(&mut self) -> Result<(), BrokerError> {
         self.login.authenticate(&mut self.sender, &mut self.receiver, self.login_timeout)
     }
 
     /// Splits the connection so that one thread can send while another receives. Authenticating again needs both halves.
     ///
-    /// Removes the hint: metadata already came through the same listener, so if the broker closes the connection now, the
+    /// Removes the possible reason for closing: metadata already came through the same listener, so if the broker closes the connection now, the
     /// kind of listener is not the reason.
     pub fn split(mut self) -> (FrameSender, FrameReceiver, Authentication) {
-        self.receiver.set_hint(None);
+        self.receiver.set_close_reason(None);
         (self.sender, self.receiver, self.login)
     }
 
@@ -192,7 +192,7 @@ impl BrokerConnection {
     fn read_versions(&self, answer: &ApiVersionsResponse) -> Result<ApiVersions, BrokerError> {
         match answer.error_code {
             0 => Ok(ApiVersions::from_response(self.address(), answer)),
-            code => Err(self.receiver.corrupt(&format!("answers ApiVersions with error {code}"))),
+            code => Err(self.receiver.invalid(ResponseFault::ApiVersions(code))),
         }
     }
 }

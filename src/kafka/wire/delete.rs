@@ -2,6 +2,7 @@
 
 use super::cluster::ClusterClient;
 use super::errors::{self, ErrorContext};
+use super::invalid_response::ResponseFault;
 use crate::broker::{BrokerError, Operation};
 use crate::record::TopicName;
 use kafka_protocol::messages::DeleteTopicsRequest;
@@ -11,8 +12,8 @@ use kafka_protocol::protocol::StrBytes;
 /// Version 5 added error messages; version 6 moved topic names to another field.
 const VERSION: i16 = 6;
 
-/// Asks the controller. (With KRaft every broker forwards the request; with ZooKeeper only the controller accepts
-/// it.)
+/// Deletes `topic`. The request goes to the controller, because with ZooKeeper no other broker accepts it. (With KRaft,
+/// brokers forward it.)
 pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), BrokerError> {
     let mut connection = cluster.connect(cluster.controller()?)?;
     let version = connection.version_for::<DeleteTopicsRequest>(VERSION)?;
@@ -25,8 +26,8 @@ pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), Br
     };
     let answer = connection.call(&request, version, timeout)?;
     let result = answer.responses.first();
-    let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no topic".to_owned()))?;
-    let asked = ErrorContext::Topic(topic, Operation::Delete);
-    let checked = errors::check(result.error_code, asked, result.error_message.as_deref());
+    let result = result.ok_or_else(|| connection.invalid_response(ResponseFault::Missing("topic")))?;
+    let context = ErrorContext::Topic(topic, Operation::Delete);
+    let checked = errors::check(result.error_code, context, result.error_message.as_deref());
     checked.map_err(|error| cluster.with_principal(error))
 }

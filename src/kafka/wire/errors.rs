@@ -1,10 +1,11 @@
-//! Maps Kafka's error codes to errors by what can be done about them.
+//! Maps Kafka's error codes to [`BrokerError`], whose variants say what a caller can do.
 
-use crate::broker::{BrokerError, Denial, Operation};
+use crate::broker::{BrokerError, Cause, Denial, ErrorResponse, ErrorSubject, Operation};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::error::ResponseError as Kafka;
+use std::fmt;
 
-/// What a request was about when the broker answered with an error code.
+/// The subject of a request, which the error for its response names.
 #[derive(Debug, Clone, Copy)]
 pub enum ErrorContext<'a> {
     Cluster,
@@ -17,18 +18,58 @@ impl<'a> ErrorContext<'a> {
         match self {
             Self::Cluster => None,
             Self::Topic(topic, _) => Some(topic),
-            Self::Partition(place, _) => Some(&place.topic),
+            Self::Partition(topic_partition, _) => Some(&topic_partition.topic),
         }
     }
 
-    /// The principal is filled in by the caller that knows it.
-    fn denial(self, words: String) -> Denial {
+    fn subject(self) -> ErrorSubject {
+        match self {
+            Self::Cluster => ErrorSubject::Cluster,
+            Self::Topic(topic, _) => ErrorSubject::Topic(topic.clone()),
+            Self::Partition(topic_partition, _) => ErrorSubject::Partition(topic_partition.clone()),
+        }
+    }
+
+    /// Leaves the principal empty; [`with_principal`](super::cluster::ClusterClient::with_principal) adds it.
+    fn denial(self, response: ErrorResponse) -> Denial {
         let (topic, operation) = match self {
-            Self::Cluster => return Denial::Other(words),
+            Self::Cluster => return Denial::Other(response),
             Self::Topic(topic, operation) => (topic, operation),
-            Self::Partition(place, operation) => (&place.topic, operation),
+            Self::Partition(topic_partition, operation) => (&topic_partition.topic, operation),
         };
         Denial::Topic { topic: topic.clone(), operation, principal: None }
+    }
+}
+
+/// A broker rejects a record, or the name of its topic.
+#[derive(Debug, thiserror::Error)]
+#[error("{response}{advice}")]
+pub struct InvalidRecord {
+    /// The broker's error.
+    #[source]
+    pub response: ErrorResponse,
+    /// How to correct the record.
+    pub advice: Advice,
+}
+
+/// How to correct an [`InvalidRecord`]. Displayed as the end of the error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// The broker's message says enough.
+    None,
+    /// The topic is internal to Kafka.
+    InternalTopic,
+    /// The timestamp has another unit than milliseconds.
+    Timestamp,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "",
+            Self::InternalTopic => "; topics such as __consumer_offsets are internal to Kafka",
+            Self::Timestamp => "; timestamps are milliseconds since the epoch",
+        })
     }
 }
 
@@ -45,15 +86,13 @@ pub fn check(code: i16, context: ErrorContext<'_>, message: Option<&str>) -> Res
 /// After `RequestTimedOut` and `NotEnoughReplicasAfterAppend` the records may be in the log, so only an idempotent
 /// producer may retry them.
 pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>) -> BrokerError {
-    let text = || {
-        let text = message.map_or_else(|| error.to_string(), str::to_owned);
-        match context {
-            ErrorContext::Cluster => text,
-            ErrorContext::Topic(topic, _) => format!("topic {topic}: {text}"),
-            ErrorContext::Partition(place, _) => format!("{place}: {text}"),
-        }
+    let response = || ErrorResponse {
+        code: error.code(),
+        subject: context.subject(),
+        message: message.map_or_else(|| error.to_string(), str::to_owned),
     };
-    let refused = || BrokerError::Refused { code: error.code(), message: text() };
+    let invalid = |advice| BrokerError::InvalidRecord(Cause::new(InvalidRecord { response: response(), advice }));
+    let refused = || BrokerError::Refused(response());
     match error {
         Kafka::UnknownTopicOrPartition => {
             context.topic().map_or_else(refused, |topic| BrokerError::UnknownTopic(topic.clone()))
@@ -62,7 +101,7 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
             context.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
         }
         Kafka::OffsetOutOfRange => match context {
-            ErrorContext::Partition(place, _) => BrokerError::OffsetOutOfRange(place.clone()),
+            ErrorContext::Partition(topic_partition, _) => BrokerError::OffsetOutOfRange(topic_partition.clone()),
             _ => refused(),
         },
 
@@ -82,7 +121,7 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::UnknownControllerId
         | Kafka::BrokerIdNotRegistered
         | Kafka::StaleBrokerEpoch
-        | Kafka::RebootstrapRequired => BrokerError::StaleMetadata(text()),
+        | Kafka::RebootstrapRequired => BrokerError::StaleMetadata(response().into()),
 
         // The same request can succeed later.
         Kafka::RequestTimedOut
@@ -103,20 +142,15 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::InvalidFetchSessionEpoch
         | Kafka::ShareSessionNotFound
         | Kafka::InvalidShareSessionEpoch
-        | Kafka::ShareSessionLimitReached => BrokerError::NotNow(text()),
+        | Kafka::ShareSessionLimitReached => BrokerError::NotNow(response()),
 
-        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
+        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(response().into()),
         // The bridge rejects invalid characters itself, so without a message from Kafka the topic is an internal one.
-        Kafka::InvalidTopicException if message.is_none() => {
-            BrokerError::InvalidRecord(format!("{}; topics such as __consumer_offsets are internal to Kafka", text()))
-        }
-        Kafka::InvalidTopicException => BrokerError::InvalidRecord(text()),
-        Kafka::InvalidTimestamp => {
-            BrokerError::InvalidRecord(format!("{}; timestamps are milliseconds since the epoch", text()))
-        }
-        Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
+        Kafka::InvalidTopicException if message.is_none() => invalid(Advice::InternalTopic),
+        Kafka::InvalidTimestamp => invalid(Advice::Timestamp),
+        Kafka::InvalidTopicException | Kafka::InvalidRecord => invalid(Advice::None),
 
-        Kafka::TopicAuthorizationFailed => BrokerError::Denied(context.denial(text())),
+        Kafka::TopicAuthorizationFailed => BrokerError::Denied(context.denial(response())),
         Kafka::GroupAuthorizationFailed
         | Kafka::ClusterAuthorizationFailed
         | Kafka::TransactionalIdAuthorizationFailed
@@ -129,11 +163,11 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::PrincipalDeserializationFailure
         | Kafka::InvalidPrincipalType
         | Kafka::SecurityDisabled
-        | Kafka::PolicyViolation => BrokerError::Denied(Denial::Other(text())),
+        | Kafka::PolicyViolation => BrokerError::Denied(Denial::Other(response())),
 
         // These reject the credentials, not the request.
         Kafka::SaslAuthenticationFailed | Kafka::IllegalSaslState | Kafka::DelegationTokenExpired => {
-            BrokerError::Untrusted(text())
+            BrokerError::Untrusted(Cause::new(response()))
         }
 
         Kafka::UnsupportedVersion
@@ -141,7 +175,7 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::UnsupportedCompressionType
         | Kafka::UnsupportedSaslMechanism
         | Kafka::UnsupportedEndpointType
-        | Kafka::MismatchedEndpointType => BrokerError::Unsupported(text()),
+        | Kafka::MismatchedEndpointType => BrokerError::Unsupported(Cause::new(response())),
 
         // The bridge cannot handle these: the client gets the code and the broker's message.
         _ => refused(),
@@ -158,14 +192,14 @@ mod tests {
         (-1..=200).filter_map(Kafka::try_from_code)
     }
 
-    fn place() -> TopicPartition {
+    fn partition() -> TopicPartition {
         TopicPartition { topic: TopicName::new("t").unwrap(), partition: 3 }
     }
 
     #[test]
     fn a_retriable_error_is_retried_or_names_the_topic() {
         for error in all().filter(Kafka::is_retriable) {
-            let ours = error_for(error, ErrorContext::Partition(&place(), Operation::Read), None);
+            let ours = error_for(error, ErrorContext::Partition(&partition(), Operation::Read), None);
             let about_topic = matches!(
                 ours,
                 BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) | BrokerError::OffsetOutOfRange(_)
@@ -185,8 +219,10 @@ mod tests {
 
     #[test]
     fn an_unknown_code_is_reported_with_its_number_and_partition() {
-        let error = check(4711, ErrorContext::Partition(&place(), Operation::Read), Some("so there")).unwrap_err();
-        assert_eq!(error, BrokerError::Refused { code: 4711, message: "t/3: so there".to_owned() });
+        let error = check(4711, ErrorContext::Partition(&partition(), Operation::Read), Some("so there")).unwrap_err();
+        let subject = ErrorSubject::Partition(partition());
+        assert_eq!(error, BrokerError::Refused(ErrorResponse { code: 4711, subject, message: "so there".to_owned() }));
+        assert_eq!(error.to_string(), "the broker refuses (error 4711): t/3: so there");
     }
 
     #[test]

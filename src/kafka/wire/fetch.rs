@@ -5,13 +5,13 @@ mod session;
 
 use super::batch::{self, AbortedTransaction};
 use super::cluster::ClusterClient;
-use super::compression::Undecodable;
 use super::connection::{BrokerConnection, Interrupter};
+use super::decode_error::{BatchFault, Undecodable};
 use super::errors::{self, ErrorContext};
 use super::metadata;
 use crate::broker::{
-    AutoCreate, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData,
-    PartitionReader, TopicInfo,
+    AutoCreate, BrokerError, Cause, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, Operation,
+    PartitionData, PartitionReader, Staleness, TopicInfo,
 };
 use crate::record::{Partition, TopicName, TopicPartition};
 use crate::sync::lock;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 pub struct LeaderReader {
     cluster: Arc<ClusterClient>,
     leader: NodeId,
-    /// Budget for the bytes that are read.
+    /// The memory budget for responses.
     memory: Arc<Share>,
     live: Option<BrokerConnection>,
     session: FetchSession,
@@ -50,7 +50,7 @@ impl LeaderReader {
         }
     }
 
-    fn ask(
+    fn fetch_on(
         &mut self,
         connection: &mut BrokerConnection,
         positions: &[FetchPosition],
@@ -60,12 +60,12 @@ impl LeaderReader {
         let version = connection.version_for::<FetchRequest>(at_most)?;
         let truncated = self.ends.check(connection, positions, version, self.cluster.settings().request_timeout)?;
         if !truncated.is_empty() {
-            // The other partitions are fetched all the same: a partition that is left out would look like one without
-            // new records. This request does not wait, which keeps it out of the session.
-            let is_whole = |position: &&FetchPosition| {
+            // The other partitions are fetched anyway, because a missing partition would look like one without new
+            // records. This request does not wait, which keeps it out of the session.
+            let is_intact = |position: &&FetchPosition| {
                 truncated.iter().all(|t| (&t.topic, t.partition) != (&position.topic, position.partition))
             };
-            let others: Vec<FetchPosition> = positions.iter().filter(is_whole).cloned().collect();
+            let others: Vec<FetchPosition> = positions.iter().filter(is_intact).cloned().collect();
             let at_once = FetchLimits { wait: Duration::ZERO, ..limits };
             let mut fetched =
                 if others.is_empty() { Vec::new() } else { self.fetch_checked(connection, &others, at_once, version)? };
@@ -138,7 +138,7 @@ fn missing_error(position: &FetchPosition, now: &Result<TopicInfo, BrokerError>)
             BrokerError::Recreated(name.clone())
         }
         Ok(info) => match metadata::leader(info, &topic_partition) {
-            Ok(_) => BrokerError::StaleMetadata(format!("{topic_partition}: its leader does not know it yet")),
+            Ok(_) => Staleness::UnknownToLeader(topic_partition).into(),
             Err(error) => error,
         },
     }
@@ -150,9 +150,9 @@ struct VersionedResponse {
 }
 
 impl PartitionReader for LeaderReader {
-    /// Returns at once and empty after an interrupt, also one that came before the call.
+    /// Returns an empty list at once after an interrupt, even if it came before the call.
     fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-        // Without budget for the largest response (apart from a single larger batch) it would be read in vain.
+        // Without budget for a response of `max_bytes`, the response would be read only to be discarded.
         if !self.memory.has_free(limits.max_bytes.min(self.memory.largest())) {
             return Err(BrokerError::BudgetUsedUp);
         }
@@ -167,10 +167,10 @@ impl PartitionReader for LeaderReader {
             self.live = Some(connection);
             return Ok(Vec::new());
         }
-        let asked = self.ask(&mut connection, positions, limits);
-        let mut fetched = match (self.interrupt.end(), asked) {
-            (Interrupted::No, asked) => {
-                let fetched = asked?;
+        let fetched = self.fetch_on(&mut connection, positions, limits);
+        let mut fetched = match (self.interrupt.end(), fetched) {
+            (Interrupted::No, fetched) => {
+                let fetched = fetched?;
                 self.live = Some(connection);
                 fetched
             }
@@ -220,7 +220,8 @@ impl Interrupt {
         drop(self.changed.wait_timeout_while(self.lock(), left, waits));
     }
 
-    /// From here on an interrupt closes `connection`. `Yes`: an interrupt came before, and nothing has started.
+    /// Registers `connection`, which an interrupt then closes. Returns `Yes` if an interrupt came before; then nothing
+    /// is registered.
     fn begin(&self, connection: Interrupter) -> Interrupted {
         let mut waiting = self.lock();
         let interrupted = std::mem::take(&mut waiting.interrupted);
@@ -228,7 +229,7 @@ impl Interrupt {
         interrupted
     }
 
-    /// Whether an interrupt came since `begin`.
+    /// Returns whether an interrupt came since `begin`.
     fn end(&self) -> Interrupted {
         let mut waiting = self.lock();
         waiting.connection = None;
@@ -265,12 +266,12 @@ fn read(
     let requested: HashMap<(String, uuid::Uuid, Partition), &FetchPosition> =
         positions.iter().map(|position| (key(position), position)).collect();
     let records = |partition: &Answer| partition.records.as_ref().map_or(0, Bytes::len);
-    let whole: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
+    let total: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
     let mut fetched = Vec::new();
     let mut is_short = false;
     for topic in answer.responses {
         for mut partition in topic.partitions {
-            if 2 * records(&partition) < whole {
+            if 2 * records(&partition) < total {
                 // These records would keep the whole response in memory.
                 partition.records = partition.records.map(|records| detached(records, memory));
             }
@@ -302,6 +303,15 @@ fn detached(records: Bytes, memory: &Arc<Share>) -> Bytes {
     }
 }
 
+/// A batch in a Fetch response is not valid.
+#[derive(Debug, thiserror::Error)]
+#[error("{topic_partition}: {fault}")]
+struct CorruptBatch {
+    topic_partition: TopicPartition,
+    #[source]
+    fault: BatchFault,
+}
+
 fn decode_partition(
     answer: Answer,
     position: &FetchPosition,
@@ -314,11 +324,10 @@ fn decode_partition(
     epochs::check_divergence(position, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
     let read = batch::read(&records, position.offset, aborted.collect(), memory).map_err(|why| match why {
-        Undecodable::NoMemory(shortage) => BrokerError::no_memory(
-            shortage,
-            format_args!("the batch of {topic_partition} at offset {}", position.offset),
-        ),
-        Undecodable::Damaged(why) => BrokerError::Corrupt(format!("{topic_partition}: {why}")),
+        Undecodable::NoMemory(shortage) => {
+            BrokerError::no_memory(shortage, MemorySubject::Batch(topic_partition, position.offset))
+        }
+        Undecodable::Damaged(fault) => BrokerError::Corrupt(Cause::new(CorruptBatch { topic_partition, fault })),
     })?;
     Ok(PartitionData {
         batches: read.batches,

@@ -1,14 +1,17 @@
 //! Frames on a connection: requests out, responses in. Every length and id in a response is checked.
 
+use super::invalid_response::{InvalidResponse, ResponseFault};
 use super::schema::ApiRequest;
-use super::socket::{io_error, is_closed};
+use super::socket::{CloseReason, ConnectionStep, io_error};
 use super::transport::BrokerTransport;
-use super::versions::ApiVersions;
-use crate::broker::BrokerError;
+use super::versions::{ApiVersions, UnsupportedRequest};
+use crate::broker::{BrokerError, Cause};
+use crate::kafka::security::TlsFailure;
 use crate::sync::memory_budget::Share;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,10 +35,10 @@ pub struct FrameReceiver {
     address: Arc<str>,
     max_frame: usize,
     /// A possible reason if the broker closes the connection before the next response.
-    hint: Option<&'static str>,
+    close_reason: Option<CloseReason>,
 }
 
-/// A request that was sent: what is needed to read its response.
+/// A request in flight: the data needed to read its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlight {
     correlation: i32,
@@ -77,15 +80,15 @@ impl FrameSender {
     ) -> Result<InFlight, BrokerError> {
         let in_flight = InFlight { correlation: self.next_correlation, version };
         self.next_correlation = self.next_correlation.wrapping_add(1);
-        self.encode(request, in_flight).map_err(|error| {
-            BrokerError::Unsupported(format!("{:?} request version {version} cannot be encoded: {error}", Q::KEY))
+        self.encode(request, in_flight).map_err(|source| {
+            BrokerError::Unsupported(Cause::new(UnsupportedRequest::Encoding { key: Q::KEY, version, source }))
         })?;
         let sent = self.stream.write_all(&self.frame, deadline);
-        sent.map_err(|error| io_error(&self.address, "the request could not be sent", &error))?;
+        sent.map_err(|error| io_error(&self.address, ConnectionStep::Send, error, None))?;
         Ok(in_flight)
     }
 
-    fn encode<Q: ApiRequest>(&mut self, request: &Q, in_flight: InFlight) -> Result<(), Box<dyn std::error::Error>> {
+    fn encode<Q: ApiRequest>(&mut self, request: &Q, in_flight: InFlight) -> Result<(), Box<dyn Error + Send + Sync>> {
         self.frame.clear();
         self.frame.put_i32(0);
         RequestHeader::default()
@@ -105,12 +108,12 @@ impl FrameSender {
 
 impl FrameReceiver {
     pub(super) fn new(stream: Arc<BrokerTransport>, address: Arc<str>, max_frame: usize) -> Self {
-        Self { stream, address, max_frame, hint: None }
+        Self { stream, address, max_frame, close_reason: None }
     }
 
     /// Sets the possible reason to report if the broker closes the connection before the next response.
-    pub(super) fn set_hint(&mut self, hint: Option<&'static str>) {
-        self.hint = hint;
+    pub(super) fn set_close_reason(&mut self, reason: Option<CloseReason>) {
+        self.close_reason = reason;
     }
 
     pub(super) fn stream(&self) -> &Arc<BrokerTransport> {
@@ -141,21 +144,21 @@ impl FrameReceiver {
         memory: Option<&Arc<Share>>,
     ) -> Result<Bytes, BrokerError> {
         let mut frame = self.frame(deadline, memory)?;
-        self.hint = None;
+        self.close_reason = None;
         let header = ResponseHeader::decode(&mut frame, Q::Response::header_version(request.version))
-            .map_err(|error| self.corrupt(&format!("sends a malformed header: {error}")))?;
+            .map_err(|error| self.invalid(ResponseFault::Header(error.into())))?;
         if header.correlation_id != request.correlation {
-            let (got, expected) = (header.correlation_id, request.correlation);
-            return Err(self.corrupt(&format!("answers request {got} where {expected} was next")));
+            let (found, expected) = (header.correlation_id, request.correlation);
+            return Err(self.invalid(ResponseFault::Correlation { found, expected }));
         }
         Ok(frame)
     }
 
     /// Validates and decodes a response without its header.
     pub(super) fn decode<Q: ApiRequest>(&self, mut body: Bytes, version: i16) -> Result<Q::Response, BrokerError> {
-        let damaged = || self.corrupt(&format!("sends a malformed response to {:?} version {version}", Q::KEY));
-        Q::SCHEMA.check(&body, version).map_err(|_| damaged())?;
-        Q::Response::decode(&mut body, version).map_err(|_| damaged())
+        let malformed = |source| self.invalid(ResponseFault::Body { key: Q::KEY, version, source });
+        Q::SCHEMA.check(&body, version).map_err(|error| malformed(error.into()))?;
+        Q::Response::decode(&mut body, version).map_err(|error| malformed(error.into()))
     }
 
     fn frame(&mut self, deadline: Instant, memory: Option<&Arc<Share>>) -> Result<Bytes, BrokerError> {
@@ -184,32 +187,20 @@ impl FrameReceiver {
     }
 
     fn fill(&self, buffer: &mut [u8], deadline: Instant) -> Result<(), BrokerError> {
-        self.stream.read_exact(buffer, deadline).map_err(|error| {
-            match (self.hint, io_error(&self.address, "no answer", &error)) {
-                (Some(hint), BrokerError::Unavailable(why)) if is_closed(&error) => {
-                    BrokerError::Unavailable(format!("{why}; {hint}"))
-                }
-                (_, failed) => failed,
-            }
-        })
+        let read = self.stream.read_exact(buffer, deadline);
+        read.map_err(|error| io_error(&self.address, ConnectionStep::Receive, error, self.close_reason))
     }
 
-    pub(super) fn corrupt(&self, what: &str) -> BrokerError {
-        BrokerError::Corrupt(format!("{} {what}", self.address))
+    pub(super) fn invalid(&self, fault: ResponseFault) -> BrokerError {
+        BrokerError::Corrupt(Cause::new(InvalidResponse { address: self.address.to_string(), fault }))
     }
 
-    /// Explains an impossible length: the first bytes of TLS and HTTP servers show what is listening.
+    /// Diagnoses an impossible length: the first bytes identify TLS and HTTP servers.
     fn not_a_length(&self, head: [u8; 4]) -> BrokerError {
         match &head {
-            [0x15, 3, ..] => BrokerError::Untrusted(format!(
-                "{} requires TLS: set security.protocol to SSL or SASL_SSL in the file of the setting kafka-config",
-                self.address
-            )),
-            b"HTTP" => self.corrupt("answers with HTTP; it is not a Kafka listener"),
-            _ => {
-                let (announced, max) = (i32::from_be_bytes(head), self.max_frame);
-                self.corrupt(&format!("announces a response of {announced} bytes; allowed are 4 to {max}"))
-            }
+            [0x15, 3, ..] => BrokerError::Untrusted(Cause::new(TlsFailure::Required(self.address.to_string()))),
+            b"HTTP" => self.invalid(ResponseFault::Http),
+            _ => self.invalid(ResponseFault::Length { announced: i32::from_be_bytes(head), limit: self.max_frame }),
         }
     }
 }

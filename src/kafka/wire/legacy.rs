@@ -2,7 +2,8 @@
 //!
 //! Layout: <https://kafka.apache.org/documentation/#messageset>, KIP-31, KIP-32.
 
-use super::compression::{Codec, Undecodable};
+use super::compression::Codec;
+use super::decode_error::{BatchFault, Undecodable};
 use super::parse::{OVERHEAD, Parse};
 use crate::record::{Offset, Records, SpanRef, Timestamp};
 use crate::sync::memory_budget::Share;
@@ -30,8 +31,8 @@ struct LegacyMessage {
 /// after it.
 pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records, Offset), Undecodable> {
     let message = LegacyMessage::read(entry, 0)?;
-    let next = message.offset.checked_add(1).ok_or("an offset is impossible")?;
-    let codec = Codec::of(message.attributes).filter(|codec| *codec != Codec::Zstd).ok_or("unknown compression")?;
+    let next = message.offset.checked_add(1).ok_or(BatchFault::ImpossibleOffset)?;
+    let codec = Codec::of(message.attributes).filter(|codec| *codec != Codec::Zstd).ok_or(BatchFault::Compression)?;
     if codec == Codec::None {
         let mut records = Records::over(entry.clone());
         if message.offset >= from {
@@ -39,7 +40,7 @@ pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records
         }
         return Ok((records, next));
     }
-    let compressed = message.value.clone().and_then(|value| entry.get(value)).ok_or("a compressed set is empty")?;
+    let compressed = message.value.clone().and_then(|value| entry.get(value)).ok_or(BatchFault::EmptySet)?;
     Ok((read_set(&message, codec.decompress(compressed, memory)?, from, memory)?, next))
 }
 
@@ -52,21 +53,21 @@ fn read_set(outer: &LegacyMessage, set: Bytes, from: Offset, memory: &Arc<Share>
     while at < set.len() {
         let message = LegacyMessage::read(&set, at)?;
         if Codec::of(message.attributes) != Some(Codec::None) {
-            return Err("a compressed set lies in another".into());
+            return Err(BatchFault::NestedSet.into());
         }
         at = message.end;
         for_messages.reserve_one(&mut messages)?;
         messages.push(message);
     }
     let base = match (outer.magic, messages.last()) {
-        (1, Some(last)) => outer.offset.checked_sub(last.offset).ok_or("an offset is impossible")?,
+        (1, Some(last)) => outer.offset.checked_sub(last.offset).ok_or(BatchFault::ImpossibleOffset)?,
         _ => 0,
     };
     let mut records = Records::over(set);
     let mut least = Offset::MIN;
     for message in messages {
         let offset = base.checked_add(message.offset).filter(|offset| *offset >= least && *offset <= outer.offset);
-        let offset = offset.ok_or("an offset is impossible")?;
+        let offset = offset.ok_or(BatchFault::ImpossibleOffset)?;
         least = offset + 1;
         if offset >= from {
             let by_broker = outer.attributes & LOG_APPEND_TIME != 0;
@@ -79,19 +80,19 @@ fn read_set(outer: &LegacyMessage, set: Bytes, from: Offset, memory: &Arc<Share>
 }
 
 impl LegacyMessage {
-    fn read(data: &[u8], at: usize) -> Result<Self, String> {
-        let message = Self::parse(data, at).ok_or("a message is cut off")?;
+    fn read(data: &[u8], at: usize) -> Result<Self, BatchFault> {
+        let message = Self::parse(data, at).ok_or(BatchFault::Message)?;
         let mut crc = flate2::Crc::new();
         crc.update(data.get(at + CHECKED_FROM..message.end).unwrap_or_default());
         let sent = Parse::new(data, at + OVERHEAD).array().map(u32::from_be_bytes);
         if sent != Some(crc.sum()) {
-            return Err("the checksum does not fit".to_owned());
+            return Err(BatchFault::Checksum);
         }
         if message.magic > 1 {
-            return Err("message formats are mixed".to_owned());
+            return Err(BatchFault::MixedFormats);
         }
         if !(0..Offset::MAX).contains(&message.offset) {
-            return Err("an offset is impossible".to_owned());
+            return Err(BatchFault::ImpossibleOffset);
         }
         Ok(message)
     }

@@ -2,8 +2,8 @@
 
 use super::frame::{FrameReceiver, FrameSender};
 use super::schema::ApiRequest;
-use crate::broker::BrokerError;
-use crate::kafka::security::{Sasl, SaslExchange, SaslStep};
+use crate::broker::{BrokerError, Cause};
+use crate::kafka::security::{RejectedCredentials, Sasl, SaslExchange, SaslStep, ScramError};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
@@ -77,6 +77,55 @@ impl Authentication {
     }
 }
 
+/// A broker and the bridge cannot authenticate each other by SASL.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {reason}")]
+pub struct LoginError {
+    /// The broker, as `host:port`.
+    pub address: String,
+    /// The reason.
+    #[source]
+    pub reason: LoginFailure,
+}
+
+/// The reason of a [`LoginError`]. The text is about the broker ("it").
+#[derive(Debug, thiserror::Error)]
+pub enum LoginFailure {
+    /// The broker supports other mechanisms.
+    #[error("it supports not {mechanism} but {}: set sasl.mechanism to one of these", offered.join(", "))]
+    Mechanism {
+        /// The configured mechanism.
+        mechanism: &'static str,
+        /// The mechanisms of the broker.
+        offered: Vec<String>,
+    },
+    /// The listener does not use SASL.
+    #[error(
+        "its listener does not use SASL: set security.protocol to PLAINTEXT or SSL, or use the port of a SASL listener"
+    )]
+    NoSasl,
+    /// The broker has no SaslAuthenticate request (KIP-152).
+    #[error("it supports only the SASL protocol before Kafka 1.0, which the bridge does not")]
+    TooOld,
+    /// The broker responds to the handshake with another error.
+    #[error("{0}")]
+    Handshake(Kafka),
+    /// The broker rejects the credentials.
+    #[error(transparent)]
+    Rejected(RejectedCredentials),
+    /// The broker breaks the protocol of the mechanism, or does not prove that it knows the password.
+    #[error("{mechanism} failed: {source}")]
+    Exchange {
+        /// The mechanism.
+        mechanism: &'static str,
+        /// The error of the mechanism.
+        source: ScramError,
+    },
+    /// The exchange has too many messages.
+    #[error("it does not finish the authentication")]
+    Unfinished,
+}
+
 struct SaslRounds<'a> {
     sender: &'a mut FrameSender,
     receiver: &'a mut FrameReceiver,
@@ -85,23 +134,24 @@ struct SaslRounds<'a> {
 
 impl SaslRounds<'_> {
     /// Runs the mechanism's exchange, and returns the session's lifetime in ms from the broker.
-    fn run(&mut self, sasl: &Sasl, mut exchange: SaslExchange<'_>, first: Vec<u8>) -> Result<i64, BrokerError> {
+    fn run(&mut self, sasl: &Sasl, mut exchange: SaslExchange, first: Vec<u8>) -> Result<i64, BrokerError> {
         self.handshake(sasl)?;
         let mut message = first;
         for _ in 0..MAX_MESSAGES {
             let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
             let answer = self.ask(&request, i16::MAX)?;
             if answer.error_code != 0 {
-                let words = answer.error_message.as_deref().unwrap_or("it gives no reason");
-                let why = exchange.hint().map_or_else(|| words.to_owned(), |hint| format!("{words}; {hint}"));
-                return Err(self.rejected(&sasl.rejected(&why)));
+                let message = answer.error_message.map(|message| message.to_string());
+                return Err(self.failed(LoginFailure::Rejected(sasl.rejected(message, exchange.hint()))));
             }
-            message = match exchange.next(&answer.auth_bytes).map_err(|error| self.with_address(error))? {
+            let mechanism = sasl.mechanism();
+            let next = exchange.next(&answer.auth_bytes);
+            message = match next.map_err(|source| self.failed(LoginFailure::Exchange { mechanism, source }))? {
                 SaslStep::Send(message) => message,
                 SaslStep::Done => return Ok(answer.session_lifetime_ms),
             };
         }
-        Err(self.rejected("it does not finish the authentication"))
+        Err(self.failed(LoginFailure::Unfinished))
     }
 
     fn handshake(&mut self, sasl: &Sasl) -> Result<(), BrokerError> {
@@ -111,34 +161,23 @@ impl SaslRounds<'_> {
         match Kafka::try_from_code(answer.error_code) {
             None => Ok(()),
             Some(Kafka::UnsupportedSaslMechanism) => {
-                let offered: Vec<&str> = answer.mechanisms.iter().map(|m| m.as_str()).collect();
-                let offered = offered.join(", ");
-                Err(self.rejected(&format!("it supports not {mechanism} but {offered}: set sasl.mechanism to one of these")))
+                let offered = answer.mechanisms.iter().map(|m| m.to_string()).collect();
+                Err(self.failed(LoginFailure::Mechanism { mechanism, offered }))
             }
-            Some(Kafka::IllegalSaslState) => Err(self.rejected(
-                "its listener does not use SASL: set security.protocol to PLAINTEXT or SSL, or use the port of a SASL listener",
-            )),
-            Some(other) => Err(self.rejected(&other.to_string())),
+            Some(Kafka::IllegalSaslState) => Err(self.failed(LoginFailure::NoSasl)),
+            Some(other) => Err(self.failed(LoginFailure::Handshake(other))),
         }
     }
 
     fn ask<Q: ApiRequest>(&mut self, request: &Q, at_most: i16) -> Result<Q::Response, BrokerError> {
-        let too_old =
-            |_| self.rejected("it supports only the SASL protocol before Kafka 1.0, which the bridge does not");
-        let version = self.sender.version_for::<Q>(at_most).map_err(too_old)?;
+        let version = self.sender.version_for::<Q>(at_most).map_err(|_| self.failed(LoginFailure::TooOld))?;
         let in_flight = self.sender.send(request, version, self.deadline)?;
         self.receiver.receive::<Q>(in_flight, self.deadline)
     }
 
-    fn rejected(&self, why: &str) -> BrokerError {
-        BrokerError::Untrusted(format!("{}: {why}", self.receiver.address()))
-    }
-
-    fn with_address(&self, error: BrokerError) -> BrokerError {
-        match error {
-            BrokerError::Untrusted(why) => self.rejected(&why),
-            other => other,
-        }
+    fn failed(&self, reason: LoginFailure) -> BrokerError {
+        let address = self.receiver.address().to_owned();
+        BrokerError::Untrusted(Cause::new(LoginError { address, reason }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Metadata requests, and their responses as this crate's types.
 
 use super::errors::{self, ErrorContext};
-use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, Staleness, TopicInfo};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
@@ -43,7 +43,7 @@ pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
 }
 
-/// Topics by name, without internal ones and those that cannot be read now.
+/// The topics of a response, sorted by name, without internal topics and topics with an error.
 pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
     let of = |topic: &MetadataResponseTopic| {
         let name = TopicName::new(topic.name.as_ref()?).ok()?;
@@ -78,14 +78,14 @@ fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInf
         .collect();
     partitions.sort_unstable_by_key(|p| p.partition);
     if partitions.is_empty() || !partitions.iter().zip(0..).all(|(p, number)| p.partition == number) {
-        return Err(BrokerError::StaleMetadata(format!("the broker does not know all partitions of topic {name} yet")));
+        return Err(Staleness::PartitionsMissing(name).into());
     }
     Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
 }
 
-/// Keeps leaders that are newer than in a response (KIP-320): a broker that lags behind may name an earlier leader.
-/// For the same topic id the later leader epoch wins, and partitions are only ever added. Returns the first partition
-/// for which `fresh` was outdated.
+/// Replaces leaders in `fresh` by newer ones from `before` (KIP-320), because a broker that lags behind may name a
+/// former leader. For the same topic id the later leader epoch wins, and partitions are only ever added. Returns the
+/// first partition for which `fresh` was outdated.
 pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<TopicPartition> {
     if fresh.id.is_none() || fresh.id != before.id {
         return None;
@@ -109,7 +109,6 @@ pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<T
 pub fn leader(info: &TopicInfo, topic_partition: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
     let partition = usize::try_from(topic_partition.partition).ok().and_then(|number| info.partitions.get(number));
     let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
-    let leader =
-        partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader now")))?;
+    let leader = partition.leader.ok_or_else(|| Staleness::NoLeader(topic_partition.clone()))?;
     Ok((leader, partition.leader_epoch))
 }

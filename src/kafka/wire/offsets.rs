@@ -6,7 +6,7 @@ use super::cluster::ClusterClient;
 use super::errors::{self, ErrorContext};
 use super::metadata;
 use super::pool::ConnectionPool;
-use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Operation, Remedy};
+use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Operation, Remedy, Staleness};
 use crate::record::{Epoch, NO_EPOCH, Partition, Position, TopicName, TopicPartition};
 use crate::sync::backoff::Backoff;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The newest version with meaning for a client without tiered storage.
+/// Later versions only concern tiered storage (KIP-405).
 const VERSION: i16 = 7;
 /// How long to wait for an election or a restart.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const EARLIEST: i64 = -2;
 /// The offset or epoch in a response without a match.
 const NOT_FOUND: i64 = -1;
 
-/// What to find for each partition.
+/// The detail to find for each partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetDetail {
     /// The offset only.
@@ -39,16 +39,17 @@ pub enum OffsetDetail {
 pub fn find(
     cluster: &ClusterClient,
     pool: &ConnectionPool,
-    asked: &[(TopicPartition, OffsetAt)],
-    wanted: OffsetDetail,
+    requested: &[(TopicPartition, OffsetAt)],
+    detail: OffsetDetail,
 ) -> Vec<Result<Position, BrokerError>> {
     let deadline = Instant::now() + PATIENCE;
-    let mut queries: Vec<OffsetQuery> = asked.iter().map(|(partition, at)| OffsetQuery::new(partition, *at)).collect();
+    let mut queries: Vec<OffsetQuery> =
+        requested.iter().map(|(partition, at)| OffsetQuery::new(partition, *at)).collect();
     let mut backoff = Backoff::for_broker();
     loop {
         for (leader, group) in by_leader(cluster, &mut queries) {
             query_leader(pool, leader, &mut queries, &group);
-            if wanted == OffsetDetail::Positions {
+            if detail == OffsetDetail::Positions {
                 epoch_before::find_epochs(pool, leader, &mut queries, group);
             }
         }
@@ -63,7 +64,7 @@ pub fn find(
             let _ = cluster.topics(&stale.into_iter().collect::<Vec<_>>(), AutoCreate::Never);
         }
     }
-    let late = || BrokerError::Unavailable("no broker returned an offset in time".to_owned());
+    let late = || BrokerError::Unavailable("no broker returned an offset in time".into());
     let result = |q: OffsetQuery<'_>| q.result.unwrap_or_else(|| Err(q.last_error.unwrap_or_else(late)));
     queries.into_iter().map(|q| result(q).map_err(|error| cluster.with_principal(error))).collect()
 }
@@ -134,9 +135,7 @@ fn by_leader(cluster: &ClusterClient, queries: &mut [OffsetQuery<'_>]) -> Vec<(N
             (Some(error), _) => Err(error.clone()),
             (None, Some(info)) => metadata::leader(&info, partition),
             // It was just removed from the cache; the next round finds the reason.
-            (None, None) => {
-                Err(BrokerError::StaleMetadata(format!("topic {:?} is being looked up again", partition.topic)))
-            }
+            (None, None) => Err(Staleness::TopicChanged(partition.topic.clone()).into()),
         };
         match leader {
             Ok((leader, epoch)) => {
@@ -163,9 +162,7 @@ fn query_leader(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuer
         let offset = offsets.remove(&(query.topic_partition.topic.as_str(), query.topic_partition.partition));
         let result = match (&answer, offset) {
             (Err(error), _) => Err(error.clone()),
-            (Ok(_), None) => {
-                Err(BrokerError::StaleMetadata(format!("{}: the response has no offset", query.topic_partition)))
-            }
+            (Ok(_), None) => Err(Staleness::NotInResponse(query.topic_partition.clone()).into()),
             (Ok(_), Some((code, position))) => check_leader_code(code, query.topic_partition).map(|()| position),
         };
         query.settle(result);
@@ -176,7 +173,7 @@ fn query_leader(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuer
 /// exists.
 fn check_leader_code(code: i16, partition: &TopicPartition) -> Result<(), BrokerError> {
     errors::check(code, ErrorContext::Partition(partition, Operation::Describe), None).map_err(|error| match error {
-        BrokerError::UnknownTopic(_) => BrokerError::StaleMetadata(format!("{partition}: its leader does not know it")),
+        BrokerError::UnknownTopic(_) => Staleness::UnknownToLeader(partition.clone()).into(),
         other => other,
     })
 }

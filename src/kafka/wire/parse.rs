@@ -3,7 +3,8 @@
 
 use crate::record::SpanRef;
 
-/// The bytes of an entry in the log before those that its length counts: an 8-byte offset and the 4-byte length.
+/// The size of the fields that the length of a log entry does not count: the offset (8 bytes) and the length itself (4
+/// bytes).
 pub const OVERHEAD: usize = 12;
 
 /// A position in a batch's bytes. Returned ranges are always within them.

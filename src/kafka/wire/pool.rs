@@ -24,8 +24,8 @@ impl ConnectionPool {
 
     /// Sends a request to `node`, in the newest common version up to `at_most`, on an idle connection or a new one.
     ///
-    /// A broker closes connections that are idle for long, so after a failure on an idle one the request is sent again
-    /// on a new one. It must be idempotent.
+    /// The request must be idempotent: brokers close connections that are idle for long, so after a failure on an idle
+    /// connection it is sent again on a new one.
     pub fn call<Q: ApiRequest>(
         &self,
         node: NodeId,

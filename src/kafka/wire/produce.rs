@@ -20,7 +20,7 @@ mod request_size;
 
 use super::cluster::ClusterClient;
 use super::settings::ProducerSettings;
-use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
+use crate::broker::{Backlogs, BrokerError, Cause, NodeId, Submission};
 use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
@@ -82,9 +82,18 @@ pub fn write_all(cluster: &ClusterClient, settings: &ProducerSettings, submissio
     });
 }
 
+/// A fault of the producer itself.
+#[derive(Debug, thiserror::Error)]
+enum ProducerFault {
+    #[error("a producer thread panicked")]
+    Panicked,
+    #[error("cannot start a connection thread: {0}")]
+    NoThread(#[source] std::io::Error),
+}
+
 /// Runs `work` and turns a panic into an error, so that nothing waits for its result forever.
 fn panic_as_error<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
-    let panicked = || Err(BrokerError::Internal("a producer thread panicked".to_owned()));
+    let panicked = || Err(BrokerError::Internal(Cause::new(ProducerFault::Panicked)));
     let _busy = watchdog::busy();
     watchdog::catch_panic(work).unwrap_or_else(panicked)
 }

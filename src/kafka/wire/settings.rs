@@ -12,14 +12,14 @@ pub struct WireSettings {
     pub security: Security,
     /// Identifies the bridge in the brokers' logs and quotas.
     pub client_id: String,
-    /// For connecting to each resolved address, and again for the first response.
+    /// The timeout of connecting to each resolved address, and of the first response.
     pub connect_timeout: Duration,
-    /// For each request, from sending to the last byte of its response.
+    /// The timeout of a request, from sending it to the last byte of its response.
     pub request_timeout: Duration,
     /// The limit of a response in bytes; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
     pub max_frame: usize,
     pub produce: ProducerSettings,
-    /// How long quotas have paused the connections so far.
+    /// The total throttle time of the connections so far.
     pub throttled: ThrottleTime,
 }
 
@@ -51,9 +51,9 @@ pub struct ProducerSettings {
     /// session timeout (9 s), after which a dead follower leaves the in-sync replicas, and shorter than callers wait, so
     /// that there is time for a retry.
     pub request_timeout: Duration,
-    /// How old the metadata of a topic may be when records are produced to it.
+    /// The maximum age of a topic's metadata when records are produced to it.
     pub metadata_refresh: Duration,
-    /// How long no broker may have answered before unsent records are rejected.
+    /// After no broker has responded for this long, unsent records are rejected.
     pub unavailable_after: Duration,
 }
 

@@ -1,17 +1,94 @@
-//! TCP with deadlines, and the meaning of its errors.
+//! TCP connections with deadlines.
 
-use crate::broker::BrokerError;
-use crate::kafka::security::explain;
+use crate::broker::{BrokerError, Cause};
+use crate::kafka::security::TlsFailure;
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+/// The step of a connection that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionStep {
+    Resolve,
+    Connect,
+    TlsHandshake,
+    Send,
+    Receive,
+}
+
+/// A possible reason for which a broker closes a connection without a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// A SASL listener answers ApiVersions without authentication, and closes the connection on any other request.
+    SaslRequired,
+    /// A broker before 0.10 closes the connection on ApiVersions, and so do TLS listeners and many other servers.
+    NotThisProtocol,
+}
+
+/// An I/O error on the connection to a broker.
+#[derive(Debug, thiserror::Error)]
+pub struct ConnectionError {
+    /// The broker, as `host:port`.
+    pub address: String,
+    pub step: ConnectionStep,
+    pub source: io::Error,
+    /// The possible reason, if the broker closed the connection.
+    pub close_reason: Option<CloseReason>,
+}
+
+impl fmt::Display for ConnectionStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "no such address",
+            Self::Connect => "no connection",
+            Self::TlsHandshake => "no TLS",
+            Self::Send => "the request could not be sent",
+            Self::Receive => "no answer",
+        })
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SaslRequired => {
+                "if its listener requires SASL, set security.protocol to SASL_PLAINTEXT or SASL_SSL in the file of the \
+                 setting kafka-config"
+            }
+            Self::NotThisProtocol => {
+                "it is starting or stopping, or requires TLS (security.protocol=SSL or SASL_SSL in the file of the setting \
+                 kafka-config), or is not Kafka, or is older than 0.11, which driver crate is for"
+            }
+        })
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, step, source, close_reason } = self;
+        match (step, source.kind()) {
+            (ConnectionStep::TlsHandshake, _) if is_closed(source) => write!(
+                f,
+                "{address} closed the connection during the TLS handshake: it may be starting or stopping, or its listener \
+                 is PLAINTEXT or SASL_PLAINTEXT, and security.protocol must be set to that"
+            ),
+            (ConnectionStep::Resolve, _) => write!(f, "{address}: {step}: {source}"),
+            (_, ErrorKind::WouldBlock | ErrorKind::TimedOut) => write!(f, "{address}: {step} in time"),
+            (_, ErrorKind::UnexpectedEof) => write!(f, "{address}: the broker closed the connection"),
+            _ => write!(f, "{address}: {step}: {source}"),
+        }?;
+        match close_reason {
+            Some(reason) if is_closed(source) => write!(f, "; {reason}"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Connects to `address` (`host:port`), trying each resolved address for `timeout`.
 pub fn connect(address: &str, timeout: Duration) -> Result<TcpStream, BrokerError> {
-    let resolved: Vec<SocketAddr> = address
-        .to_socket_addrs()
-        .map_err(|error| BrokerError::Unavailable(format!("{address}: no such address: {error}")))?
-        .collect();
+    let resolved: Vec<SocketAddr> =
+        address.to_socket_addrs().map_err(|error| io_error(address, ConnectionStep::Resolve, error, None))?.collect();
     let mut why = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for at in resolved {
         match TcpStream::connect_timeout(&at, timeout) {
@@ -23,24 +100,26 @@ pub fn connect(address: &str, timeout: Duration) -> Result<TcpStream, BrokerErro
             Err(error) => why = error,
         }
     }
-    Err(io_error(address, "no connection", &why))
+    Err(io_error(address, ConnectionStep::Connect, why, None))
 }
 
-/// Converts an I/O error on the connection to `address`. `what` says what is missing, such as "no answer".
-pub fn io_error(address: &str, what: &str, error: &io::Error) -> BrokerError {
-    if let Some(tls) = crate::tls::fault_in(error) {
-        return tls_error(address, tls);
+/// Converts an I/O error on the connection to `address`: a TLS error is `Untrusted`, any other one `Unavailable`.
+pub fn io_error(
+    address: &str,
+    step: ConnectionStep,
+    source: io::Error,
+    close_reason: Option<CloseReason>,
+) -> BrokerError {
+    if let Some(fault) = crate::tls::fault_in(&source) {
+        return tls_error(address, fault.clone());
     }
-    BrokerError::Unavailable(match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("{address}: {what} in time"),
-        ErrorKind::UnexpectedEof => format!("{address}: the broker closed the connection"),
-        _ => format!("{address}: {what}: {error}"),
-    })
+    let address = address.to_owned();
+    BrokerError::Unavailable(Cause::new(ConnectionError { address, step, source, close_reason }))
 }
 
 /// Converts a TLS error on a connection to `address`.
-pub fn tls_error(address: &str, error: &rustls::Error) -> BrokerError {
-    BrokerError::Untrusted(explain(address, error))
+pub fn tls_error(address: &str, source: rustls::Error) -> BrokerError {
+    BrokerError::Untrusted(Cause::new(TlsFailure::Connection { address: address.to_owned(), source }))
 }
 
 /// Returns whether the error means that the broker closed the connection.

@@ -3,8 +3,9 @@
 //! rustls keeps both directions in one state, which a lock guards here. The lock is held only while records are
 //! encrypted or decrypted, never during socket I/O, so that a blocked reader does not block the writer.
 
-use super::socket::{io_error, is_closed, read_some, tls_error, write_all};
-use crate::broker::BrokerError;
+use super::socket::{ConnectionStep, io_error, read_some, tls_error, write_all};
+use crate::broker::{BrokerError, Cause};
+use crate::kafka::security::TlsFailure;
 use crate::sync::lock;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -45,13 +46,13 @@ impl TlsStream {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         // A trailing dot is valid in DNS but not in certificates.
-        let name = ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(|_| {
-            BrokerError::Untrusted(format!("{host:?} is not a host name that a certificate can contain"))
-        })?;
-        let mut session = ClientConnection::new(config, name).map_err(|error| tls_error(address, &error))?;
+        let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
+            .map_err(|_| BrokerError::Untrusted(Cause::new(TlsFailure::HostName(host.to_owned()))))?;
+        let mut session = ClientConnection::new(config, name).map_err(|error| tls_error(address, error))?;
         session.set_buffer_limit(None);
         let mut incoming = EncryptedInput { bytes: vec![0; READ_BYTES].into(), filled: 0..0 };
-        handshake(&tcp, &mut session, &mut incoming, deadline).map_err(|error| handshake_error(address, error))?;
+        handshake(&tcp, &mut session, &mut incoming, deadline)
+            .map_err(|error| io_error(address, ConnectionStep::TlsHandshake, error, None))?;
         Ok(Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming), outgoing: Mutex::default() })
     }
 
@@ -100,7 +101,7 @@ impl TlsStream {
 }
 
 impl EncryptedInput {
-    /// Decrypts what has arrived; returns `false` if there is nothing.
+    /// Decrypts the bytes that have arrived. Returns `false` if there are no such bytes.
     fn open(&mut self, session: &mut ClientConnection) -> io::Result<bool> {
         let mut rest = self.bytes.get(self.filled.clone()).unwrap_or_default();
         if rest.is_empty() {
@@ -152,15 +153,4 @@ fn handshake(
             }
         }
     }
-}
-
-/// Converts an I/O error during the handshake.
-fn handshake_error(address: &str, error: io::Error) -> BrokerError {
-    if !is_closed(&error) {
-        return io_error(address, "no TLS", &error);
-    }
-    BrokerError::Unavailable(format!(
-        "{address} closed the connection during the TLS handshake: it may be starting or stopping, or its listener is PLAINTEXT or \
-         SASL_PLAINTEXT, and security.protocol must be set to that"
-    ))
 }

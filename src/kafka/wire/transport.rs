@@ -27,7 +27,7 @@ impl BrokerTransport {
         }
     }
 
-    /// Fills `buffer` by `deadline`. For one thread at a time.
+    /// Fills `buffer` by `deadline`. Must be called by one thread at a time.
     pub fn read_exact(&self, mut buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
         while !buffer.is_empty() {
             let read = match self {
@@ -42,7 +42,8 @@ impl BrokerTransport {
         Ok(())
     }
 
-    /// Writes all of `bytes` by `deadline`. For one thread at a time. After an error the connection must be dropped.
+    /// Writes all of `bytes` by `deadline`. Must be called by one thread at a time. After an error the connection must
+    /// be dropped.
     pub fn write_all(&self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
         match self {
             Self::Plain(tcp) => write_all(tcp, bytes, deadline),
@@ -56,7 +57,7 @@ impl BrokerTransport {
         let tcp = self.tcp();
         let peeked = tcp.set_nonblocking(true).and_then(|()| tcp.peek(&mut [0]));
         let blocks_again = tcp.set_nonblocking(false);
-        // Bytes without a request are a fault too.
+        // Unsolicited bytes are an error as well.
         blocks_again.is_ok() && peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 

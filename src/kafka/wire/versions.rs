@@ -1,10 +1,50 @@
 //! The request versions that a broker supports.
 
 use super::schema::ApiRequest;
-use crate::broker::{BrokerError, Capabilities, Support};
+use crate::broker::{BrokerError, Capabilities, Cause, Support};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, FetchRequest};
 use kafka_protocol::protocol::VersionRange;
 use std::collections::HashMap;
+use std::error::Error;
+
+/// A request that cannot be sent to a broker.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsupportedRequest {
+    /// The broker does not support the request in any version.
+    #[error("{address} does not support {key:?} requests")]
+    Unknown {
+        /// The broker, as `host:port`.
+        address: String,
+        /// The type of the request.
+        key: ApiKey,
+    },
+    /// The broker and the client have no version in common.
+    #[error("{address} supports {key:?} versions {theirs}, driver wire {ours}{}", driver_hint(*theirs, *ours))]
+    Versions {
+        /// The broker, as `host:port`.
+        address: String,
+        /// The type of the request.
+        key: ApiKey,
+        /// The versions of the broker.
+        theirs: VersionRange,
+        /// The versions of this client.
+        ours: VersionRange,
+    },
+    /// A field of the request does not exist in its version.
+    #[error("{key:?} request version {version} cannot be encoded: {source}")]
+    Encoding {
+        /// The type of the request.
+        key: ApiKey,
+        /// The version of the request.
+        version: i16,
+        /// The error of the codec.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+fn driver_hint(theirs: VersionRange, ours: VersionRange) -> &'static str {
+    if theirs.max < ours.min { "; driver crate is for brokers before Kafka 0.11" } else { "" }
+}
 
 /// A broker's response to ApiVersions.
 #[derive(Debug, Clone, Default)]
@@ -51,22 +91,19 @@ impl ApiVersions {
     pub fn common<Q: ApiRequest>(&self, at_most: i16) -> Result<i16, BrokerError> {
         let ours = VersionRange { min: Q::VERSIONS.min, max: Q::VERSIONS.max.min(at_most) };
         let Some(theirs) = self.range(Q::KEY) else {
-            return Err(BrokerError::Unsupported(format!("{} does not support {:?} requests", self.address, Q::KEY)));
+            let unknown = UnsupportedRequest::Unknown { address: self.address.clone(), key: Q::KEY };
+            return Err(BrokerError::Unsupported(Cause::new(unknown)));
         };
         let both = ours.intersect(&theirs);
         if both.is_empty() {
-            let hint = if theirs.max < ours.min { "; driver crate is for brokers before Kafka 0.11" } else { "" };
-            return Err(BrokerError::Unsupported(format!(
-                "{} supports {:?} versions {theirs}, driver wire {ours}{hint}",
-                self.address,
-                Q::KEY
-            )));
+            let versions = UnsupportedRequest::Versions { address: self.address.clone(), key: Q::KEY, theirs, ours };
+            return Err(BrokerError::Unsupported(Cause::new(versions)));
         }
         Ok(both.max)
     }
 
-    /// Returns what the broker can store. Record batches, with headers and timestamps, came with Fetch 4, which this
-    /// client requires anyway.
+    /// Returns the capabilities of the broker. Record batches, with headers and timestamps, came with Fetch 4, which
+    /// this client requires anyway.
     pub fn capabilities(&self) -> Capabilities {
         let idempotence = if self.range(ApiKey::InitProducerId).is_some() { Support::Yes } else { Support::No };
         Capabilities { headers: Support::Yes, timestamps: Support::Yes, idempotence }

@@ -1,11 +1,11 @@
-//! Prometheus' text formats, read strictly: what a scraper would refuse or misread fails the test.
+//! A strict parser of Prometheus' text formats: input that a scraper would reject or misread fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Samples by name and labels, as they are written: `curlew_streams{state="live"}`.
+/// The samples by name and labels as written, such as `curlew_streams{state="live"}`.
 pub struct Metrics {
     pub samples: BTreeMap<String, f64>,
-    /// Type by family.
+    /// The type of each metric family.
     pub families: BTreeMap<String, String>,
 }
 
@@ -13,7 +13,7 @@ impl Metrics {
     pub fn read(text: &str) -> Self {
         let mut metrics = Self { samples: BTreeMap::new(), families: BTreeMap::new() };
         let (mut helped, mut current) = (BTreeSet::new(), String::new());
-        assert!(text.ends_with('\n'), "the last line has no end");
+        assert!(text.ends_with('\n'), "the last line has no line end");
         for line in text.lines() {
             if line == "# EOF" {
                 assert!(text.ends_with("# EOF\n"), "something after # EOF");
@@ -23,7 +23,7 @@ impl Metrics {
                 current = family.to_owned();
             } else if let Some(of) = line.strip_prefix("# TYPE ") {
                 let (family, kind) = of.split_once(' ').expect("a type");
-                assert_eq!(family, current, "TYPE follows HELP of its own family");
+                assert_eq!(family, current, "TYPE follows HELP of the same family");
                 assert!(["counter", "gauge", "histogram", "info"].contains(&kind), "{line}");
                 assert!(metrics.families.insert(family.to_owned(), kind.to_owned()).is_none(), "twice: {line}");
             } else {
@@ -38,7 +38,7 @@ impl Metrics {
         let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value: {line}"));
         let name = series.split('{').next().unwrap();
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{line}");
-        let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} stands in family {family}"));
+        let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} is in family {family}"));
         let suffixes: &[&str] = match self.families[family].as_str() {
             "counter" => &["_total", ""],
             "histogram" => &["_bucket", "_sum", "_count"],
@@ -78,7 +78,7 @@ impl Metrics {
         *self.samples.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", self.samples))
     }
 
-    /// The names that a query may use.
+    /// Returns the names that a query may use.
     pub fn names(&self) -> BTreeSet<&str> {
         self.samples.keys().map(|series| series.split('{').next().unwrap()).collect()
     }

@@ -1,11 +1,11 @@
-//! A client that speaks HTTP/2 frame by frame (RFC 9113), and so says what no library would.
+//! A client that writes single HTTP/2 frames (RFC 9113), including sequences that no library sends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Kinds of frames, and their flags.
+/// Frame types and flags.
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RESET: u8 = 3;
@@ -30,7 +30,7 @@ pub struct Frame {
 pub struct Frames(TcpStream);
 
 impl Frames {
-    /// With so many bytes that each answer may send without being told to go on.
+    /// Connects with this initial window: the bytes that the server may send per stream without a window update.
     pub async fn connect(address: SocketAddr, window: u32) -> Self {
         let mut client = Self(TcpStream::connect(address).await.unwrap());
         client.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
@@ -55,12 +55,13 @@ impl Frames {
         self.send(RESET, 0, stream, &code.to_be_bytes()).await;
     }
 
-    /// The next frame, where the server's questions have been answered; `None`: it has closed.
+    /// Returns the next frame, after answering SETTINGS and PING frames; `None` once the server has closed the
+    /// connection.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.read()).await.expect("something more comes")?;
+            let frame = tokio::time::timeout(PATIENCE, self.read()).await.expect("another frame arrives")?;
             match (frame.kind, frame.flags & ACK) {
-                // The server may have closed meanwhile.
+                // The server may have closed the connection already.
                 (SETTINGS, 0) => drop(self.0.write_all(&self::frame(SETTINGS, ACK, 0, &[])).await),
                 (PING, 0) => drop(self.0.write_all(&self::frame(PING, ACK, 0, &frame.payload)).await),
                 _ => return Some(frame),
@@ -68,7 +69,7 @@ impl Frames {
         }
     }
 
-    /// Passes over what is of another kind.
+    /// Returns the next frame of this type, and ignores others.
     pub async fn next_of(&mut self, kind: u8) -> Frame {
         loop {
             let frame = self.next().await.expect("the connection is open");
@@ -88,7 +89,7 @@ impl Frames {
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// Reads to the end of a stream's answer, and returns its body. Nothing is reset meanwhile.
+    /// Reads to the end of a response and returns its body. Panics if any stream is reset.
     pub async fn answer(&mut self, stream: u32) -> String {
         let mut body = Vec::new();
         loop {
@@ -107,17 +108,17 @@ impl Frames {
         }
     }
 
-    /// Allows the server `bytes` more on the whole connection, whose window is 65,535 bytes whatever the settings say
-    /// (RFC 9113, 6.9.2).
+    /// Enlarges the connection window by `bytes`. Its initial size is 65,535 bytes, regardless of the settings (RFC
+    /// 9113, 6.9.2).
     async fn open_connection_window(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap();
         if bytes > 0 {
-            // The server may have closed meanwhile.
+            // The server may have closed the connection already.
             drop(self.0.write_all(&frame(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes())).await);
         }
     }
 
-    /// Reads until the server closes, and returns the streams that it has reset.
+    /// Reads until the server closes the connection, and returns the streams that it has reset.
     pub async fn resets_until_closed(&mut self) -> Vec<u32> {
         let mut resets = Vec::new();
         while let Some(frame) = self.next().await {
@@ -134,7 +135,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The block of a HEADERS frame, without compression (RFC 7541, 6.2.2).
+/// Encodes the header block of a request, without compression (RFC 7541, 6.2.2).
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let pseudo = [(":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path)];
     block(&[&pseudo, headers].concat())

@@ -30,10 +30,10 @@ pub type FakeDivergence = fn(&FetchPosition) -> Option<(Epoch, Offset)>;
 #[derive(Default)]
 struct Log {
     topics: BTreeMap<TopicName, Topic>,
-    /// Topics that exist but are not found, as by a broker that has just started.
+    /// Topics that exist but are not found, as on a broker that has just started.
     hidden: BTreeMap<TopicName, Topic>,
     fault: Option<BrokerError>,
-    /// Answers a fetch with a divergence, an epoch and its end, regardless of the log.
+    /// Makes fetches return a divergence, with an epoch and its end, regardless of the log.
     fake_divergence: Option<FakeDivergence>,
     /// The number of changes.
     version: u64,
@@ -128,8 +128,8 @@ impl MemoryBroker {
         });
     }
 
-    /// An unclean election of a replica that had these leader epochs, each with its first offset, and other records at
-    /// `offsets`: `new 5`, `new 6`, …
+    /// Makes another replica the leader in an unclean election. Its log has these leader epochs, each with its first
+    /// offset, and other records at `offsets`: `new 5`, `new 6`, …
     pub fn become_replica(
         &self,
         name: &str,
@@ -149,7 +149,7 @@ impl MemoryBroker {
         });
     }
 
-    /// Offsets that are never delivered: transaction markers, aborted records, holes that compaction left.
+    /// Adds offsets without records: transaction markers, aborted records, or holes left by compaction.
     pub fn skip(&self, name: &str, partition: usize, offsets: Offset) {
         self.with(name, |topic| topic.partitions[partition].end += offsets);
     }
@@ -175,7 +175,7 @@ impl MemoryBroker {
         self.with(name, |topic| records.fold(-1, |_, record| topic.partitions[partition].append(record)))
     }
 
-    /// The records of a partition, as another consumer sees them.
+    /// Returns the records of a partition, as another consumer reads them.
     pub fn records(&self, name: &str, partition: usize) -> Vec<(Offset, NewRecord)> {
         self.with(name, |topic| topic.partitions[partition].records.clone())
     }
@@ -186,8 +186,8 @@ impl MemoryBroker {
     }
 
     /// Makes fetches fail with a divergence if the function returns one.
-    pub fn fake_divergence(&self, lie: FakeDivergence) {
-        self.change(|log| log.fake_divergence = Some(lie));
+    pub fn fake_divergence(&self, divergence: FakeDivergence) {
+        self.change(|log| log.fake_divergence = Some(divergence));
     }
 
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Topic) -> T) -> T {
@@ -244,33 +244,33 @@ impl Log {
         topic.partitions.get(place.partition as usize).ok_or_else(|| BrokerError::UnknownPartition(place.clone()))
     }
 
-    fn fetch(&self, want: &FetchPosition, most: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
-        let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+    fn fetch(&self, position: &FetchPosition, most: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
+        let place = TopicPartition { topic: position.topic.clone(), partition: position.partition };
         let log = self.partition(&place)?;
-        if want.topic_id.is_some() && want.topic_id != Some(self.topics[&want.topic].id) {
-            return Err(BrokerError::Recreated(want.topic.clone()));
+        if position.topic_id.is_some() && position.topic_id != Some(self.topics[&position.topic].id) {
+            return Err(BrokerError::Recreated(position.topic.clone()));
         }
-        if want.leader_epoch >= 0 && Epoch::from(want.leader_epoch) != log.leader_epoch() {
-            return Err(BrokerError::StaleMetadata("another epoch".into()));
+        if position.leader_epoch >= 0 && Epoch::from(position.leader_epoch) != log.leader_epoch() {
+            return Err(Staleness::NotLeader { node: 0, topic_partition: place }.into());
         }
-        if let Some((epoch, end)) = self.fake_divergence.and_then(|lie| lie(want)) {
-            return Err(BrokerError::Truncated { place, end, epoch });
+        if let Some((epoch, end)) = self.fake_divergence.and_then(|divergence| divergence(position)) {
+            return Err(BrokerError::Truncated { partition: place, end, epoch });
         }
-        if want.last_epoch != NO_EPOCH && want.offset >= log.start {
+        if position.last_epoch != NO_EPOCH && position.offset >= log.start {
             let (epoch, end) =
-                log.end_of(want.last_epoch).ok_or_else(|| BrokerError::OffsetOutOfRange(place.clone()))?;
-            if epoch < want.last_epoch || end < want.offset {
-                return Err(BrokerError::Truncated { place, end, epoch });
+                log.end_of(position.last_epoch).ok_or_else(|| BrokerError::OffsetOutOfRange(place.clone()))?;
+            if epoch < position.last_epoch || end < position.offset {
+                return Err(BrokerError::Truncated { partition: place, end, epoch });
             }
         }
-        if want.offset < log.start || want.offset > log.end {
+        if position.offset < log.start || position.offset > log.end {
             return Err(BrokerError::OffsetOutOfRange(place));
         }
         let mut epochs = EpochSpan::default();
-        let (mut batches, mut next_offset, mut bytes) = (Vec::new(), want.offset, 0);
+        let (mut batches, mut next_offset, mut bytes) = (Vec::new(), position.offset, 0);
         let mut all = true;
         // Batches of three records. As on a real broker, the first one may start before the requested offset.
-        for batch in log.records.chunks(3).filter(|batch| batch.last().is_some_and(|last| last.0 >= want.offset)) {
+        for batch in log.records.chunks(3).filter(|batch| batch.last().is_some_and(|last| last.0 >= position.offset)) {
             if bytes > most {
                 all = false;
                 break;
@@ -285,7 +285,7 @@ impl Log {
                 }
             }
             for (offset, _) in batch {
-                // A gap in the offsets belongs to the record after it, as in Kafka's responses.
+                // Missing offsets belong to the following record, as in Kafka's responses.
                 epochs.begin(next_offset.min(*offset), log.epoch_of(*offset));
                 next_offset = next_offset.max(offset + 1);
             }
@@ -407,8 +407,9 @@ impl MemoryBroker {
         if !known {
             self.create(topic.as_str(), 1);
         }
-        if record.value.as_ref().is_some_and(|value| value.len() > 1 << 20) {
-            return Err(BrokerError::TooLarge("the record has more than 1 MiB".into()));
+        let (bytes, limit) = (record.value.as_ref().map_or(0, |value| value.len()), 1 << 20);
+        if bytes > limit {
+            return Err(BrokerError::TooLarge(TooLarge::Record { bytes, limit }));
         }
         let partition = record.partition.unwrap_or(0);
         self.log.lock().unwrap().partition(&TopicPartition { topic: topic.clone(), partition })?;
@@ -424,18 +425,18 @@ struct MemoryReader {
 }
 
 impl PartitionReader for MemoryReader {
-    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
+    fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         self.broker.fetches.fetch_add(1, Ordering::Relaxed);
         let until = Instant::now() + limits.wait;
         let mut log = self.broker.healthy()?;
         loop {
-            let answer = |want: &FetchPosition| FetchResult {
-                topic: want.topic.clone(),
-                partition: want.partition,
-                offset: want.offset,
-                result: log.fetch(want, limits.partition_max_bytes, &self.memory),
+            let answer = |position: &FetchPosition| FetchResult {
+                topic: position.topic.clone(),
+                partition: position.partition,
+                offset: position.offset,
+                result: log.fetch(position, limits.partition_max_bytes, &self.memory),
             };
-            let fetched: Vec<_> = wants.iter().map(answer).collect();
+            let fetched: Vec<_> = positions.iter().map(answer).collect();
             let left = until.saturating_duration_since(Instant::now());
             let something = |f: &FetchResult| f.result.as_ref().map_or(true, |data| data.next_offset > f.offset);
             if fetched.iter().any(something) || left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {

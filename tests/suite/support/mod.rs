@@ -1,7 +1,7 @@
-//! What several tests share.
+//! Code shared by several tests.
 #![allow(dead_code)]
 
-// Shared with the tests beside the code of the wire.
+// Shared with the unit tests of the Kafka client.
 #[path = "../../../src/kafka/wire/testing/damage.rs"]
 pub mod damage;
 pub mod documented;
@@ -9,6 +9,6 @@ pub mod exposition;
 pub mod frames;
 pub mod memory_broker;
 pub mod served;
-// The oracle for event streams, which the tests beside the code and the integration tests use too.
+// The test oracle for event streams, shared with the unit tests and the integration tests.
 #[path = "../../../src/http/event/whatwg.rs"]
 pub mod whatwg;

@@ -1,4 +1,4 @@
-//! The bridge on a real socket, with a broker in memory behind it.
+//! A bridge on a real socket, with a broker in memory.
 
 use super::memory_broker::MemoryBroker;
 use curlew::http::{self, App};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// More than any of these tests takes where things are right.
+/// Longer than any of these tests takes if it succeeds.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Served {
@@ -21,7 +21,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// With one record in topic `t`, and no heartbeat to wait for.
+    /// Starts a bridge with one record in topic `t` and without heartbeats.
     pub fn start(settings: http::Settings) -> Self {
         let broker = MemoryBroker::new();
         broker.create("t", 1);

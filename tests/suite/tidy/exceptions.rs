@@ -1,17 +1,17 @@
 //! Lists of exceptions to a rule, which may only shrink.
 //!
-//! A list is a text file with a key and a number on each line. It must say exactly what the code does: more is a new
-//! exception, less is a list to cut. `UPDATE_EXPECT=1` cuts it, and lets numbers move to other keys (a file was renamed) as
-//! long as their sum does not grow.
+//! A list is a text file with a key and a number per line. It must match the code exactly: a missing exception fails
+//! the test, and so does an obsolete one. `UPDATE_EXPECT=1` removes obsolete ones, and lets numbers move to other keys
+//! (when a file is renamed) as long as their sum does not grow.
 
 use super::source::root;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// The exceptions that the code has, by key, each with its place.
+/// The exceptions in the code by key, each with its location.
 pub type Found = BTreeMap<String, Vec<String>>;
 
-/// Fails unless `found` is what the list at `tests/suite/tidy/{list}` says.
+/// Fails unless `found` matches the list `tests/suite/tidy/{list}`.
 #[track_caller]
 pub fn check(rule: &str, list: &str, found: &Found) {
     let path = root().join("tests/suite/tidy").join(list);
@@ -26,14 +26,14 @@ pub fn check(rule: &str, list: &str, found: &Found) {
         return;
     }
     panic!(
-        "{rule}\n{difference}The exceptions in tests/suite/tidy/{list} are {before}, the code has {now}. They may only \
-         become fewer: mend what is new, then `UPDATE_EXPECT=1 cargo test --test suite tidy::` cuts the list (and follows \
-         renames; after a merge conflict take either side first), and commit it."
+        "{rule}\n{difference}tests/suite/tidy/{list} lists {before} exceptions, the code has {now}. The list may only \
+         shrink: fix the new ones, then run `UPDATE_EXPECT=1 cargo test --test suite tidy::`, which removes obsolete ones \
+         and follows renames (resolve a merge conflict with either side first), and commit the list."
     );
 }
 
-/// Lines that are not an exception, such as the marks of a merge conflict, are skipped. Of two lines for one key, which a
-/// merge can leave, the larger number counts.
+/// Parses a list. Lines that are not an exception, such as the markers of a merge conflict, are skipped. If a merge
+/// leaves two lines for one key, the larger number counts.
 fn parse(list: &str) -> BTreeMap<String, usize> {
     let mut listed: BTreeMap<String, usize> = BTreeMap::new();
     for (key, count) in list.lines().filter_map(|line| line.rsplit_once(' ')) {
@@ -46,21 +46,21 @@ fn parse(list: &str) -> BTreeMap<String, usize> {
 }
 
 fn print(found: &Found) -> String {
-    found.iter().map(|(key, places)| format!("{key} {}\n", places.len())).collect()
+    found.iter().map(|(key, locations)| format!("{key} {}\n", locations.len())).collect()
 }
 
 fn difference(listed: &BTreeMap<String, usize>, found: &Found) -> String {
     let mut text = String::new();
-    for (key, places) in found {
-        let (before, now) = (listed.get(key).copied().unwrap_or_default(), places.len());
+    for (key, locations) in found {
+        let (before, now) = (listed.get(key).copied().unwrap_or_default(), locations.len());
         if now > before {
-            writeln!(text, "  new: {key} has {now}, the list says {before}\n    {}", places.join("\n    ")).unwrap();
+            writeln!(text, "  new: {key} has {now}, the list has {before}\n    {}", locations.join("\n    ")).unwrap();
         }
     }
     for (key, before) in listed {
         let now = found.get(key).map_or(0, Vec::len);
         if now < *before {
-            writeln!(text, "  mended: {key} has {now}, the list says {before}").unwrap();
+            writeln!(text, "  obsolete: {key} has {now}, the list has {before}").unwrap();
         }
     }
     text
@@ -71,21 +71,22 @@ mod tests {
     use super::*;
 
     fn difference_of(listed: &str, found: &[(&str, &[&str])]) -> String {
-        let found = found.iter().map(|(key, places)| (key.to_string(), places.iter().map(|p| p.to_string()).collect()));
+        let found =
+            found.iter().map(|(key, locations)| (key.to_string(), locations.iter().map(|p| p.to_string()).collect()));
         difference(&parse(listed), &found.collect())
     }
 
     #[test]
-    fn an_exception_more_or_less_than_listed_is_shown() {
+    fn new_and_obsolete_exceptions_are_shown() {
         assert_eq!(difference_of("a b 1\nc 2\n", &[("a b", &["a:1"]), ("c", &["c:1", "c:2"])]), "");
         assert_eq!(
             difference_of("c 1\nd 1\n", &[("c", &["c:1", "c:2"])]),
-            "  new: c has 2, the list says 1\n    c:1\n    c:2\n  mended: d has 0, the list says 1\n"
+            "  new: c has 2, the list has 1\n    c:1\n    c:2\n  obsolete: d has 0, the list has 1\n"
         );
     }
 
     #[test]
-    fn what_a_merge_leaves_is_read() {
+    fn the_markers_of_a_merge_conflict_are_skipped() {
         assert_eq!(
             difference_of("<<<<<<< HEAD\nc 1\n=======\nc 2\n>>>>>>> 1234567 subject\n", &[("c", &["", ""])]),
             ""

@@ -4,7 +4,7 @@ use super::exceptions::{self, Found};
 use super::lexer::Kind;
 use super::source::inside;
 
-/// Flags of Kafka's own tools, in the commands that the doctor advises.
+/// Flags of Kafka's tools, in commands that the doctor recommends.
 const OF_KAFKA: [&str; 5] = ["--create", "--delete", "--topic", "--operation", "--cluster"];
 
 fn flags(text: &str) -> impl Iterator<Item = &str> {

@@ -1,21 +1,21 @@
-//! What the architecture excludes.
+//! Rules that the architecture sets.
 
 use super::source::{Source, files, inside, names, no_line, outside, sources, text};
 
 #[test]
-fn only_the_kafka_folder_names_a_kafka_crate() {
+fn only_the_kafka_directory_uses_a_kafka_crate() {
     no_line("only src/kafka/ names a Kafka crate", outside(&["src/kafka/"]), |_, line| {
         names(line, "kafka_protocol") || line.contains("use kafka::") || line.contains("use ::kafka")
     });
 }
 
 #[test]
-fn only_the_http_folder_names_warp() {
+fn only_the_http_directory_uses_warp() {
     no_line("only src/http/ names warp", outside(&["src/http/"]), |_, line| names(line, "warp"));
 }
 
 #[test]
-fn nothing_that_talks_to_a_broker_is_async() {
+fn code_that_talks_to_a_broker_is_not_async() {
     no_line(
         "kafka/, embedded/ and hub/ are blocking code on threads",
         inside(&["src/kafka/", "src/embedded/", "src/hub/"]),
@@ -42,8 +42,8 @@ fn every_queue_has_a_bound() {
 fn every_thread_has_an_owner_that_joins_it() {
     let scoped = |source: &Source| source.lines.iter().any(|(_, line)| line.contains("spawn_scoped"));
     no_line(
-        "threads are started by watchdog.rs, or within a scope that joins them",
-        outside(&["src/sync/watchdog.rs"]),
+        "threads are started by worker.rs, or in a scope that joins them",
+        outside(&["src/sync/worker.rs"]),
         |source, line| {
             line.contains("thread::spawn(")
                 || names(line, "JoinHandle")
@@ -54,9 +54,9 @@ fn every_thread_has_an_owner_that_joins_it() {
 }
 
 #[test]
-fn only_the_problem_page_knows_error_statuses() {
+fn only_the_problem_module_uses_error_statuses() {
     let fine = ["OK", "CREATED", "ACCEPTED", "NO_CONTENT", "MULTI_STATUS", "NOT_MODIFIED", "SWITCHING_PROTOCOLS"];
-    no_line("error statuses are made by http/problem.rs alone", outside(&["src/http/problem.rs"]), |_, line| {
+    no_line("error statuses occur only in http/problem.rs", outside(&["src/http/problem.rs"]), |_, line| {
         line.split("StatusCode::").skip(1).any(|rest| {
             let name: String = rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
             name.len() > 1 && !fine.contains(&name.as_str())
@@ -67,7 +67,7 @@ fn only_the_problem_page_knows_error_statuses() {
 #[test]
 fn only_the_config_reads_the_environment_and_arguments() {
     let readers = ["std::env", "env::var", "env::vars", "env::var_os", "env::args", "env::args_os"];
-    no_line("settings are read by config.rs alone", outside(&["src/config/"]), |_, line| {
+    no_line("only src/config/ reads settings", outside(&["src/config/"]), |_, line| {
         readers.iter().any(|word| names(line, word))
     });
 }
@@ -79,7 +79,7 @@ fn nothing_panics_on_purpose_outside_tests() {
 }
 
 #[test]
-fn nothing_is_left_to_do() {
+fn no_stub_and_no_to_do_comment_is_left() {
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimplemented", "!(")];
     let mut found = Vec::new();
     for path in files(&["src", "tests", "integration"]).iter().filter(|path| path.ends_with(".rs")) {
@@ -88,18 +88,18 @@ fn nothing_is_left_to_do() {
             found.push(format!("{path}:{}: {}", index + 1, line.trim()));
         }
     }
-    assert!(found.is_empty(), "no stub and no note to self\n{}", found.join("\n"));
+    assert!(found.is_empty(), "no stub and no to-do comment\n{}", found.join("\n"));
 }
 
 #[test]
-fn a_file_holds_one_idea_in_at_most_400_lines() {
+fn a_file_has_at_most_400_lines() {
     let long: Vec<String> =
         sources().filter(|s| s.length > 400).map(|s| format!("{}: {} lines", s.path, s.length)).collect();
     assert!(long.is_empty(), "split these\n{}", long.join("\n"));
 }
 
 #[test]
-fn nothing_in_src_is_taken_from_the_tests() {
+fn src_includes_no_file_of_tests() {
     let mut found = Vec::new();
     for path in files(&["src"]).iter().filter(|path| path.ends_with(".rs")) {
         let text = text(path).unwrap();
@@ -107,5 +107,5 @@ fn nothing_in_src_is_taken_from_the_tests() {
             found.push(format!("{path}:{}: {}", index + 1, line.trim()));
         }
     }
-    assert!(found.is_empty(), "tests/ may read src/, never the other way round\n{}", found.join("\n"));
+    assert!(found.is_empty(), "tests/ may include files of src/, but not the reverse\n{}", found.join("\n"));
 }

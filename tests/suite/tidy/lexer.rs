@@ -14,7 +14,7 @@ pub struct Token {
     pub kind: Kind,
     pub text: &'static str,
     pub start: usize,
-    /// Of its first byte, from 1.
+    /// The line of its first byte, starting at 1.
     pub line: usize,
 }
 
@@ -40,7 +40,7 @@ pub fn tokens(source: &'static str) -> Vec<Token> {
             b':' if bytes[at..].starts_with(b"::") => at += 2,
             _ if is_in_word(byte) => {
                 at += bytes[at..].iter().take_while(|b| is_in_word(**b)).count();
-                // The prefix of a byte string: the string itself is the next token.
+                // The prefix of a byte string; the string itself is the next token.
                 if matches!(&bytes[start..at], b"br" | b"cr") && hashes(bytes, at).is_some() {
                     (at, kind) = (end_of_raw_string(bytes, at), Kind::Text);
                 } else {
@@ -92,7 +92,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     bytes.len()
 }
 
-/// The number of hashes before a raw string's quote at `at`, if there is one.
+/// Returns the number of hashes before the quote of a raw string at `at`, or `None` if there is no such string.
 fn hashes(bytes: &[u8], at: usize) -> Option<usize> {
     let count = bytes[at..].iter().take_while(|b| **b == b'#').count();
     (bytes.get(at + count) == Some(&b'"')).then_some(count)
@@ -105,12 +105,12 @@ fn end_of_raw_string(bytes: &[u8], at: usize) -> usize {
     bytes[body..].windows(end.len()).position(|w| w == end).map_or(bytes.len(), |found| body + found + end.len())
 }
 
-/// A character literal to its end, or the quote of a lifetime.
+/// Returns the end of a character literal, or of the quote of a lifetime.
 fn end_of_quote(source: &str, at: usize) -> usize {
     let mut rest = source[at + 1..].char_indices();
     match (rest.next(), rest.next()) {
         (Some((_, '\\')), _) => {
-            // What follows the backslash may be a quote.
+            // The character after a backslash may be a quote.
             source[at + 3..].find('\'').map_or(source.len(), |found| at + 3 + found + 1)
         }
         (_, Some((next, '\''))) => at + 1 + next + 1,
@@ -118,17 +118,17 @@ fn end_of_quote(source: &str, at: usize) -> usize {
     }
 }
 
-/// The code without `#[cfg(test)]` items.
+/// Code without `#[cfg(test)]` items.
 pub struct Code {
     pub tokens: Vec<Token>,
-    /// The modules that are declared for tests only.
+    /// The modules declared with `#[cfg(test)]`.
     pub test_modules: Vec<TestModule>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct TestModule {
     pub name: &'static str,
-    /// Of its `#[path = "…"]`.
+    /// The path in its `#[path = "…"]`.
     pub path: Option<&'static str>,
 }
 
@@ -150,7 +150,7 @@ pub fn without_tests(tokens: Vec<Token>) -> Code {
     code
 }
 
-/// Where an item with its attributes ends: after a `;` or the `}` of its last block.
+/// Returns the end of an item with its attributes: the index after a `;`, or after the `}` of its last block.
 fn end_of_item(tokens: &[Token]) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().filter(|(_, t)| t.kind == Kind::Mark) {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_left_out_and_strings_are_whole() {
+    fn comments_are_removed_and_strings_are_single_tokens() {
         assert_eq!(words("a // b \"c\n/* d /* e */ f */ g"), ["a", "g"]);
         assert_eq!(words(r###"f("// \" é", r#"a"b"#, br"c") 'x"###).len(), 10);
         assert_eq!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn items_for_tests_are_left_out() {
+    fn test_items_are_removed() {
         assert_eq!(
             words("#[cfg(test)]\n#[allow(x)]\nmod tests { fn f() { if a {} } } fn g() {}"),
             ["fn", "g", "(", ")", "{", "}"]

@@ -3,7 +3,7 @@
 use super::source::{files, names, sources, text};
 use std::collections::BTreeSet;
 
-/// The names in a section of Cargo.toml.
+/// Returns the names in a section of Cargo.toml.
 fn dependencies(section: &str) -> BTreeSet<String> {
     let manifest = text("Cargo.toml").unwrap();
     let start = manifest.find(&format!("\n[{section}]\n")).unwrap();

@@ -4,14 +4,14 @@ use super::source::root;
 
 const MOST_LINES: usize = 200;
 
-/// The paths between backquotes.
+/// Returns the paths between backquotes.
 fn paths(text: &str) -> impl Iterator<Item = &str> {
     let code = text.split('`').skip(1).step_by(2);
     code.filter(|code| code.starts_with("src/") || code.starts_with("tests/"))
 }
 
 #[test]
-fn the_files_that_the_pages_for_contributors_name_exist() {
+fn the_files_named_in_the_contributor_docs_exist() {
     for (page, least) in [("ARCHITECTURE.md", 20), ("CONTRIBUTING.md", 3)] {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         let missing: Vec<_> = paths(&text).filter(|path| !root().join(path).exists()).collect();

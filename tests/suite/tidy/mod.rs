@@ -1,7 +1,7 @@
-//! The rules of the code base, held by reading its text. Each rule is one test.
+//! Rules of the code base, checked by reading its source. Each rule is one test.
 //!
-//! A rule that the code does not keep everywhere yet has a list of exceptions beside it (`*.txt`), which may only shrink:
-//! see [`exceptions`]. The import graph is printed by `cargo test --test suite tidy::imports -- --nocapture`.
+//! A rule that the code does not follow everywhere yet has a list of exceptions (`*.txt`), which may only shrink: see
+//! [`exceptions`]. `cargo test --test suite tidy::imports -- --nocapture` prints the import graph.
 
 mod exceptions;
 mod flags;

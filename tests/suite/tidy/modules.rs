@@ -1,15 +1,15 @@
-//! The modules of `src/` and what each imports, from the text of `use` declarations and of paths in code.
+//! The modules of `src/` and their imports, read from `use` declarations and from paths in code.
 //!
-//! A path counts when it begins with `crate::`, `super::`, `self::` or a child module (in `main.rs`, with `curlew::`). It
-//! leads to the module that it names, and, when that module only passes a name on (`pub use`), to the module that declares
-//! it as well. Comments and test code do not count.
+//! A path counts if it begins with `crate::`, `super::`, `self::` or a child module (in `main.rs`, with `curlew::`). It
+//! refers to the module that it names. If that module only re-exports the name (`pub use`), it also refers to the
+//! module that declares it. Comments and test code are ignored.
 
 use super::lexer::{Kind, Token};
 use super::source::{Source, sources};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-/// A module's path from the root of the crate; `main.rs` is `main`.
+/// The path of a module from the crate root; `main.rs` is `main`.
 pub type Module = Vec<&'static str>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub struct Import {
     pub from: Module,
     pub to: Module,
     /// `src/a.rs:12`
-    pub place: String,
+    pub location: String,
 }
 
 static IMPORTS: LazyLock<Vec<Import>> = LazyLock::new(|| imports_of(sources()));
@@ -34,15 +34,15 @@ pub fn imports_of<'a>(sources: impl Iterator<Item = &'a Source>) -> Vec<Import> 
         for path in &file.paths {
             let Some(path_from_root) = tree.resolve_from_root(&file.module, &path.words) else { continue };
             for to in [tree.named(&path_from_root), tree.declaring(&path_from_root)] {
-                let place = format!("{}:{}", file.path, path.line);
-                imports.insert(Import { from: file.module.clone(), to, place });
+                let location = format!("{}:{}", file.path, path.line);
+                imports.insert(Import { from: file.module.clone(), to, location });
             }
         }
     }
     imports.into_iter().collect()
 }
 
-/// The path of the module that a file holds.
+/// Returns the path of the module that a file contains.
 pub fn module(path: &'static str) -> Module {
     let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').filter(|word| *word != "lib").collect()
@@ -57,7 +57,7 @@ struct File {
 struct UsedPath {
     words: Vec<&'static str>,
     line: usize,
-    /// The name that a `use` brings into its module.
+    /// The name that a `use` declares in its module.
     name: Option<&'static str>,
 }
 
@@ -95,7 +95,7 @@ fn is_start_of_path(tokens: &[Token]) -> bool {
     second.is("::") && ["crate", "super", "self", "curlew"].iter().any(|word| first.is(word))
 }
 
-/// Reads one branch of a `use` at `at`, and returns where it ends.
+/// Reads one branch of a `use` at `at`, and returns the index after it.
 fn use_tree(tokens: &[Token], mut at: usize, before: &[&'static str], found: &mut Vec<UsedPath>) -> usize {
     let mut words = before.to_vec();
     let line = tokens[at].line;
@@ -134,7 +134,7 @@ fn use_tree(tokens: &[Token], mut at: usize, before: &[&'static str], found: &mu
 
 struct Tree {
     modules: BTreeSet<Module>,
-    /// What each name that a module imports stands for, as a path from the root.
+    /// The paths from the crate root that imported names refer to.
     imported: BTreeMap<(Module, &'static str), Vec<&'static str>>,
 }
 
@@ -152,7 +152,7 @@ impl Tree {
         tree
     }
 
-    /// `None` for a path that leads out of the crate.
+    /// Returns `None` for a path into another crate.
     fn resolve_from_root(&self, module: &[&'static str], words: &[&'static str]) -> Option<Vec<&'static str>> {
         let supers = words.iter().take_while(|word| **word == "super").count();
         let parent = module.get(..module.len().checked_sub(supers)?)?;
@@ -167,16 +167,16 @@ impl Tree {
         }
     }
 
-    /// The module that a path from the root goes through last.
+    /// Returns the last module on a path from the crate root.
     fn named(&self, path: &[&'static str]) -> Module {
         let is_module = |length: &usize| self.modules.contains(&path[..*length]);
         path[..(0..=path.len()).rev().find(is_module).unwrap_or_default()].to_vec()
     }
 
-    /// The module that declares what a path from the root leads to.
+    /// Returns the module that declares the item at a path from the crate root.
     fn declaring(&self, path: &[&'static str]) -> Module {
         let mut path = path.to_vec();
-        // Names that stand for each other in a ring do not compile: the bound is for damaged sources.
+        // Names that refer to each other in a cycle do not compile; the limit is for invalid sources.
         for _ in 0..16 {
             let module = self.named(&path);
             let rest = &path[module.len()..];
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_import_leads_to_the_module_that_declares_the_name() {
+    fn an_import_refers_to_the_module_that_declares_the_name() {
         let sources = [
             Source::read("src/lib.rs", "pub mod room; pub mod other;"),
             Source::read("src/room/mod.rs", "mod a; mod b; pub use b::{deep::C, B}; use std::fmt; pub struct D;"),
@@ -209,7 +209,7 @@ mod tests {
         let shown: BTreeSet<String> = imports
             .iter()
             .filter(|import| !import.from.starts_with(&import.to) && !import.to.starts_with(&import.from))
-            .map(|import| format!("{} {}", import.place, import.to.join("::")))
+            .map(|import| format!("{} {}", import.location, import.to.join("::")))
             .collect();
         assert_eq!(
             shown.into_iter().collect::<Vec<_>>(),

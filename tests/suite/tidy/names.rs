@@ -1,16 +1,16 @@
-//! A type name is declared once in the workspace.
+//! Each type name is declared once in the workspace.
 
 use super::exceptions::{self, Found};
 use super::lexer::{Kind, Token};
 use super::source::workspace;
 
-/// Names that say all there is to say in the module that declares them.
+/// Names that may be declared in several modules.
 const MAY_REPEAT: [&str; 3] = ["Settings", "Error", "Parser"];
 
-/// The types that code declares, with their lines. Associated types of traits do not count.
+/// Returns the types declared in code, with their lines. Associated types of traits do not count.
 fn types(tokens: &[Token]) -> Vec<(&'static str, usize)> {
     let mut found = Vec::new();
-    // For each open block, whether it is the body of an `impl` or a `trait`.
+    // Whether each open block is the body of an `impl` or a `trait`.
     let mut blocks = vec![false];
     let mut next_is_body = false;
     for (at, token) in tokens.iter().enumerate() {
@@ -30,7 +30,7 @@ fn types(tokens: &[Token]) -> Vec<(&'static str, usize)> {
     found
 }
 
-/// Not the `impl` of an `impl Trait` in a signature.
+/// Returns false for the `impl` of an `impl Trait` in a signature.
 fn starts_item(tokens: &[Token], at: usize) -> bool {
     let before = at.checked_sub(1).map(|before| tokens[before].text);
     matches!(before, None | Some("{" | "}" | ";" | "]" | "pub" | ")" | "unsafe"))
@@ -48,7 +48,7 @@ fn a_type_name_is_declared_once() {
             found.entry(name.to_owned()).or_default().push(format!("{}:{line}", source.path));
         }
     }
-    found.retain(|name, places| places.len() > 1 && !MAY_REPEAT.contains(&name.as_str()));
+    found.retain(|name, locations| locations.len() > 1 && !MAY_REPEAT.contains(&name.as_str()));
     exceptions::check("a type name is declared once in src/ and integration/", "names.txt", &found);
 }
 

@@ -1,9 +1,9 @@
-//! Flags, variables and README name the same settings.
+//! The variable of a setting is named like its flag, and the README names both.
 
 use super::source::{names, text};
 use std::process::Command;
 
-/// Every flag of `serve` that has a variable: (`--listen`, `CURLEW_LISTEN`).
+/// Returns every flag of `serve` that has a variable: (`--listen`, `CURLEW_LISTEN`).
 fn settings() -> Vec<(String, String)> {
     let output = Command::new(env!("CARGO_BIN_EXE_curlew")).args(["serve", "--help"]).env("COLUMNS", "500").output();
     let help = String::from_utf8(output.unwrap().stdout).unwrap();

@@ -1,4 +1,4 @@
-//! The files that the rules read.
+//! The files to which the rules apply.
 
 use super::lexer::{self, Code, Token};
 use std::path::{Path, PathBuf};
@@ -6,40 +6,40 @@ use std::sync::LazyLock;
 
 /// A Rust file without its comments and test code.
 pub struct Source {
-    /// From the root of the workspace.
+    /// The path from the root of the workspace.
     pub path: &'static str,
     pub tokens: Vec<Token>,
     /// Its lines of code, numbered from 1.
     pub lines: Vec<(usize, &'static str)>,
-    /// In lines, comments and test code included.
+    /// The number of lines, including comments and test code.
     pub length: usize,
-    /// The files and folders with its modules for tests.
+    /// The files and directories of its test modules.
     tests: Vec<String>,
 }
 
 impl Source {
     pub fn read(path: &'static str, text: &'static str) -> Self {
         let Code { tokens, test_modules } = lexer::without_tests(lexer::tokens(text));
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         let children = match name.trim_end_matches(".rs") {
-            "mod" | "lib" | "main" => folder.to_owned(),
-            stem => format!("{folder}/{stem}"),
+            "mod" | "lib" | "main" => directory.to_owned(),
+            stem => format!("{directory}/{stem}"),
         };
         let tests = test_modules.iter().flat_map(|module| match module.path {
-            Some(path) => vec![format!("{folder}/{path}")],
+            Some(path) => vec![format!("{directory}/{path}")],
             None => vec![format!("{children}/{}.rs", module.name), format!("{children}/{}/", module.name)],
         });
         Self { path, lines: lines(text, &tokens), length: text.lines().count(), tests: tests.collect(), tokens }
     }
 
-    /// `src/http/` holds `src/http.rs` as well, the file of the same module.
-    pub fn is_under(&self, places: &[&str]) -> bool {
+    /// Whether the file is in one of `paths`. `src/http/` includes `src/http.rs`, the file of the same module.
+    pub fn is_under(&self, paths: &[&str]) -> bool {
         let module = self.path.strip_suffix(".rs").unwrap_or(self.path);
-        places.iter().any(|place| self.path.starts_with(place) || place.strip_suffix('/') == Some(module))
+        paths.iter().any(|path| self.path.starts_with(path) || path.strip_suffix('/') == Some(module))
     }
 }
 
-/// A string that spans lines belongs to its first.
+/// Groups tokens by line. A string that spans several lines belongs to its first line.
 fn lines(text: &'static str, tokens: &[Token]) -> Vec<(usize, &'static str)> {
     let line = |tokens: &[Token]| {
         let (first, last) = (tokens.first()?, tokens.last()?);
@@ -48,7 +48,7 @@ fn lines(text: &'static str, tokens: &[Token]) -> Vec<(usize, &'static str)> {
     tokens.chunk_by(|a, b| a.line == b.line).filter_map(line).collect()
 }
 
-/// The code of `src/` and `integration/`, but for tests.
+/// The code of `src/` and `integration/` without tests.
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let files = files(&["src", "integration"]).into_iter().filter(|path| path.ends_with(".rs"));
     let is_test = |path: &str| path.starts_with("integration/tests/");
@@ -69,29 +69,29 @@ pub fn sources() -> impl Iterator<Item = &'static Source> {
     SOURCES.iter().filter(|source| source.is_under(&["src/"]))
 }
 
-pub fn outside(places: &[&str]) -> impl Iterator<Item = &'static Source> {
-    sources().filter(move |source| !source.is_under(places))
+pub fn outside(paths: &[&str]) -> impl Iterator<Item = &'static Source> {
+    sources().filter(move |source| !source.is_under(paths))
 }
 
-pub fn inside(places: &[&str]) -> impl Iterator<Item = &'static Source> {
-    sources().filter(move |source| source.is_under(places))
+pub fn inside(paths: &[&str]) -> impl Iterator<Item = &'static Source> {
+    sources().filter(move |source| source.is_under(paths))
 }
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The paths of all files in `folders` of the workspace, without what tools leave there.
-pub fn files(folders: &[&str]) -> Vec<String> {
+/// Returns the paths of all files in `directories` of the workspace, except for build output.
+pub fn files(directories: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+    let mut directories: Vec<PathBuf> = directories.iter().map(|directory| root().join(directory)).collect();
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = std::fs::read_dir(directory) else { continue };
         for entry in entries.map(Result::unwrap) {
             let name = entry.file_name();
             if entry.file_type().unwrap().is_dir() {
                 if !matches!(name.to_str(), Some("node_modules" | "target" | "__pycache__")) {
-                    folders.push(entry.path());
+                    directories.push(entry.path());
                 }
             } else if let Ok(path) = entry.path().strip_prefix(root()) {
                 found.push(path.to_string_lossy().into_owned());
@@ -102,12 +102,12 @@ pub fn files(folders: &[&str]) -> Vec<String> {
     found
 }
 
-/// The text of a file, or `None` when it is not text.
+/// Returns the text of a file, or `None` if it is not UTF-8.
 pub fn text(path: &str) -> Option<String> {
     String::from_utf8(std::fs::read(root().join(path)).unwrap()).ok()
 }
 
-/// Whether `line` contains `word`, not as a part of a longer name.
+/// Returns whether `line` contains `word` as a complete name.
 pub fn names(line: &str, word: &str) -> bool {
     let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -118,7 +118,7 @@ pub fn names(line: &str, word: &str) -> bool {
     })
 }
 
-/// Fails with the place of each line that breaks a rule.
+/// Fails with the location of each line that breaks a rule.
 #[track_caller]
 pub fn no_line(rule: &str, sources: impl Iterator<Item = &'static Source>, breaks: impl Fn(&Source, &str) -> bool) {
     let mut found = Vec::new();

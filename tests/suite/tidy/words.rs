@@ -1,12 +1,11 @@
-//! Words that plain English does without: `forbidden.txt`, one on each line.
+//! The words in `forbidden.txt` (one phrase per line) do not occur in text that people read.
 //!
-//! They count in comments, strings and names (`made_anew`, `BELIEVED`) of all that a person reads, in small and capital
-//! letters, and across the lines of a comment.
+//! They count in comments, strings and names (`made_anew`, `BELIEVED`), in any case, and across the lines of a comment.
 
 use super::exceptions::{self, Found};
 use super::source::{files, text};
 
-const FOLDERS: [&str; 7] = ["src", "tests", "integration", "docs", "examples", ".ci", ".github"];
+const DIRECTORIES: [&str; 7] = ["src", "tests", "integration", "docs", "examples", ".ci", ".github"];
 const WRITES_THEM: [&str; 2] = ["tests/suite/tidy/words.rs", "tests/suite/tidy/forbidden.txt"];
 const FORBIDDEN: &str = include_str!("forbidden.txt");
 
@@ -14,9 +13,9 @@ const FORBIDDEN: &str = include_str!("forbidden.txt");
 enum Before {
     /// Punctuation, which ends a phrase.
     Break,
-    /// White space, or the mark of a comment.
+    /// White space or a comment marker.
     Space,
-    /// Within a name: `_`, or a capital letter.
+    /// Inside a name: `_` or a capital letter.
     Join,
 }
 
@@ -24,7 +23,7 @@ struct Word<'a> {
     text: &'a str,
     line: usize,
     before: Before,
-    /// Whether it follows a `.` or `::` at once, as a method does.
+    /// Whether it directly follows a `.` or `::`, like the name of a method.
     is_called: bool,
 }
 
@@ -47,7 +46,7 @@ fn words(text: &str) -> Vec<Word<'_>> {
         line += usize::from(byte == b'\n');
         before = match byte {
             b'_' if before == Before::Join => Before::Join,
-            // The marks of comments, of Markdown, and of a string that goes on.
+            // Comment markers, Markdown markers, and the backslash at the end of a line in a string.
             b'_' | b'-' | b'/' | b'!' | b'*' | b'#' | b'>' | b'\\' if before != Before::Break => Before::Space,
             byte if byte.is_ascii_whitespace() && before != Before::Break => Before::Space,
             _ => Before::Break,
@@ -69,7 +68,7 @@ fn is_capital(byte: u8) -> bool {
     byte.is_ascii_uppercase()
 }
 
-/// The forbidden phrases in `text`, with their lines.
+/// Returns the forbidden phrases in `text` with their lines.
 fn forbidden_in(text: &str) -> Vec<(&'static str, usize)> {
     let phrases: Vec<(&str, Vec<&str>)> =
         FORBIDDEN.lines().map(|phrase| (phrase, phrase.split(' ').collect())).collect();
@@ -91,8 +90,8 @@ fn forbidden_in(text: &str) -> Vec<(&'static str, usize)> {
     found
 }
 
-/// Whether words belong together: all in one name, or none in a name with others (`let in_flight`). The names of methods
-/// are given by others (`Option::is_none`).
+/// Whether the words form a phrase: all are part of one name, or none is part of a name with other words (`let
+/// in_flight`). Methods do not count, because other crates name them (`Option::is_none`).
 fn is_phrase(words: &[Word], next: Option<&Word>) -> bool {
     let [first, rest @ ..] = words else { return false };
     let is_in_name = |word: &Word| word.before == Before::Join;
@@ -111,26 +110,26 @@ fn texts_are_in_plain_english() {
         let name = path.rsplit('/').next().unwrap_or(path);
         !name.contains("lock") && !name.ends_with(".pem") && !WRITES_THEM.contains(&path.as_str())
     };
-    let mut paths = files(&FOLDERS);
+    let mut paths = files(&DIRECTORIES);
     let in_root = std::fs::read_dir(super::source::root()).unwrap().map(|entry| entry.unwrap());
     let in_root = in_root.filter(|entry| entry.file_type().unwrap().is_file());
     paths.extend(in_root.map(|entry| entry.file_name().to_string_lossy().into_owned()));
     let mut found = Found::new();
     for path in paths.into_iter().filter(is_read) {
-        let places: Vec<String> = forbidden_in(&text(&path).unwrap_or_default())
+        let locations: Vec<String> = forbidden_in(&text(&path).unwrap_or_default())
             .iter()
             .map(|(phrase, line)| format!("{path}:{line}: {phrase}"))
             .collect();
-        if !places.is_empty() {
-            found.insert(path, places);
+        if !locations.is_empty() {
+            found.insert(path, locations);
         }
     }
-    let rule = "words of tests/suite/tidy/forbidden.txt are not used";
+    let rule = "the words in tests/suite/tidy/forbidden.txt do not occur";
     exceptions::check(rule, "words.txt", &found);
 }
 
 #[test]
-fn a_phrase_is_found_wherever_it_stands() {
+fn a_phrase_is_found_in_comments_and_names() {
     let found = |text: &str| forbidden_in(text).into_iter().map(|(phrase, _)| phrase).collect::<Vec<_>>();
     for text in [
         "a log of its own.",

@@ -30,7 +30,7 @@ impl Format for Named {
     fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
 }
 
-/// The key of a feed of all records of topic `t`.
+/// Returns the key of a feed with every record of topic `t`.
 fn key(format: &'static str) -> FeedKey {
     FeedKey {
         topics: vec![TopicName::new("t").unwrap()],
@@ -44,7 +44,7 @@ fn key(format: &'static str) -> FeedKey {
     }
 }
 
-/// Joins a stream with this key to the live flow.
+/// Opens a live stream with this key.
 fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
     let mut cursor = Cursor::new(key.topics.clone(), key.selection.clone());
     cursor.add_position(0, 0);
@@ -83,7 +83,7 @@ fn streams_of_all_records_stay_live_in_every_format_when_no_time_is_left_for_fil
         .map(|(_, key, _)| join(&live, if key.format == "value" { "value" } else { "record" }, key.clone()))
         .collect();
     let tail = live.tail(&rows[0].1.topics[0]).unwrap();
-    let wanted = live.wants(1).remove(0);
+    let wanted = live.fetch_positions(1).remove(0);
     let mut records = Records::over(bytes::Bytes::new());
     records.push(0, 0, None, None);
     let data = PartitionData { batches: vec![records], next_offset: 1, end: 1, ..PartitionData::default() };

@@ -100,8 +100,8 @@ impl Encoder {
                 Offer::SendDue => {}
             }
             match self.write_due(out, topic, partition, limits) {
-                Flow::GoesOn if self.has_due(topic, partition) => return Sampled::Stop(Flow::GoesOn),
-                Flow::GoesOn => {}
+                Flow::Continues if self.has_due(topic, partition) => return Sampled::Stop(Flow::Continues),
+                Flow::Continues => {}
                 flow => return Sampled::Stop(flow),
             }
         }
@@ -121,10 +121,10 @@ impl Encoder {
     ) -> Flow {
         let place = (topic, partition);
         if !self.has_due(topic, partition) {
-            return Flow::GoesOn;
+            return Flow::Continues;
         }
-        let Some(mut sampler) = self.sampler.take() else { return Flow::GoesOn };
-        let mut flow = Flow::GoesOn;
+        let Some(mut sampler) = self.sampler.take() else { return Flow::Continues };
+        let mut flow = Flow::Continues;
         let (name, uses_ids) = (self.cursor.topics()[topic].name.clone(), self.format.uses_ids());
         let mut ids = self.cursor.clone();
         for (topic, partition) in sampler.places() {
@@ -178,7 +178,7 @@ impl Encoder {
         limits: &mut EncodeLimits<'_>,
     ) -> Flow {
         let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.is_overdue((topic, partition))) else {
-            return Flow::GoesOn;
+            return Flow::Continues;
         };
         sampler.end_interval((topic, partition));
         self.write_due(out, topic, partition, limits)
@@ -190,8 +190,8 @@ impl Encoder {
         for (topic, partition) in self.held_places() {
             self.end_interval(topic, partition);
             match self.write_due(out, topic, partition, &mut limits) {
-                Flow::GoesOn if self.has_due(topic, partition) => return Flow::GoesOn,
-                Flow::GoesOn => {}
+                Flow::Continues if self.has_due(topic, partition) => return Flow::Continues,
+                Flow::Continues => {}
                 flow => return flow,
             }
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::hub::Gap;
 use crate::record::{EpochSpan, RecordRef, Records, TopicName};
 use crate::sync::memory_budget::Share;
 
@@ -35,10 +36,10 @@ fn a_slow_filter_moves_the_id_and_keeps_the_epoch_of_the_records_that_it_has_pas
     epochs.begin(0, 5);
     epochs.begin(500, 7);
     let batches = [records];
-    let input = FilterInput::new(&topic, 0, &batches).of(&epochs);
+    let input = FilterInput::new(&topic, 0, &batches).with_epochs(&epochs);
     let budget = TimeBudget::new(Duration::ZERO);
     let (mut ids, mut memory) = (Vec::new(), Share::new("chunks", 0, 0).empty_reservation());
-    // One record a turn, since the budget is spent.
+    // One record per turn, because the budget is spent.
     for next in 1..RECORDS {
         let limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
         encoder.records(&mut ids, 0, &input, RECORDS, limits);

@@ -119,7 +119,7 @@ fn read_all(data: impl Into<Bytes>, from: i64) -> Result<DecodedBatches, String>
 }
 
 /// `offset value` of each record, and the next offset.
-fn told(read: &DecodedBatches) -> (Vec<String>, i64) {
+fn shown(read: &DecodedBatches) -> (Vec<String>, i64) {
     let text = |value: Option<&[u8]>| value.map_or("null".into(), |value| String::from_utf8_lossy(value).into_owned());
     let records = read.batches.iter().flat_map(Records::iter).map(|r| format!("{} {}", r.offset, text(r.value)));
     (records.collect(), read.next_offset)
@@ -127,7 +127,7 @@ fn told(read: &DecodedBatches) -> (Vec<String>, i64) {
 
 #[track_caller]
 fn check(data: impl Into<Bytes>, from: i64, records: &[&str], next: i64) {
-    assert_eq!(told(&read_all(data, from).unwrap()), (records.iter().map(|r| (*r).to_owned()).collect(), next));
+    assert_eq!(shown(&read_all(data, from).unwrap()), (records.iter().map(|r| (*r).to_owned()).collect(), next));
 }
 
 fn records() -> impl Strategy<Value = Vec<Rec>> {
@@ -192,7 +192,7 @@ proptest! {
         let crc = crc32c::crc32c(&bytes[CHECKED_FROM..]).to_be_bytes();
         bytes[CRC_AT..CHECKED_FROM].copy_from_slice(&crc);
         if let Ok(read) = read_all(bytes, batch.base_offset) {
-            told(&read);
+            shown(&read);
         }
     }
 
@@ -241,7 +241,7 @@ fn records_before_the_fetched_offset_are_skipped() {
 fn a_batch_is_never_read_twice_or_backwards() {
     let data = joined(&[Batch::of(10, &["a", "b"]), Batch::of(10, &["a", "b"]), Batch::of(11, &["x", "c"])]);
     check(data, 10, &["10 a", "11 b", "12 c"], 13);
-    assert!(read_all(Batch::of(10, &["a"]).encode(), 11).unwrap_err().contains("before the asked offset"));
+    assert!(read_all(Batch::of(10, &["a"]).encode(), 11).unwrap_err().contains("before the requested offset"));
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn aborted_transactions_and_markers_are_skipped() {
         let data = joined(&log[from as usize..]);
         let told_of = aborted.iter().filter(|(end, _)| *end >= from).map(|(_, transaction)| *transaction).collect();
         let expected = all.iter().filter(|(at, _)| *at >= from).map(|(_, text)| (*text).to_owned()).collect();
-        assert_eq!(told(&read(&data, from, told_of, &memory()).unwrap()), (expected, 12), "from {from}");
+        assert_eq!(shown(&read(&data, from, told_of, &memory()).unwrap()), (expected, 12), "from {from}");
     }
 }
 

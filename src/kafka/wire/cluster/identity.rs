@@ -5,8 +5,8 @@
 //! the topic again and again. Two rules help: responses of one broker only move forward, so an id that it has
 //! replaced is gone for good (ids are never reused, KIP-516), and healthy brokers agree.
 //!
-//! An address that may lead to several brokers (a load balancer) proves neither: an isolated broker behind it takes
-//! turns with the others.
+//! Responses from an address of several brokers (a load balancer) prove neither, because an isolated broker behind it
+//! alternates with the others.
 
 use super::rotation::AddressKind;
 use crate::broker::{TopicId, TopicInfo};
@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Limits of remembered topics, addresses per topic, and replaced ids per topic. Without this memory an id is at most
-/// in doubt.
+/// Limits of remembered topics, addresses per topic, and replaced ids per topic. The id of a forgotten topic is at
+/// worst judged doubtful.
 const MAX_TOPICS: usize = 10_000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_REPLACED: usize = 8;
 
-/// An id in this many responses in a row, over this time, is current in spite of earlier observations: a cluster that
-/// was restored from a backup has ids that were replaced.
+/// An id that this many consecutive responses report, over this time, becomes current even if it was replaced before: a
+/// cluster that was restored from a backup returns to old ids.
 const RETURNS_AFTER: (u32, Duration) = (5, Duration::from_secs(60));
 
 #[derive(Default)]
@@ -88,7 +88,8 @@ impl Identities {
         self.0.contains_key(topic)
     }
 
-    /// Makes room for one more topic. Known topics go first, as their ids are cached in the view as well.
+    /// Evicts topics if the limit is reached. Topics in `known` are evicted first, because the view caches their ids as
+    /// well.
     pub fn make_room(&mut self, known: &HashMap<TopicName, Arc<TopicInfo>>) {
         if self.0.len() < MAX_TOPICS {
             return;
@@ -102,7 +103,7 @@ impl Identities {
 
 impl TopicIdentity {
     fn judge(&mut self, id: Uuid, AnswerSource { address, kind, number, at }: AnswerSource<'_>) -> IdentityVerdict {
-        // Concurrent requests may get here in a different order than their responses arrived.
+        // Concurrent responses may be judged in a different order than they arrived.
         if self.reports.get(address).is_some_and(|report| report.number > number) {
             return if id == self.present { IdentityVerdict::Present } else { IdentityVerdict::Outdated };
         }

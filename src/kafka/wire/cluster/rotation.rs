@@ -25,14 +25,13 @@ const MAX_KEPT: usize = 3;
 /// How long a broker may be silent before another one is asked, unless responses usually take longer.
 pub(super) const HEDGE: Duration = Duration::from_secs(1);
 
-/// Back-off of an address that could not be reached or was silent: it is asked last for the first duration, growing
-/// to the second.
+/// How long an address that was unreachable or silent is tried last: initial and maximum duration.
 const AVOID_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// Which broker to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BrokerTurn<'a> {
-    /// The broker that responded last: any broker will do.
+    /// The broker that responded last, for requests that any broker can answer.
     Last,
     /// A different broker than last time.
     Next,
@@ -75,7 +74,7 @@ impl MetadataReply {
 /// Connections for metadata, and the state of addresses.
 #[derive(Default)]
 pub(super) struct MetadataConnections {
-    /// The last one responded last.
+    /// Ordered by their latest response; the last one responded last.
     kept: VecDeque<BrokerConnection>,
     avoided: HashMap<Arc<str>, Avoided>,
     /// Twice the duration of the last request.
@@ -121,7 +120,7 @@ impl MetadataConnections {
         self.avoided.get(address).is_some_and(|avoided| avoided.failed.elapsed() < AVOID_FOR.0)
     }
 
-    /// All addresses in the order to ask them; `others` have no kept connection.
+    /// Returns all addresses in the order in which to try them. Those in `others` have no kept connection.
     fn order(&self, turn: BrokerTurn<'_>, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
         // A request to a throttled broker would delay all others.
         let soon = Instant::now() + HEDGE;
@@ -152,7 +151,8 @@ impl MetadataConnections {
 }
 
 impl ClusterClient {
-    /// Asks brokers until one responds: each of them for about a second, then the silent ones for longer.
+    /// Sends the request to one broker after another until one responds. Each has about a second; then the silent ones
+    /// are tried again with more time.
     pub(super) fn request_metadata(
         &self,
         request: &MetadataRequest,
@@ -192,7 +192,7 @@ impl ClusterClient {
                 Err(error) => error,
             };
             match began.elapsed() < patience {
-                // It was closed as idle or for a restart: the broker may be up.
+                // The broker may have closed the connection as idle, or for a restart.
                 true if was_kept => round.push_front(address),
                 true => connections.avoid(&address),
                 false => {
@@ -208,7 +208,7 @@ impl ClusterClient {
         if is_second {
             return Err(why);
         }
-        // All have failed alike: when they are back, they take turns again.
+        // All addresses have failed, so none is preferred when they are back.
         connections.avoided.clear();
         self.note_outage(&why);
         Err(why)

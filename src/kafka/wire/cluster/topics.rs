@@ -1,13 +1,13 @@
 //! Topic metadata, combined from the responses of several brokers.
 //!
-//! A broker that lags behind, or is cut off from the controllers, may not know every topic, and nothing in its
-//! response says so. A topic is therefore missing only if two brokers say so, and stays known until then. A new topic
-//! is looked up twice as well: later responses are compared with the cached one, the first cannot be.
+//! A broker that lags behind, or is cut off from the controllers, may not know every topic, and nothing in its response
+//! says so. A topic is therefore missing only if two brokers say so, and stays known until then. A new topic is
+//! confirmed by a second broker as well, because there is no cached response to compare the first one with.
 
 use super::identity::{AnswerSource, IdentityVerdict};
 use super::rotation::{AddressKind, BrokerTurn, MetadataReply};
 use super::{ClusterClient, View};
-use crate::broker::{AutoCreate, BrokerError, Remedy, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, Remedy, Staleness, TopicInfo};
 use crate::kafka::wire::metadata;
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::MetadataResponse;
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Brokers that must agree that a topic is missing, if there are that many.
+/// The number of brokers that must report a topic as missing, or all brokers if there are fewer.
 const QUORUM: usize = 2;
 
-/// Brokers asked about a topic in doubt: one behind a shared address, and two more.
+/// The maximum number of brokers asked about a doubtful topic: one behind a shared address, and two more.
 const MAX_QUERIED: usize = 3;
 
 /// Whether a result needs confirmation by another broker.
@@ -33,13 +33,13 @@ pub(super) struct TopicLookup<'a> {
     name: &'a TopicName,
     pub(super) result: Result<TopicInfo, BrokerError>,
     pub(super) certainty: Certainty,
-    /// Brokers that do not know it.
+    /// The number of brokers that do not know the topic.
     unknown_to: usize,
 }
 
 impl<'a> TopicLookup<'a> {
     pub(super) fn new(name: &'a TopicName) -> Self {
-        let result = Err(BrokerError::StaleMetadata(format!("no broker has answered about topic {name:?} yet")));
+        let result = Err(Staleness::NotLookedUp(name.clone()).into());
         Self { name, result, certainty: Certainty::Doubtful, unknown_to: 0 }
     }
 
@@ -49,23 +49,20 @@ impl<'a> TopicLookup<'a> {
 
     fn into_result(self) -> Result<TopicInfo, BrokerError> {
         match (self.certainty, self.result) {
-            (Certainty::Doubtful, Err(BrokerError::UnknownTopic(name))) => {
-                let why = format!("a broker does not know topic {name:?}, and no other broker answers");
-                Err(BrokerError::StaleMetadata(why))
-            }
+            (Certainty::Doubtful, Err(BrokerError::UnknownTopic(name))) => Err(Staleness::Unconfirmed(name).into()),
             (_, result) => result,
         }
     }
 }
 
 impl ClusterClient {
-    /// All topics except internal ones, by name, fresh from a broker. If the response contradicts the cache, other
-    /// brokers are asked.
+    /// Fetches all topics except internal ones, sorted by name. If the response contradicts the cache, other brokers
+    /// are asked.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
         let MetadataReply { answer, address, .. } =
             self.request_metadata(&metadata::all_topics_request(), BrokerTurn::Last)?;
         if answer.brokers.is_empty() && answer.topics.is_empty() {
-            return Err(does_not_know_the_cluster(&address));
+            return Err(Staleness::ClusterUnknownTo(address).into());
         }
         let mut listed = metadata::listed_topics(&answer);
         let doubtful = doubtful(&self.view(), &answer, &mut listed);
@@ -91,7 +88,8 @@ impl ClusterClient {
         Ok(topics.into_values().collect())
     }
 
-    /// One result for each of `topics`, in order, fresh from brokers; cached for [`cached`](Self::cached).
+    /// Fetches `topics` from brokers, with one result for each, in order. The results are cached for
+    /// [`cached`](Self::cached).
     pub fn topics(
         &self,
         topics: &[TopicName],
@@ -101,36 +99,36 @@ impl ClusterClient {
             return Ok(Vec::new());
         }
         let mut lookups: Vec<_> = topics.iter().map(TopicLookup::new).collect();
-        let asked = self.request_metadata(&metadata::topics_request(topics, auto_create), BrokerTurn::Next)?;
-        self.apply_reply(&mut lookups, &asked);
-        let mut responded = vec![asked.address];
+        let reply = self.request_metadata(&metadata::topics_request(topics, auto_create), BrokerTurn::Next)?;
+        self.apply_reply(&mut lookups, &reply);
+        let mut responded = vec![reply.address];
         while responded.len() < MAX_QUERIED {
             let doubtful: Vec<_> = lookups.iter().filter(|l| l.is_doubtful()).map(|l| l.name.clone()).collect();
             if doubtful.is_empty() {
                 break;
             }
-            let Ok(asked) =
+            let Ok(reply) =
                 self.request_metadata(&metadata::topics_request(&doubtful, auto_create), BrokerTurn::Other(&responded))
             else {
                 break;
             };
-            self.apply_reply(&mut lookups, &asked);
-            responded.push(asked.address);
+            self.apply_reply(&mut lookups, &reply);
+            responded.push(reply.address);
         }
         Ok(lookups.into_iter().map(TopicLookup::into_result).collect())
     }
 
-    /// Fresh metadata of a topic.
+    /// Fetches the metadata of a topic.
     pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
         let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
         found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
     }
 
     /// Merges a response about the topics in doubt with those of other brokers, and caches the result.
-    pub(super) fn apply_reply(&self, lookups: &mut [TopicLookup<'_>], asked: &MetadataReply) {
-        let MetadataReply { answer, address, number } = asked;
-        let (now, kind) = (Instant::now(), asked.address_kind());
-        let agreed = asked.brokers().len().min(QUORUM);
+    pub(super) fn apply_reply(&self, lookups: &mut [TopicLookup<'_>], reply: &MetadataReply) {
+        let MetadataReply { answer, address, number } = reply;
+        let (now, kind) = (Instant::now(), reply.address_kind());
+        let agreed = reply.brokers().len().min(QUORUM);
         let doubtful: Vec<_> = lookups.iter_mut().filter(|lookup| lookup.is_doubtful()).collect();
         let names: Vec<_> = doubtful.iter().map(|lookup| lookup.name.clone()).collect();
         let found = metadata::found_topics(answer, &names);
@@ -161,9 +159,8 @@ impl ClusterClient {
                             if verdict == IdentityVerdict::Doubtful {
                                 lookup.certainty = Certainty::Doubtful;
                             }
-                            let why = || format!("{address} knows only an earlier topic with the name {name}");
-                            let present = before.map(|before| TopicInfo::clone(before));
-                            present.ok_or_else(|| BrokerError::StaleMetadata(why()))
+                            let former = || Staleness::FormerTopic { address: address.clone(), topic: name.clone() };
+                            before.map(|before| TopicInfo::clone(before)).ok_or_else(|| former().into())
                         }
                     }
                 }
@@ -172,7 +169,7 @@ impl ClusterClient {
                 // A broker that has just started knows nothing of the cluster and its topics (before KRaft).
                 Err(BrokerError::UnknownTopic(_)) if answer.brokers.is_empty() => {
                     lookup.certainty = Certainty::Doubtful;
-                    Err(does_not_know_the_cluster(address))
+                    Err(Staleness::ClusterUnknownTo(address.clone()).into())
                 }
                 Err(missing @ BrokerError::UnknownTopic(_)) => {
                     lookup.unknown_to += usize::from(kind == AddressKind::OneBroker);
@@ -195,15 +192,13 @@ impl ClusterClient {
     }
 }
 
-fn does_not_know_the_cluster(address: &str) -> BrokerError {
-    BrokerError::StaleMetadata(format!("{address} does not know the cluster yet"))
-}
-
-/// Topics for which a list of all topics contradicts the cache: they are absent, have another id, or were deleted.
-/// Replaces leaders that are older than the cached ones.
+/// Returns the topics for which a list of all topics contradicts the cache: they are absent, have another id, or were
+/// deleted. Replaces leaders in `listed` that are older than the cached ones.
 fn doubtful(view: &View, answer: &MetadataResponse, listed: &mut [TopicInfo]) -> Vec<TopicName> {
-    let told: HashSet<&str> = answer.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
-    let mut doubtful: Vec<_> = view.topics.keys().filter(|name| !told.contains(name.as_str())).cloned().collect();
+    let listed_names: HashSet<&str> =
+        answer.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
+    let mut doubtful: Vec<_> =
+        view.topics.keys().filter(|name| !listed_names.contains(name.as_str())).cloned().collect();
     for info in listed {
         match view.topics.get(&info.name) {
             Some(before) if before.id == info.id => drop(metadata::keep_newer_leaders(info, before)),

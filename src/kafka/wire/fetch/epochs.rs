@@ -4,7 +4,7 @@
 //! From v12 on, a Fetch response reports this (KIP-595). For older brokers OffsetForLeaderEpoch is sent, once for
 //! each last-read epoch under each new leader: while a broker leads, the earlier part of its log does not change.
 
-use crate::broker::{BrokerError, FetchPosition, FetchResult, Operation, TopicId};
+use crate::broker::{BrokerError, Cause, FetchPosition, FetchResult, Operation, Staleness, TopicId};
 use crate::kafka::wire::connection::BrokerConnection;
 use crate::kafka::wire::errors::{self, ErrorContext};
 use crate::record::{Epoch, NO_EPOCH, Offset, Partition, TopicName, TopicPartition};
@@ -24,7 +24,7 @@ const CONSUMER: i32 = -1;
 /// Limit of remembered responses.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// An epoch as an int32 of the protocol; -1 where unknown.
+/// Converts an epoch to an int32 of the protocol; -1 stands for an unknown one.
 pub fn wire_epoch(epoch: Epoch) -> i32 {
     i32::try_from(epoch).unwrap_or(-1)
 }
@@ -41,29 +41,41 @@ pub fn check_divergence(position: &FetchPosition, diverging: &EpochEndOffset) ->
     }
 }
 
-/// `epoch` is the largest epoch of the log up to the requested one, and ends at offset `end`. Every error is a step
-/// back in the offset or the epoch, so the next request differs.
+/// Compares the position with the log. `epoch` is the largest epoch of the log up to the requested one, and ends at
+/// offset `end`. Every error moves back in the offset or the epoch, so the next request differs.
 fn judge(position: &FetchPosition, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
-    let place = topic_partition(position);
+    let partition = topic_partition(position);
     if epoch < 0 || end < 0 {
-        // The leader does not know any epoch so late: its log is a different one.
-        return Err(BrokerError::Truncated { place, end: 0, epoch: NO_EPOCH });
+        // The leader has no epoch up to the requested one, so its log is a different one.
+        return Err(BrokerError::Truncated { partition, end: 0, epoch: NO_EPOCH });
     }
     if epoch > position.last_epoch {
         return Err(contradiction(position, epoch, end));
     }
     if epoch < position.last_epoch || end < position.offset {
-        return Err(BrokerError::Truncated { place, end, epoch });
+        return Err(BrokerError::Truncated { partition, end, epoch });
     }
     Ok(())
 }
 
+/// The end of an epoch in a response contradicts the request.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{topic_partition}: requested offset {offset} after leader epoch {last_epoch}, but the broker responds that epoch {epoch} \
+     ends at {end}"
+)]
+struct Contradiction {
+    topic_partition: TopicPartition,
+    offset: Offset,
+    last_epoch: Epoch,
+    epoch: Epoch,
+    end: Offset,
+}
+
 fn contradiction(position: &FetchPosition, epoch: Epoch, end: Offset) -> BrokerError {
-    let FetchPosition { offset, last_epoch, .. } = position;
-    BrokerError::Corrupt(format!(
-        "{}: asked for offset {offset} after leader epoch {last_epoch}, the broker said that epoch {epoch} ends at {end}",
-        topic_partition(position)
-    ))
+    let FetchPosition { offset, last_epoch, .. } = *position;
+    let topic_partition = topic_partition(position);
+    BrokerError::Corrupt(Cause::new(Contradiction { topic_partition, offset, last_epoch, epoch, end }))
 }
 
 fn topic_partition(position: &FetchPosition) -> TopicPartition {
@@ -97,7 +109,7 @@ impl EpochEnds {
         self.ask(connection, positions.iter().filter(doubtful), timeout)
     }
 
-    /// Turns `OffsetOutOfRange` into `Truncated` where that is the cause: a leader that does not know the epoch
+    /// Replaces `OffsetOutOfRange` by `Truncated` if the log was truncated: a leader that does not know the epoch
     /// reports any offset as out of range.
     pub fn explain(
         &mut self,
@@ -147,7 +159,8 @@ impl EpochEnds {
             for position in unknown {
                 match end_of(&answer, position) {
                     Ok(end) => drop(self.0.insert(key(position), end)),
-                    // Before v3 only brokers are allowed to send it.
+                    // Before v3 OffsetForLeaderEpoch requires ClusterAction, which clients lack, so the check is
+                    // skipped.
                     Err(BrokerError::Denied(_)) => {}
                     Err(error) => failed.push(fetched(position, error)),
                 }
@@ -199,8 +212,7 @@ pub fn end_of(answer: &OffsetForLeaderEpochResponse, position: &FetchPosition) -
     let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == position.topic.as_str());
     let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == position.partition));
     let partition = topic_partition(position);
-    let end =
-        end.ok_or_else(|| BrokerError::StaleMetadata(format!("{partition}: the response has no end of the epoch")))?;
+    let end = end.ok_or_else(|| Staleness::NotInResponse(partition.clone()))?;
     errors::check(end.error_code, ErrorContext::Partition(&partition, Operation::Describe), None)?;
     Ok((end.leader_epoch.into(), end.end_offset))
 }

@@ -25,15 +25,14 @@ const FINAL_EPOCH: i32 = -1;
 
 /// The partitions of one request, as protocol structures.
 type SessionPartitions = HashMap<SessionKey, FetchPartition>;
-/// A partition as the broker identifies it: by name or by id, with the nil id in the former case. A topic that was
-/// recreated keeps its key by name, and must not be forgotten under its old id after it was requested under its new
-/// one.
+/// Identifies a partition as the broker does: by topic id, or by topic name with the nil id. By name, a recreated topic
+/// keeps its key, because a request must not forget a name that it also adds.
 type SessionKey = (TopicName, uuid::Uuid, Partition);
 
 /// The client side of a session.
 #[derive(Debug, Default)]
 pub struct FetchSession {
-    /// 0 without a session.
+    /// The id of the session, or 0 without a session.
     id: i32,
     /// Session epoch of the next request.
     epoch: i32,
@@ -71,8 +70,8 @@ impl FetchSession {
         request.with_topics(topics(changed)).with_forgotten_topics_data(forgotten(gone))
     }
 
-    /// Applies the response to a request of this session. `Forgotten`: the broker has lost the session, and the
-    /// request must be repeated in a new one.
+    /// Applies the response to a request of this session. Returns `Forgotten` if the broker has lost the session; then
+    /// the request must be repeated in a new one.
     pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> SessionResult {
         if self.version < SESSIONS || limits.wait.is_zero() {
             return SessionResult::Valid;
@@ -100,8 +99,8 @@ impl FetchSession {
         SessionResult::Valid
     }
 
-    /// How long the request may wait. One that starts a session does not wait if the broker has granted one before:
-    /// cut off while waiting, it would leave a session whose id is lost.
+    /// Returns how long the broker may delay the response. A request that starts a session does not wait if the broker
+    /// has granted one before: if it were interrupted, the broker would keep a session whose id is unknown here.
     fn wait(&self, limits: FetchLimits, version: i16) -> Duration {
         let begins = version >= SESSIONS && (self.epoch == INITIAL_EPOCH || version != self.version);
         if begins && self.id != 0 { Duration::ZERO } else { limits.wait }

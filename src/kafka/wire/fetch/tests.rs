@@ -80,7 +80,7 @@ fn metadata_decides_whether_a_partition_unknown_to_its_leader_is_gone() {
         let of = |partition| crate::broker::PartitionInfo { partition, leader: Some(1), leader_epoch: 0 };
         Ok(TopicInfo { name: name(), id, partitions: (0..partitions).map(of).collect() })
     };
-    let away = || BrokerError::Unavailable("away".to_owned());
+    let away = || BrokerError::Unavailable("away".into());
     assert!(matches!(missing_error(&position(id(1)), &now(id(1), 1)), BrokerError::StaleMetadata(_)));
     assert!(matches!(missing_error(&position(None), &now(None, 1)), BrokerError::StaleMetadata(_)));
     assert!(matches!(missing_error(&position(id(1)), &now(id(1), 0)), BrokerError::UnknownPartition(_)));
@@ -243,7 +243,7 @@ fn a_batch_that_never_fits_the_budget_is_reported_with_its_offset() {
     let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
     let error = reader.fetch(&[position(0)], LIMITS).unwrap().remove(0).result.unwrap_err();
     let BrokerError::OverBudget(why) = &error else { panic!("{error}") };
-    assert!(why.contains("t/0 at offset 5") && why.contains("--memory-budget"), "{why}");
+    assert!(why.to_string().contains("t/0 at offset 5") && why.to_string().contains("--memory-budget"), "{why}");
     assert_eq!((error.remedy(), memory.used()), (Remedy::GiveUp, 0));
 }
 

@@ -10,11 +10,12 @@ use crate::kafka::wire::fetch::epochs::{VERSION, end_of, request};
 use crate::kafka::wire::pool::ConnectionPool;
 use crate::record::{Epoch, NO_EPOCH, Offset, Position};
 
-/// Steps back from the returned epoch to that of the record before. It takes 0 or 1, except for transactions that
-/// stay open across elections. After more steps the epoch is left unknown.
+/// The maximum number of steps from the returned epoch back to the epoch of the record before the position. Usually 0
+/// or 1 suffices, unless a transaction stays open across elections. If more are needed, the epoch stays unknown.
 const MAX_STEPS: usize = 8;
 
-/// Sets the epochs of the positions found for this group, each by requesting the ends of earlier epochs.
+/// Replaces the epoch of each position found for this group by that of the record before it, by requesting the ends of
+/// earlier epochs.
 pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuery<'_>], group: Vec<usize>) {
     let mut open = group;
     for _ in 0..MAX_STEPS {

@@ -1,7 +1,7 @@
 //! Batches of records for one partition, each with its delivery report.
 
 use super::encode::{BATCH_HEADER, record_size_bound};
-use crate::broker::{BrokerError, DeliveryReport, RecordLocation};
+use crate::broker::{BrokerError, DeliveryReport, RecordLocation, TooLarge};
 use crate::record::{NewRecord, Offset, Partition, Timestamp};
 use std::time::Instant;
 
@@ -35,10 +35,7 @@ impl PendingRecord {
         if bytes <= max_request_bytes {
             return Ok(());
         }
-        Err(BrokerError::TooLarge(format!(
-            "the record takes {bytes} bytes, and the bridge sends at most {max_request_bytes} in a request to Kafka \
-             (max.request.size in the file of --kafka-config)"
-        )))
+        Err(BrokerError::TooLarge(TooLarge::Request { bytes, limit: max_request_bytes }))
     }
 
     /// Reports the failure of the record.

@@ -17,7 +17,7 @@ pub struct BrokerState {
     /// The queue whose batch is sent alone as soon as nothing is in flight.
     pub next_alone: Option<QueueId>,
     pub request_size: RequestSize,
-    /// What the next connection must answer first.
+    /// The request that the next connection must answer before records are sent.
     pub handshake: Handshake,
     backoff: Backoff,
 }
@@ -75,8 +75,8 @@ impl BrokerState {
         self.handshake = Handshake::NotNeeded;
     }
 
-    /// Judges what a closed connection means for the batches in flight: the request size can be the reason only if
-    /// the broker has not answered a request of that size before.
+    /// Judges the batches in flight on a closed connection: the request size can be the reason only if the broker has
+    /// not answered a request of that size before.
     pub fn on_closed(&mut self, lost: Vec<PartitionOutcome>, now: Instant) -> Vec<PartitionOutcome> {
         let accepted = self.request_size.accepted;
         let mut rejected: Option<usize> = None;

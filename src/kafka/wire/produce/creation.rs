@@ -1,8 +1,8 @@
-//! Whether Kafka is going to create a topic that a record was sent to.
+//! Finds out whether Kafka will create a missing topic.
 //!
-//! Metadata does not tell: a broker answers "unknown topic" both if automatic creation is off and while it creates
-//! the topic, which takes many seconds when there are many. The broker's configuration does (DescribeConfigs), if
-//! access rules allow reading it. Names that Kafka will never accept, such as one that collides with an existing
+//! Metadata responses do not show it: a broker answers "unknown topic" both if automatic creation is off and while it
+//! creates the topic, which takes many seconds when there are many. The broker's configuration does (DescribeConfigs),
+//! if access rules allow reading it. Names that Kafka will never accept, such as one that collides with an existing
 //! topic, are an error without a message in Metadata; CreateTopics returns the message, and with `validate_only` it
 //! creates nothing.
 
@@ -34,7 +34,7 @@ pub enum AutoCreation {
     Unknown,
 }
 
-/// What a broker reports about missing topics.
+/// A broker's report about missing topics.
 #[derive(Debug)]
 pub struct CreationReport {
     pub auto_creation: AutoCreation,
@@ -42,7 +42,7 @@ pub struct CreationReport {
     pub rejected: Vec<Option<BrokerError>>,
 }
 
-/// Asks the controller whether Kafka will create `topics`.
+/// Asks the controller whether Kafka will create `topics`. Fails with `Unavailable` if it does not respond.
 pub fn check_creation(cluster: &ClusterClient, topics: &[TopicName]) -> Result<CreationReport, BrokerError> {
     let node = cluster.controller()?;
     let mut connection = cluster.connect_within(node, TIMEOUT)?;

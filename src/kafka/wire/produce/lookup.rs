@@ -1,6 +1,6 @@
-//! Slow requests to the cluster, on separate threads, so that records of known topics do not wait. Producer ids have
-//! another thread than metadata: a broker may be slow with them, and records without sequence numbers and moved
-//! leaders must not wait for that.
+//! Slow requests to the cluster, on separate threads, so that records of known topics do not wait. Producer ids and
+//! metadata have separate threads: a broker may be slow to grant an id, and neither records without sequence numbers
+//! nor changes of leaders must wait for that.
 
 use super::creation::{self, CreationReport};
 use super::panic_as_error;
@@ -74,8 +74,7 @@ pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, r
     }
 }
 
-/// A client that may not describe a topic may not write to it either, and the write permission is what the user must
-/// grant.
+/// Reports a denied Describe as a denied Write. The user must grant Write, which implies Describe.
 fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     let wanted = match auto_create {
         AutoCreate::Ask => Operation::WriteOrCreate,
@@ -89,7 +88,7 @@ fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     }
 }
 
-/// From `node`, or from another broker if that one is silent: every broker grants producer ids.
+/// Requests a producer id from `node`, or from another broker if `node` fails: every broker grants producer ids.
 fn producer_id(cluster: &ClusterClient, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
     let topics = producer_id_from(cluster, node, patience);
     match (topics, cluster.other_broker(node)) {

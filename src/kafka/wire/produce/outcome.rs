@@ -2,7 +2,7 @@
 
 use super::batch::ProducerBatch;
 use super::partition_queue::BatchOutcome;
-use crate::broker::{Acks, BrokerError, Operation, Remedy, WriteState};
+use crate::broker::{Acks, BrokerError, Cause, ErrorResponse, ErrorSubject, Operation, Remedy, WriteState};
 use crate::kafka::wire::errors::{ErrorContext, error_for};
 use crate::record::TopicPartition;
 use kafka_protocol::error::ResponseError as Kafka;
@@ -15,7 +15,7 @@ pub enum LeaderCheck {
     Doubtful,
 }
 
-/// Settles a written batch; otherwise returns what to do about it.
+/// Returns the outcome of a batch, and settles its records if they were written.
 pub fn judge(
     answer: &PartitionProduceResponse,
     topic_partition: &TopicPartition,
@@ -46,7 +46,10 @@ pub fn judge(
             none if none.is_empty() => BatchOutcome::Split(error),
             faulty => BatchOutcome::InvalidRecords(faulty),
         },
-        Kafka::CorruptMessage => BatchOutcome::Corrupt(BrokerError::Corrupt(format!("{topic_partition}: {code}"))),
+        Kafka::CorruptMessage => BatchOutcome::Corrupt(match error {
+            BrokerError::NotNow(response) => BrokerError::Corrupt(Cause::new(response)),
+            other => other,
+        }),
         // Rejected before anything was written.
         Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded => BatchOutcome::Retry { attempt: WriteState::No },
         // With acks=all a leader also returns this if it lost its leadership after the write.
@@ -63,12 +66,14 @@ pub fn judge(
     (verdict, leader)
 }
 
-/// KIP-467: the invalid records, where the broker (Kafka 2.4 and later) names them.
+/// Returns the invalid records if the broker (Kafka 2.4 and later) names them (KIP-467).
 fn faulty(answer: &PartitionProduceResponse, topic_partition: &TopicPartition) -> Vec<(usize, BrokerError)> {
     let named = answer.record_errors.iter().filter_map(|e| {
         let why = e.batch_index_error_message.as_deref().or(answer.error_message.as_deref());
         let why = why.unwrap_or("the broker does not say why");
-        Some((usize::try_from(e.batch_index).ok()?, BrokerError::InvalidRecord(format!("{topic_partition}: {why}"))))
+        let subject = ErrorSubject::Partition(topic_partition.clone());
+        let response = ErrorResponse { code: answer.error_code, subject, message: why.to_owned() };
+        Some((usize::try_from(e.batch_index).ok()?, BrokerError::InvalidRecord(Cause::new(response))))
     });
     named.collect()
 }
@@ -138,7 +143,7 @@ mod tests {
             .with_error_code(Kafka::InvalidRecord.code())
             .with_record_errors(vec![named])
             .with_error_message(Some("no key".into()));
-        let expected = BrokerError::InvalidRecord("t/0: no key".to_owned());
+        let expected = BrokerError::InvalidRecord("t/0: no key".into());
         assert_eq!(
             judge(&answer, &topic_partition, Acks::All, &ProducerBatch::default()).0,
             BatchOutcome::InvalidRecords(vec![(3, expected)])

@@ -1,5 +1,5 @@
-//! The records of one partition on their way, in order: which batch may be sent now, and what a response means for
-//! the others. It has no socket and no clock, so that tests can play every failure.
+//! The producer's queue for one partition. It decides which batch may be sent next, and applies the outcome of each
+//! batch to the others. It has no socket and no clock, so that tests can simulate every failure.
 //!
 //! With `acks=all` a batch carries producer id, epoch and sequence number, by which the broker writes it once and in
 //! order (KIP-98). This rests on:
@@ -146,7 +146,7 @@ struct ProducerState {
     confirmed: bool,
 }
 
-/// What must be replaced before the next batch is sent.
+/// The part of the producer's state to replace before the next batch is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ProducerReset {
     Nothing,
@@ -329,7 +329,7 @@ impl PartitionQueue {
         }
     }
 
-    /// Removes the batch at `index`; records that were certainly not written fail with `error`.
+    /// Removes the batch at `index`, and fails its unsettled records with `error`.
     fn remove(&mut self, index: usize, error: &BrokerError) {
         let Some(slot) = self.batches.remove(index) else { return };
         slot.batch.settle_failed(error);

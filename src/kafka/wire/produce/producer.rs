@@ -83,14 +83,14 @@ enum LookupState {
     InFlight,
 }
 
-/// No broker responds.
+/// A period in which no broker responds.
 struct ProducerOutage {
     since: Instant,
     why: BrokerError,
     probe_at: Instant,
 }
 
-/// What the producer thread waits for, and until when at the latest.
+/// How long the producer thread waits, and for which events.
 enum ProducerPause {
     UntilEvent(Instant),
     /// Every broker has a request in flight. New records would only be added to open batches, so submissions do not

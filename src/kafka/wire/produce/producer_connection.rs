@@ -17,11 +17,12 @@ use kafka_protocol::messages::{MetadataRequest, ProduceRequest, ProduceResponse}
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-/// Requests in flight on one connection. The broker works on one at a time and has the next at hand.
+/// Requests in flight on one connection. The broker processes one at a time, and the next ones are ready when it has
+/// finished.
 pub const MAX_REQUESTS: usize = 5;
 
-/// A broker closes the connection on an oversized request as soon as it has read its length. A connection that is
-/// closed later may have been worked on: load balancers close idle ones.
+/// A broker closes the connection on an oversized request as soon as it has read its length. If a connection is closed
+/// later, the broker may have processed the request: load balancers close idle connections.
 const REJECTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the producer thread, and so every other broker, waits for a broker that accepts no more bytes.
@@ -88,7 +89,7 @@ pub enum SendOutcome {
     },
 }
 
-/// What a new connection must answer before records are sent on it.
+/// The request that a new connection must answer before records are sent on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handshake {
     NotNeeded,
@@ -321,7 +322,7 @@ impl ProducerConnection {
         let request = request::build(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {
-            let why = BrokerError::Unavailable("the connection is being reauthenticated".to_owned());
+            let why = BrokerError::Unavailable("the connection is being reauthenticated".into());
             return SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) };
         };
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
@@ -335,7 +336,7 @@ impl ProducerConnection {
                 match self.work.send(ReaderTask::Await(sent)) {
                     Ok(()) => SendOutcome::Awaited,
                     Err(unsent) => SendOutcome::Failed {
-                        why: BrokerError::Unavailable("the connection has ended".to_owned()),
+                        why: BrokerError::Unavailable("the connection has ended".into()),
                         lost: unsent.0.lost(),
                     },
                 }

@@ -9,13 +9,12 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long a missing topic is looked up before its records fail: a topic that was just created is unknown to some
-/// brokers for a moment. A topic that Kafka may be creating is waited for until the deadlines of its records.
+/// brokers for a moment. Records of a topic that Kafka may be creating wait until their deadlines.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Bounds of the pause between lookups.
 const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// How long a missing topic is cached as missing, so that a flood of records to it does not become a flood of
-/// lookups.
+/// How long a topic is cached as missing, so that a flood of records to it does not become a flood of lookups.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 /// A partition number out of range triggers a lookup unless the metadata is newer than this.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -58,7 +57,7 @@ struct NegativeEntry {
     why: BrokerError,
 }
 
-/// What to do with a submission.
+/// The result of admitting a submission.
 pub enum Admission {
     Route(Submission),
     Reject(Submission, BrokerError),
@@ -66,7 +65,7 @@ pub enum Admission {
     Queued,
 }
 
-/// What to do with the queues and waiting submissions of a topic after a lookup.
+/// The state of a topic after a lookup.
 pub enum LookupResult {
     Ready,
     Pending,
@@ -244,7 +243,7 @@ impl ProducerTopic {
         self.sticky.batch_sent(partition);
     }
 
-    /// Whether nothing about the topic needs to be kept.
+    /// Whether the state of the topic can be dropped.
     pub fn is_forgettable(&self, now: Instant) -> bool {
         self.view.is_none()
             && self.waiting.is_empty()
@@ -289,7 +288,7 @@ mod tests {
         topic.lookup_started(later);
         topic.refresh(age, later + age);
         assert_eq!(topic.due_lookup(later + age), None);
-        let away = BrokerError::Unavailable("away".to_owned());
+        let away = BrokerError::Unavailable("away".into());
         drop(topic.apply_lookup(Err(away), AutoCreate::Never, later));
         topic.refresh(age, later);
         assert_eq!(topic.due_lookup(later), None, "the next lookup follows after a pause");
@@ -303,7 +302,7 @@ mod tests {
         drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
         assert!(topic.needs_creation_check());
         topic.creation_check_started();
-        drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
+        drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".into())), AutoCreate::Ask, now));
         drop(topic.apply_creation_check(AutoCreation::Off, None, now));
         drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
         assert!(topic.needs_creation_check(), "the check runs again");

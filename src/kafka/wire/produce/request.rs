@@ -70,7 +70,7 @@ pub fn build(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Dura
     ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout).with_topic_data(topics)
 }
 
-/// Settles written records. A partition that is missing from the response is in doubt.
+/// Returns the outcome of each batch, and settles written records. A batch without a response may have been written.
 pub fn outcomes(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: Acks) -> Vec<PartitionOutcome> {
     let mut found = HashMap::new();
     for topic in &response.responses {

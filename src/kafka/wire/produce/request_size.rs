@@ -1,4 +1,4 @@
-//! How large a request may be, and what may share its connection.
+//! Limits the size of requests, and decides which batches and requests may share a connection.
 //!
 //! A broker closes the connection on a request above its `socket.request.max.bytes`, without a response (Azure Event
 //! Hubs and others do so too). Everything in flight on that connection is then in doubt. A batch larger than any
@@ -96,19 +96,19 @@ impl RequestSize {
     }
 }
 
-/// What may share a request and connection with a batch.
+/// Whether a batch shares its request and connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// Other batches in its request, and other requests on its connection.
+    /// Its request may have other batches, and its connection other requests.
     Shared,
-    /// Nothing, until the batch is answered.
+    /// The connection carries nothing else until the batch is answered.
     Alone,
 }
 
 /// Whether the next request and its connection are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occupancy {
-    /// Nothing.
+    /// The request has no batches, and nothing is in flight.
     Vacant,
     Shared,
 }

@@ -18,8 +18,8 @@ fn position(offset: Offset, leader_epoch: i32, last_epoch: Epoch) -> FetchPositi
 }
 
 fn truncated(end: Offset, epoch: Epoch) -> Result<(), BrokerError> {
-    let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
-    Err(BrokerError::Truncated { place, end, epoch })
+    let partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+    Err(BrokerError::Truncated { partition, end, epoch })
 }
 
 #[test]

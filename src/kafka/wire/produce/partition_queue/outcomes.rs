@@ -1,7 +1,7 @@
-//! What the outcome of a batch means for it and for later ones.
+//! Applies the outcome of a batch to the queue.
 
 use super::{BatchOutcome, BatchStage, Order, PartitionQueue, ProducerReset, sequence_after};
-use crate::broker::{BrokerError, WriteState};
+use crate::broker::{BrokerError, TooLarge, WriteState};
 use crate::kafka::wire::produce::batch::ProducerBatch;
 use crate::kafka::wire::produce::encode::BATCH_HEADER;
 use crate::kafka::wire::produce::request_size::MAX_CLOSES;
@@ -94,12 +94,7 @@ impl PartitionQueue {
         let Some(slot) = self.batches.get_mut(index) else { return };
         // The broker read only the length of the request.
         slot.close_may_be_written = WriteState::No;
-        let bytes = slot.batch.bytes();
-        let why = format!(
-            "the broker closes the connection on a request with these {bytes} bytes ({} times, while it answers \
-             others), so its socket.request.max.bytes must be smaller",
-            slot.closes
-        );
+        let why = TooLarge::ConnectionClosed { bytes: slot.batch.bytes(), closes: slot.closes };
         if slot.batch.len() < 2 {
             log::warn!("rejected a record as too large: {why}");
             return self.remove(index, &BrokerError::TooLarge(why));
@@ -114,13 +109,9 @@ impl PartitionQueue {
         let Some(slot) = self.batches.get(index) else { return };
         if slot.batch.len() < 2 {
             let error = match error {
-                BrokerError::TooLarge(why) => {
-                    // Kafka compares the size of the whole batch.
+                BrokerError::TooLarge(TooLarge::Rejected(response)) => {
                     let bytes = slot.batch.bytes();
-                    BrokerError::TooLarge(format!(
-                        "the record takes {bytes} bytes with its batch header of {BATCH_HEADER}, more than the topic's \
-                         max.message.bytes ({why})"
-                    ))
+                    BrokerError::TooLarge(TooLarge::Batch { bytes, header: BATCH_HEADER, response })
                 }
                 error => error,
             };
@@ -167,8 +158,8 @@ impl PartitionQueue {
 
     /// Exponential back-off with jitter, so that partitions do not retry in step.
     fn back_off(&mut self, now: Instant) {
-        let whole = MIN_BACKOFF.saturating_mul(1 << self.failures.min(6)).min(MAX_BACKOFF);
+        let longest = MIN_BACKOFF.saturating_mul(1 << self.failures.min(6)).min(MAX_BACKOFF);
         self.failures = self.failures.saturating_add(1);
-        self.resume_at = Some(now + whole.mul_f64(0.5 + fastrand::f64() / 2.0));
+        self.resume_at = Some(now + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
     }
 }

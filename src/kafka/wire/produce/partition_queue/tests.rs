@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::broker::{DeliveryReport, DeliveryResult, RecordLocation};
+use crate::broker::{DeliveryReport, DeliveryResult, ErrorResponse, ErrorSubject, RecordLocation};
 use crate::record::{NewRecord, Offset};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -15,6 +15,11 @@ const ANY_ROOM: RequestCapacity =
 
 fn unsent() -> BrokerError {
     BrokerError::TimedOut(WriteState::No)
+}
+
+fn too_large() -> BrokerError {
+    let message = "max.message.bytes".to_owned();
+    BrokerError::TooLarge(ErrorResponse { code: 10, subject: ErrorSubject::Cluster, message }.into())
 }
 
 /// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and the last five batches of each
@@ -221,7 +226,7 @@ impl World {
             Verdict::TooLarge if self.log.too_large == TooLarge::HangUp => {
                 BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
             }
-            Verdict::TooLarge => BatchOutcome::Split(BrokerError::TooLarge("max.message.bytes".to_owned())),
+            Verdict::TooLarge => BatchOutcome::Split(too_large()),
             Verdict::OutOfOrder => BatchOutcome::OutOfOrder,
             Verdict::Fenced => BatchOutcome::Fenced,
             Verdict::NotNow => BatchOutcome::Retry { attempt: WriteState::No },
@@ -265,7 +270,7 @@ impl World {
             }
             Step::Refuse(times) => self.refuse = (*times).into(),
             Step::Unsure => self.unsure = 1,
-            Step::Down => self.queue.reject_unwritten(&BrokerError::Unavailable(String::new())),
+            Step::Down => self.queue.reject_unwritten(&BrokerError::Unavailable("away".into())),
             Step::Later(millis) => {
                 self.now += Duration::from_millis((*millis).into());
                 self.queue.expire(self.now, &unsent());
@@ -445,7 +450,7 @@ fn only_the_oversized_record_fails() {
         let outcomes = outcomes(&world);
         let failed: Vec<usize> = outcomes.iter().enumerate().filter(|(_, o)| o.is_err()).map(|(n, _)| n).collect();
         assert_eq!(failed, [POISON as usize], "{too_large:?}");
-        assert!(matches!(&outcomes[13], Err(BrokerError::TooLarge(why)) if why.contains("bytes")));
+        assert!(matches!(&outcomes[13], Err(BrokerError::TooLarge(why)) if why.to_string().contains("bytes")));
     }
 }
 
@@ -455,7 +460,7 @@ fn only_the_records_named_by_the_broker_fail() {
     world.push(4);
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
-    let bad = BrokerError::InvalidRecord("too old".to_owned());
+    let bad = BrokerError::InvalidRecord("too old".into());
     world.queue.on_outcome(
         sent.number,
         BatchOutcome::InvalidRecords(vec![(1, bad.clone()), (2, bad.clone())]),

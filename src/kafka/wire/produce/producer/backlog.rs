@@ -14,9 +14,9 @@ const RELEVANT_FOR: Duration = Duration::from_secs(60);
 /// Progress of writing to a partition.
 #[derive(Default)]
 pub(super) struct PartitionProgress {
-    /// Since when records have waited without a verdict of the broker; moved later by periods in which none waited.
+    /// When the current wait for a verdict of the broker began, moved later by the periods in which no record waited.
     stuck_since: Option<Instant>,
-    /// Since when no record has waited, though the broker settled none.
+    /// When the queue became empty. The time from then on does not count as waiting.
     empty_since: Option<Instant>,
     last_record: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! Lookups of topics and producer ids, and what their results mean.
+//! Starts lookups of topics and producer ids, and applies their results.
 
 use super::{LookupState, Producer, ProducerId, ProducerOutage};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};

@@ -1,14 +1,14 @@
-//! Which requests can be sent now, to which broker, and when to check again.
+//! Decides which requests to send now, to which broker, and when to check again.
 
 use super::{Producer, ProducerId, ProducerPause, TICK};
-use crate::broker::{Acks, BrokerError, NodeId, Remedy};
-use crate::kafka::wire::produce::ProducerEvent;
+use crate::broker::{Acks, BrokerError, Cause, NodeId, Remedy};
 use crate::kafka::wire::produce::broker_state::{BrokerState, ConnectionState};
 use crate::kafka::wire::produce::partition_queue::{ConnectionId, NextBatch};
 use crate::kafka::wire::produce::producer_connection::{self, MAX_REQUESTS, SendOutcome};
 use crate::kafka::wire::produce::producer_topic::ProducerTopic;
 use crate::kafka::wire::produce::request::{self, QueueId, RequestPartition};
 use crate::kafka::wire::produce::request_size::{Occupancy, RequestCapacity, Sharing};
+use crate::kafka::wire::produce::{ProducerEvent, ProducerFault};
 use std::time::{Duration, Instant};
 
 /// Longest wait while nothing is pending.
@@ -67,7 +67,7 @@ impl Producer<'_, '_> {
         self.round_start = QueueId(self.round_start.0.wrapping_add(1) % self.queues.len().max(1));
     }
 
-    /// Returns whether requests can be sent to `node`; starts to connect where that is due.
+    /// Returns whether requests can be sent to `node`. Starts to connect if that is due.
     fn ensure_connected(&mut self, node: NodeId, now: Instant) -> bool {
         let Some(state) = self.brokers.get_mut(&node) else { return false };
         if let ConnectionState::Up(connection) = &state.connection
@@ -96,7 +96,7 @@ impl Producer<'_, '_> {
         let timeout = self.settings.request_timeout;
         if let Err(error) = producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, tell)
         {
-            let why = BrokerError::Internal(format!("cannot start a connection thread: {error}"));
+            let why = BrokerError::Internal(Cause::new(ProducerFault::NoThread(error)));
             self.on_connection_lost(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Missing { retry_at } if retry_at <= now) {
             self.request_producer_id(node);

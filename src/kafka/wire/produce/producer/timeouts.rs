@@ -1,7 +1,7 @@
 //! Deadlines, silent leaders, and the outage of all brokers.
 
 use super::{LookupState, Producer, ProducerOutage};
-use crate::broker::{BrokerError, Remedy, WriteState};
+use crate::broker::{BrokerError, Cause, Remedy, Staleness, WriteState};
 use crate::kafka::wire::produce::lookup::Lookup;
 use crate::kafka::wire::produce::producer_topic::reject;
 use crate::record::TopicName;
@@ -18,7 +18,7 @@ impl ProducerOutage {
         match why {
             BrokerError::Untrusted(_) => why,
             _ if why.remedy() == Remedy::Retry => why,
-            other => BrokerError::Unavailable(other.to_string()),
+            other => BrokerError::Unavailable(Cause::new(other)),
         }
     }
 }
@@ -94,9 +94,8 @@ impl Producer<'_, '_> {
             }
         }
         for (node, (silence, topic_partition, leader)) in left {
-            let silence = silence.as_secs();
-            let why = format!("no response for {silence} s, and broker {leader} leads {topic_partition} now");
-            self.on_connection_lost(node, BrokerError::StaleMetadata(why), now);
+            let why = Staleness::FormerLeader { topic_partition, leader, silence };
+            self.on_connection_lost(node, why.into(), now);
         }
     }
 

@@ -3,7 +3,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Uploads a file of lines as one x-ndjson request and prints the status and the answer: FILE URL. */
+/** Uploads a file of lines as one x-ndjson request and prints the status and the response: FILE URL. */
 public class Upload {
     public static void main(String[] arguments) throws Exception {
         HttpURLConnection connection = (HttpURLConnection) new URI(arguments[1]).toURL().openConnection();

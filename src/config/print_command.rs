@@ -1,13 +1,13 @@
-//! Commands that only print: settings, shell completions, manual pages.
+//! Commands that only print: `config`, `completions`, `man`.
 
-use super::layers::{self, Layers};
+use super::merged_args::{self, MergedArgs};
 use super::{EarlyExit, Serve, check, show};
 use clap::{ArgMatches, Subcommand};
 use clap_complete::Shell;
 
 /// Commands that only print.
 #[derive(Debug, Subcommand)]
-pub enum InfoCommand {
+pub enum PrintCommand {
     /// Check or show the settings that `curlew serve` would use.
     #[command(subcommand)]
     Config(Settings),
@@ -30,14 +30,14 @@ pub enum Settings {
     Show(Box<Serve>),
 }
 
-impl InfoCommand {
+impl PrintCommand {
     /// Returns the output, or the error.
-    pub fn run(self, definition: clap::Command, matches: &ArgMatches, layers: &Layers) -> EarlyExit {
-        let (command, matches, _) = layers::innermost(&definition, matches);
+    pub fn run(self, definition: clap::Command, matches: &ArgMatches, merged: &MergedArgs) -> EarlyExit {
+        let (command, matches, _) = merged_args::innermost(&definition, matches);
         match self {
-            Self::Config(Settings::Check(serve)) => check::check(&serve, command, matches, layers),
-            Self::Config(Settings::Show(_)) => EarlyExit::Shown(show::show(command, matches, layers)),
-            Self::Completions { shell } => EarlyExit::Shown(completions(definition, shell)),
+            Self::Config(Settings::Check(serve)) => check::check(&serve, command, matches, merged),
+            Self::Config(Settings::Show(_)) => EarlyExit::Output(show::show(command, matches, merged)),
+            Self::Completions { shell } => EarlyExit::Output(completions(definition, shell)),
             Self::Man { command } => manual(definition, command.as_deref()),
         }
     }
@@ -50,7 +50,7 @@ pub fn hide_serve_settings(definition: clap::Command) -> clap::Command {
     definition.mut_subcommand("config", |config| config.mut_subcommand("check", hide).mut_subcommand("show", hide))
 }
 
-/// The definition for `-h`: without the variables, whose names follow from the flags.
+/// Returns the definition for `-h`, which omits the variables: their names follow from those of the flags.
 pub fn short_help(definition: clap::Command) -> clap::Command {
     definition.mut_args(|arg| arg.hide_env(true)).mut_subcommands(short_help)
 }
@@ -70,14 +70,14 @@ fn manual(mut definition: clap::Command, command: Option<&str>) -> EarlyExit {
     let Some(page) = page else {
         let names: Vec<_> = definition.get_subcommands().map(clap::Command::get_name).collect();
         let command = command.unwrap_or_default();
-        return EarlyExit::Refused(format!(
+        return EarlyExit::Error(format!(
             "{command} is not a command of curlew; the commands are {}",
             names.join(", ")
         ));
     };
     let mut out = Vec::new();
     match clap_mangen::Man::new(page).render(&mut out) {
-        Ok(()) => EarlyExit::Shown(String::from_utf8_lossy(&out).into_owned()),
-        Err(e) => EarlyExit::Refused(format!("cannot write the manual: {e}")),
+        Ok(()) => EarlyExit::Output(String::from_utf8_lossy(&out).into_owned()),
+        Err(e) => EarlyExit::Error(format!("cannot write the manual: {e}")),
     }
 }

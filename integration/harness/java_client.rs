@@ -1,4 +1,4 @@
-//! Kafka's own Java client, for admin work and as the reference: `foreign/Foreign.java`.
+//! Kafka's Java client, for administration and as the reference implementation: `java/KafkaClient.java`.
 
 use crate::process::Process;
 use base64::Engine;
@@ -11,24 +11,24 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// How long a command may take: more than the client's own limits, whose errors say more.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Timeout of a command. It exceeds the client's own timeouts, whose errors are more specific.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// One JVM for all tests of a process; commands run beside each other.
-pub struct Foreign {
-    inner: Mutex<Inner>,
+/// The JVM shared by all tests of a process. Commands run concurrently.
+pub struct JavaClient {
+    jvm: Mutex<JvmProcess>,
     waiting: Arc<Mutex<HashMap<u64, Sender<Value>>>>,
 }
 
-struct Inner {
+struct JvmProcess {
     stdin: ChildStdin,
     next_id: u64,
     process: Process,
 }
 
-/// A record as a foreign consumer sees it.
+/// A record as the Java consumer returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ConsumedRecord {
     pub partition: i64,
     pub offset: i64,
     pub timestamp: i64,
@@ -37,78 +37,78 @@ pub struct Seen {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-impl Seen {
+impl ConsumedRecord {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
     }
 }
 
-impl Foreign {
+impl JavaClient {
     pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Foreign> = OnceLock::new();
+        static SHARED: OnceLock<JavaClient> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
     fn start() -> Self {
-        let log = std::env::temp_dir().join(format!("curlew-foreign-{}.log", std::process::id()));
+        let log = std::env::temp_dir().join(format!("curlew-java-client-{}.log", std::process::id()));
         let mut command = Command::new("java");
         command
             .args(["-Xmx384m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
             .arg(crate::cache().join("kafka-4.4.0/*"))
-            .arg(crate::file("foreign/Foreign.java"))
+            .arg(crate::file("java/KafkaClient.java"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).expect("log file"));
-        let mut process = Process::start_with_own_output("the Java client", command, &log);
+        let mut process = Process::start_with_stdio("the Java client", command, &log);
         let stdin = process.child().stdin.take().expect("stdin");
         let stdout = process.child().stdout.take().expect("stdout");
         let waiting: Arc<Mutex<HashMap<u64, Sender<Value>>>> = Arc::default();
-        let answers = waiting.clone();
+        let responses = waiting.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let answer: Value = serde_json::from_str(&line).expect("an answer is JSON");
-                if let Some(caller) = answers.lock().expect("lock").remove(&answer["id"].as_u64().expect("id")) {
-                    let _ = caller.send(answer);
+                let response: Value = serde_json::from_str(&line).expect("a response is JSON");
+                if let Some(caller) = responses.lock().expect("lock").remove(&response["id"].as_u64().expect("id")) {
+                    let _ = caller.send(response);
                 }
             }
-            answers.lock().expect("lock").clear();
+            responses.lock().expect("lock").clear();
         });
-        Self { inner: Mutex::new(Inner { stdin, next_id: 0, process }), waiting }
+        Self { jvm: Mutex::new(JvmProcess { stdin, next_id: 0, process }), waiting }
     }
 
-    /// Where the JVM's threads are while it does not answer.
-    fn silence(&self) -> String {
-        let stacks = self.inner.lock().expect("lock").process.stacks();
-        format!("no answer from the Java client within {PATIENCE:?}\n{stacks}")
+    /// Describes a timeout, with the stacks of the JVM's threads.
+    fn timeout_error(&self) -> String {
+        let stacks = self.jvm.lock().expect("lock").process.stacks();
+        format!("the Java client did not respond within {TIMEOUT:?}\n{stacks}")
     }
 
-    /// Runs a command; `Err` is the Java exception.
+    /// Runs a command. An error is the Java exception.
     pub fn try_call(&self, mut command: Value) -> Result<Value, String> {
-        let (answered, answer) = channel();
+        let (sender, response) = channel();
         {
-            let mut inner = self.inner.lock().expect("lock");
-            let id = inner.next_id;
-            inner.next_id += 1;
+            let mut jvm = self.jvm.lock().expect("lock");
+            let id = jvm.next_id;
+            jvm.next_id += 1;
             command["id"] = json!(id);
-            self.waiting.lock().expect("lock").insert(id, answered);
-            writeln!(inner.stdin, "{command}").expect("the Java client has ended");
+            self.waiting.lock().expect("lock").insert(id, sender);
+            writeln!(jvm.stdin, "{command}").expect("the Java client has ended");
         }
-        let mut answer = answer.recv_timeout(PATIENCE).map_err(|_| self.silence())?;
-        match answer["error"].as_str() {
+        let mut response = response.recv_timeout(TIMEOUT).map_err(|_| self.timeout_error())?;
+        match response["error"].as_str() {
             Some(error) => Err(error.to_owned()),
-            None => Ok(answer["ok"].take()),
+            None => Ok(response["ok"].take()),
         }
     }
 }
 
-/// Bytes as the Java client takes them.
+/// Encodes bytes for the Java client.
 pub fn bytes(bytes: &[u8]) -> Value {
     json!({ "b64": STANDARD.encode(bytes) })
 }
 
-pub(crate) fn seen(record: &Value) -> Seen {
+pub(crate) fn parse_record(record: &Value) -> ConsumedRecord {
     let decode = |v: &Value| v.as_str().map(|text| STANDARD.decode(text).expect("base64"));
-    Seen {
+    ConsumedRecord {
         partition: record["partition"].as_i64().expect("partition"),
         offset: record["offset"].as_i64().expect("offset"),
         timestamp: record["timestamp"].as_i64().expect("timestamp"),

@@ -1,39 +1,115 @@
-//! Tests of the settings file through every command.
+//! Tests of the file's syntax, and of its settings through every command.
 #![allow(clippy::unwrap_used)]
 
-use super::layers::settings;
 use super::*;
+use crate::config::merged_args::{MergedArgs, SettingSource, is_path, settings};
+use crate::config::{ClientTarget, Command, EarlyExit, definition, read_line};
 use clap::builder::PossibleValue;
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+
+fn check(text: &str, expected: &Expect) {
+    let said = match ConfigText::parse(Path::new("curlew.toml"), text) {
+        Ok(file) => file.entries.iter().map(|e| format!("{} {} = {:?}\n", e.line, e.name, e.value)).collect::<String>(),
+        Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
+    };
+    expected.assert_eq(&said);
+}
+
+#[test]
+fn every_kind_of_value_becomes_a_text_for_its_flag() {
+    check(
+        "# ours\nlisten = \"0.0.0.0:80\"\n\npartitions = 3\nno-auto-create = true\nmax = 0x1_0\nrate = 1.5\n\
+         cors-origin = [\"https://a\",\n  \"https://b\"]\nfrom = 2026-01-31T08:00:00Z\n",
+        &expect![[r#"
+            2 listen = One("0.0.0.0:80")
+            4 partitions = One("3")
+            5 no-auto-create = Bool(true)
+            6 max = One("16")
+            7 rate = One("1.5")
+            8 cors-origin = Many(["https://a", "https://b"])
+            10 from = One("2026-01-31T08:00:00Z")
+        "#]],
+    );
+}
+
+#[test]
+fn invalid_entries_are_reported_with_their_line() {
+    check(
+        "listen = 1\nlisten = 2\n",
+        &expect![[r#"
+        curlew.toml:2: duplicate key
+    "#]],
+    );
+    check(
+        "\n\nlisten 1\n",
+        &expect![[r#"
+        curlew.toml:3: key with no value, expected `=`
+    "#]],
+    );
+    check(
+        "a = 1\n[kafka]\nb = 1\n",
+        &expect![[r#"
+        curlew.toml:2: kafka: settings are not grouped in [sections] or {tables}; use the flag's full name
+    "#]],
+    );
+    check(
+        "a = [[1]]\nb.c = 1\nd = 99999999999999999999999999999999999999999\n",
+        &expect![[r#"
+        curlew.toml:1: a: a setting cannot be a list of lists
+        curlew.toml:2: b: settings are not grouped in [sections] or {tables}; use the flag's full name
+        curlew.toml:3: d: 99999999999999999999999999999999999999999 is too large a number
+    "#]],
+    );
+}
+
+#[test]
+fn the_error_for_a_missing_file_names_it() {
+    let said = ConfigText::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
+    assert!(said.starts_with("no/such.toml: cannot be read: No such file"), "{said}");
+}
+
+proptest! {
+    #[test]
+    fn parsing_never_panics(text in "(?s).*") {
+        let _ = ConfigText::parse(Path::new("f"), &text);
+    }
+
+    #[test]
+    fn parsing_lines_like_settings_never_panics(lines in proptest::collection::vec("[a-z-]{0,4} ?[=.\\[]? ?[\"\\[{0-9a-z:TZ.,_+-]{0,12}[\"\\]}]?", 0..8)) {
+        let _ = ConfigText::parse(Path::new("f"), &lines.join("\n"));
+    }
+}
 
 /// A settings file that is removed with the test.
-struct Written(PathBuf);
+struct TempFile(PathBuf);
 
-impl Written {
+impl TempFile {
     fn new(text: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("curlew-config-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&folder).unwrap();
-        let path = folder.join("curlew.toml");
+        let dir = std::env::temp_dir().join(format!("curlew-config-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("curlew.toml");
         std::fs::write(&path, text).unwrap();
         Self(path)
     }
 }
 
-impl Drop for Written {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
     }
 }
 
-/// Returns the output or the error, with FILE for the file's path and DIR for that of its folder.
+/// Returns the output or the error, with FILE in place of the path and DIR in place of its directory.
 fn said(line: &str, text: &str) -> Result<String, String> {
-    let file = Written::new(text);
-    let (path, folder) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
-    let plain = |said: String| said.replace(path, "FILE").replace(folder, "DIR");
+    let file = TempFile::new(text);
+    let (path, dir) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
+    let plain = |said: String| said.replace(path, "FILE").replace(dir, "DIR");
     match read_line(&line.replace("FILE", path)) {
-        Err(EarlyExit::Shown(said)) => Ok(plain(said)),
-        Err(EarlyExit::Refused(said)) => Err(plain(said)),
+        Err(EarlyExit::Output(said)) => Ok(plain(said)),
+        Err(EarlyExit::Error(said)) => Err(plain(said)),
         Ok(command) => Ok(plain(format!("{command:?}"))),
     }
 }
@@ -58,7 +134,7 @@ fn a_flag_overrides_the_file_and_the_file_overrides_the_default() {
 
 #[test]
 fn serve_uses_the_values_that_config_show_prints() {
-    let file = Written::new("kafka = \"a:1,b:2\"\nheartbeat = \"1s\"\nno-auto-create = true\nmax-body = 1000\n");
+    let file = TempFile::new("kafka = \"a:1,b:2\"\nheartbeat = \"1s\"\nno-auto-create = true\nmax-body = 1000\n");
     for line in ["curlew --config FILE", "curlew serve --config=FILE --kafka a:1 --kafka b:2"] {
         let line = line.replace("FILE", file.0.to_str().unwrap());
         let Ok(Command::Serve(serve)) = read_line(&line) else { panic!("{line}") };
@@ -109,20 +185,20 @@ fn an_invalid_flag_is_not_attributed_to_the_file() {
 
 #[test]
 fn consume_and_produce_use_their_settings_of_the_file() {
-    let file = Written::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
+    let file = TempFile::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
     let config = file.0.to_str().unwrap();
     let Ok(Command::Consume(consume)) = read_line(&format!("curlew consume t --config {config}")) else { panic!() };
-    assert!(matches!(consume.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"]));
+    assert!(matches!(consume.target.selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"]));
     let line = format!("curlew produce t --config {config} --url http://127.0.0.1:9");
     let Ok(Command::Produce(produce)) = read_line(&line) else { panic!() };
     assert!(
-        matches!(produce.source.via(), Via::Bridge(at) if at.url.authority == "127.0.0.1:9"),
+        matches!(produce.target.selected(), ClientTarget::Bridge(at) if at.url.authority == "127.0.0.1:9"),
         "a flag overrides the file's kafka"
     );
 }
 
 #[test]
-fn a_path_in_a_file_is_relative_to_its_folder() {
+fn a_path_in_a_file_is_relative_to_its_directory() {
     assert_eq!(shown("", "data = \"d\"", "data"), "data = \"DIR/d\"  # FILE:1");
     assert_eq!(shown("", "data = \"/d\"", "data"), "data = \"/d\"  # FILE:1");
     let here = std::path::absolute("d").unwrap();
@@ -131,14 +207,14 @@ fn a_path_in_a_file_is_relative_to_its_folder() {
 
 #[test]
 fn the_output_of_config_show_is_an_equivalent_file() {
-    let without_origins = |text: String| {
+    let without_sources = |text: String| {
         let lines = text.lines().filter(|line| !line.starts_with("# File"));
         lines.map(|line| line.rsplit_once("  # ").map_or(line, |(setting, _)| setting).to_owned()).collect::<Vec<_>>()
     };
     let first =
         said("curlew config show --config FILE", "max-streams = 5\ncors-origin = \"*\"\nkafka = \"a:1\"").unwrap();
     let second = said("curlew config show --config FILE", &first).unwrap();
-    assert_eq!(without_origins(first), without_origins(second));
+    assert_eq!(without_sources(first), without_sources(second));
 }
 
 /// A value of `arg` that is not its default, found by trying.
@@ -183,13 +259,13 @@ fn every_setting_of_serve_can_stand_in_the_file() {
         let value = another_value(serve, arg);
         let bare = matches!(arg.get_action(), clap::ArgAction::SetTrue) || value.parse::<i64>().is_ok();
         let text = if bare { format!("\n{name} = {value}") } else { format!("\n{name} = \"{value}\"") };
-        let file = Written::new(&text);
+        let file = TempFile::new(&text);
         let words = ["curlew", "config", "show", "--config", file.0.to_str().unwrap()].map(OsString::from);
-        let layers = Layers::new(&definition, words.to_vec());
-        assert!(layers.faults.is_empty(), "{:?}", layers.faults);
-        assert_eq!(layers.origin(arg.get_id().as_str()), layers::Origin::File(2), "{name}");
-        let typed = layers.args[3].to_str().unwrap();
-        let expected = match layers::is_path(arg) {
+        let merged = MergedArgs::new(&definition, words.to_vec());
+        assert!(merged.errors.is_empty(), "{:?}", merged.errors);
+        assert_eq!(merged.source(arg.get_id().as_str()), SettingSource::File(2), "{name}");
+        let typed = merged.args[3].to_str().unwrap();
+        let expected = match is_path(arg) {
             true => file.0.parent().unwrap().join(&value).to_str().unwrap().to_owned(),
             false => value.clone(),
         };
@@ -217,7 +293,7 @@ fn config_check_finds_missing_and_invalid_files() {
     assert_eq!(fine, "FILE is fine: it sets 2 of the settings\n");
     let text = format!("max-streams = 5\ndata = {:?}\n", here.to_str().unwrap());
     let said = said("curlew config check --config FILE", &text).unwrap_err();
-    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is not a folder"), "{said}");
+    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is not a directory"), "{said}");
     // The file exists, but has other content.
     for (text, words) in [
         (format!("tls-cert = {here:?}\ntls-key = {here:?}\n"), "holds no certificates"),
@@ -254,19 +330,19 @@ fn config_check_reports_every_error_of_a_file() {
 fn completions_and_manuals_name_every_command() {
     let definition = definition();
     for shell in ["bash", "zsh", "fish"] {
-        let Err(EarlyExit::Shown(script)) = read_line(&format!("curlew completions {shell}")) else {
+        let Err(EarlyExit::Output(script)) = read_line(&format!("curlew completions {shell}")) else {
             panic!("{shell}")
         };
         for name in ["consume", "completions", "retention-time"] {
             assert!(script.contains(name), "{shell} completes {name}");
         }
     }
-    let Err(EarlyExit::Shown(page)) = read_line("curlew man") else { panic!() };
+    let Err(EarlyExit::Output(page)) = read_line("curlew man") else { panic!() };
     for command in definition.get_subcommands().map(clap::Command::get_name) {
         assert!(page.contains(command), "{command}");
-        let Err(EarlyExit::Shown(page)) = read_line(&format!("curlew man {command}")) else { panic!("{command}") };
+        let Err(EarlyExit::Output(page)) = read_line(&format!("curlew man {command}")) else { panic!("{command}") };
         assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{page}");
     }
-    let Err(EarlyExit::Refused(said)) = read_line("curlew man nonsense") else { panic!() };
+    let Err(EarlyExit::Error(said)) = read_line("curlew man nonsense") else { panic!() };
     assert!(said.contains("nonsense is not a command of curlew; the commands are serve, "), "{said}");
 }

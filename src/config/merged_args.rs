@@ -1,6 +1,7 @@
-//! The precedence flag, environment, file, default: entries of the file become flags unless a flag or variable is set.
+//! Merges the settings file into the arguments. A flag overrides a variable, which overrides the file, which overrides the
+//! default: an entry of the file becomes a flag, unless its flag or its variable is set.
 
-use super::file::{ConfigText, DEFAULT_PATH, FileEntry, FileError, FileValue};
+use super::file::{ConfigText, DEFAULT_PATH, FileEntry, FileError, FileFault, FileValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use std::collections::BTreeMap;
@@ -8,12 +9,12 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The source of a setting's value, by rising precedence.
+/// The source of a setting's value, in ascending order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Origin {
+pub enum SettingSource {
     #[default]
     Default,
-    /// The settings file, with the line.
+    /// The settings file, with the line number.
     File(usize),
     Variable,
     Flag,
@@ -21,21 +22,21 @@ pub enum Origin {
 
 /// The arguments, extended by the file's entries, and the source of each setting.
 #[derive(Debug, Default)]
-pub struct Layers {
+pub struct MergedArgs {
     pub args: Vec<OsString>,
     pub file: Option<ConfigText>,
     /// Errors of the file, one line each. Invalid entries are not added to the arguments.
-    pub faults: Vec<String>,
+    pub errors: Vec<String>,
     /// Entries of the file that a variable overrides, as lines for the log.
     pub overridden: Vec<String>,
     /// Keys are the ids of arguments.
-    origins: BTreeMap<String, Origin>,
+    sources: BTreeMap<String, SettingSource>,
 }
 
-impl Layers {
-    /// The source of the setting with this id.
-    pub fn origin(&self, id: &str) -> Origin {
-        self.origins.get(id).copied().unwrap_or_default()
+impl MergedArgs {
+    /// Returns the source of the setting with this id.
+    pub fn source(&self, id: &str) -> SettingSource {
+        self.sources.get(id).copied().unwrap_or_default()
     }
 
     /// Inserts the file's settings as flags, after the name of the command.
@@ -46,35 +47,35 @@ impl Layers {
         };
         let (command, matches, depth) = innermost(definition, &typed);
         let path = if takes_a_file(command) { path(command, matches) } else { None };
-        let mut layers = Self::default();
-        let mut refused = |faults: Vec<FileError>| layers.faults.extend(faults.iter().map(FileError::to_string));
-        let mut file = path.and_then(|path| ConfigText::read(&path).map_err(&mut refused).ok());
+        let mut merged = Self::default();
+        let mut report = |errors: Vec<FileError>| merged.errors.extend(errors.iter().map(FileError::to_string));
+        let mut file = path.and_then(|path| ConfigText::read(&path).map_err(&mut report).ok());
         if let Some(file) = &mut file {
-            refused(remove_invalid(definition, command, file));
+            report(remove_invalid(definition, command, file));
         }
-        let mut of_file = Vec::new();
+        let mut file_flags = Vec::new();
         for arg in command.get_arguments() {
             let entry = file.as_ref().and_then(|file| file.entry(arg.get_long()?));
-            let origin = origin(arg, matches, entry);
-            match (origin, &file, entry) {
-                (Origin::File(_), Some(file), Some(entry)) => of_file.extend(flags(arg, entry, &file.path)),
-                (Origin::Variable, Some(file), Some(entry)) => {
+            let source = source(arg, matches, entry);
+            match (source, &file, entry) {
+                (SettingSource::File(_), Some(file), Some(entry)) => file_flags.extend(flags(arg, entry, &file.path)),
+                (SettingSource::Variable, Some(file), Some(entry)) => {
                     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
-                    let line = file.fault(entry, format!("{}: {variable} overrides it", entry.name));
-                    layers.overridden.push(line.to_string());
+                    let (path, FileEntry { name, line, .. }) = (file.path.display(), entry);
+                    merged.overridden.push(format!("{path}:{line}: {name}: {variable} overrides it"));
                 }
                 _ => {}
             }
-            layers.origins.insert(arg.get_id().to_string(), origin);
+            merged.sources.insert(arg.get_id().to_string(), source);
         }
         if let Some(file) = &file
-            && layers.origin("config") == Origin::Default
+            && merged.source("config") == SettingSource::Default
         {
-            of_file.push(flag("config", file.path.as_os_str()));
+            file_flags.push(flag("config", file.path.as_os_str()));
         }
-        let behind = (depth + 1).min(args.len());
-        args.splice(behind..behind, of_file);
-        Self { args, file, ..layers }
+        let after_command = (depth + 1).min(args.len());
+        args.splice(after_command..after_command, file_flags);
+        Self { args, file, ..merged }
     }
 }
 
@@ -93,7 +94,7 @@ fn takes_a_file(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == "config")
 }
 
-/// Returns the path of the named file, or of the one in the working directory if it exists.
+/// Returns the path given by --config or its variable, or [`DEFAULT_PATH`] if that file exists.
 fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
     let variable = || {
         let config = command.get_arguments().find(|arg| arg.get_id() == "config")?;
@@ -105,17 +106,17 @@ fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
     matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(default)
 }
 
-fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> Origin {
+fn source(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> SettingSource {
     if typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
-        Origin::Flag
+        SettingSource::Flag
     } else if arg.get_env().is_some_and(|name| std::env::var_os(name).is_some()) {
-        Origin::Variable
+        SettingSource::Variable
     } else {
-        entry.map_or(Origin::Default, |entry| Origin::File(entry.line))
+        entry.map_or(SettingSource::Default, |entry| SettingSource::File(entry.line))
     }
 }
 
-/// Returns the settings that a file may contain: each flag of any command that has a variable, except --config itself.
+/// Returns the settings that a file may contain: the flags of all commands that have a variable, except --config.
 pub fn settings(definition: &Command) -> BTreeMap<&str, &Arg> {
     let own = definition.get_arguments().filter(|arg| arg.get_env().is_some() && arg.get_id() != "config");
     let own = own.filter_map(|arg| Some((arg.get_long()?, arg)));
@@ -126,48 +127,46 @@ pub fn settings(definition: &Command) -> BTreeMap<&str, &Arg> {
 fn remove_invalid(definition: &Command, command: &Command, file: &mut ConfigText) -> Vec<FileError> {
     let known = settings(definition);
     let own = settings(command);
-    // Values are checked one by one, without the environment.
+    // Without the environment, clap reports only the value being checked.
     let alone = command.clone().mut_args(|arg| arg.env(None::<&str>));
-    let what = |entry: &FileEntry| match (known.get(entry.name.as_str()), own.get(entry.name.as_str())) {
+    let fault = |entry: &FileEntry| match (known.get(entry.name.as_str()), own.get(entry.name.as_str())) {
         (None, _) => Some(unknown(&entry.name, known.keys().copied())),
         (_, Some(arg)) => value_error(&alone, arg, entry, &file.path),
         // A setting of another command.
         (Some(_), None) => None,
     };
-    let checked: Vec<_> = file.entries.iter().map(|entry| Some(file.fault(entry, what(entry)?))).collect();
-    let mut is_right = checked.iter().map(Option::is_none);
-    file.entries.retain(|_| is_right.next().unwrap_or_default());
+    let checked: Vec<_> = file.entries.iter().map(|entry| Some(file.error(entry, fault(entry)?))).collect();
+    let mut is_valid = checked.iter().map(Option::is_none);
+    file.entries.retain(|_| is_valid.next().unwrap_or_default());
     checked.into_iter().flatten().collect()
 }
 
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> FileFault {
     let as_flag = name.to_lowercase().replace('_', "-");
     let score = |known: &str| strsim::jaro_winkler(&as_flag, known);
     let nearest = known.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|nearest| score(nearest) > 0.7);
-    let nearest = nearest.map(|nearest| format!("; a similar one is {nearest}")).unwrap_or_default();
-    format!("{name} is not a setting{nearest}; `curlew config show` lists all")
+    FileFault::UnknownSetting { name: name.to_owned(), similar: nearest.map(str::to_owned) }
 }
 
-/// Returns the error of the entry's flag for its value.
-fn value_error(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option<String> {
+/// Checks the value of an entry with the parser of its flag.
+fn value_error(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option<FileFault> {
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let takes_many = matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some();
-    let name = &entry.name;
     match &entry.value {
         FileValue::Bool(_) if is_switch => return None,
-        _ if is_switch => return Some(format!("{name}: give true or false")),
-        FileValue::Many(_) if !takes_many => return Some(format!("{name}: give one value, not a list")),
+        _ if is_switch => return Some(FileFault::NotBool(entry.name.clone())),
+        FileValue::Many(_) if !takes_many => return Some(FileFault::List(entry.name.clone())),
         _ => {}
     }
     use clap::error::ErrorKind::{ArgumentConflict, DisplayHelp, MissingRequiredArgument};
     let words = std::iter::once(alone.get_name().into()).chain(flags(arg, entry, file));
     let error = alone.clone().no_binary_name(false).try_get_matches_from(words).err()?;
-    // Required and conflicting settings are checked later, with all sources.
+    // Missing and conflicting settings are checked later, when the settings of all sources are known.
     let fits = matches!(error.kind(), MissingRequiredArgument | ArgumentConflict | DisplayHelp);
-    (!fits).then(|| super::error_line::one_line(&error))
+    (!fits).then(|| FileFault::InvalidValue(super::error_line::one_line(&error)))
 }
 
-/// Returns `entry` as flags. Paths are relative to the folder of the file.
+/// Returns `entry` as flags. Paths are relative to the directory of the file.
 fn flags(arg: &Arg, entry: &FileEntry, file: &Path) -> Vec<OsString> {
     if matches!(arg.get_action(), ArgAction::SetTrue) {
         return Vec::from_iter((entry.value == FileValue::Bool(true)).then(|| format!("--{}", entry.name).into()));
@@ -188,12 +187,12 @@ fn flag(name: &str, value: &std::ffi::OsStr) -> OsString {
     flag
 }
 
-/// Whether the value of `arg` is a path.
+/// Returns whether the value of `arg` is a path.
 pub fn is_path(arg: &Arg) -> bool {
     matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath)
 }
 
 fn relative_to(file: &Path, path: &str) -> PathBuf {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty() && *folder != Path::new("."));
-    folder.map_or_else(|| path.into(), |folder| folder.join(path).components().collect())
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty() && *dir != Path::new("."));
+    dir.map_or_else(|| path.into(), |dir| dir.join(path).components().collect())
 }

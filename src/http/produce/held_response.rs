@@ -25,14 +25,14 @@ pub enum ResponseStart {
     AfterBody,
 }
 
-pub struct HeldAnswer {
+pub struct HeldResponse {
     /// The response is held back until this is dropped.
     begin: Option<oneshot::Sender<Infallible>>,
     patience: Duration,
     waiting_since: Option<Instant>,
 }
 
-impl HeldAnswer {
+impl HeldResponse {
     pub fn new(start: ResponseStart) -> (Self, oneshot::Receiver<Infallible>) {
         let (begin, begun) = oneshot::channel();
         let begin = (start == ResponseStart::AfterBody).then_some(begin);

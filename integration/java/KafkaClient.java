@@ -48,16 +48,16 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.utils.Utils;
 
 /**
- * Kafka's own Java client as a server for the tests: one JSON command a line on stdin, one answer a line on
- * stdout, matched by id. Starting a JVM costs a second or two, so there is one for all of them.
+ * Kafka's Java client as a server for the tests: reads one JSON command per line from stdin and writes one response per
+ * line to stdout, with the same id. Starting a JVM takes a second or two, so the tests share one.
  *
- * <p>Keys, values and header values are null, a string (UTF-8) or {"b64": "..."}; answers hold base64 or null.
+ * <p>Keys, values and header values are null, a string (UTF-8) or {"b64": "..."}; responses contain base64 or null.
  */
-public class Foreign {
+public class KafkaClient {
     static final ObjectMapper JSON = new ObjectMapper();
     static final Map<String, Admin> ADMINS = new ConcurrentHashMap<>();
     static final Map<String, KafkaProducer<byte[], byte[]>> PRODUCERS = new ConcurrentHashMap<>();
-    /** By length; many records share one. */
+    /** Padding by length, shared by many records. */
     static final Map<Integer, byte[]> ZEROS = new ConcurrentHashMap<>();
 
     public static void main(String[] args) throws Exception {
@@ -141,7 +141,7 @@ public class Foreign {
                 "bootstrap.servers", at, "request.timeout.ms", "10000", "default.api.timeout.ms", "30000")));
     }
 
-    /** How many brokers are up, at least as many as asked for. Uses a fresh client, which does not back off. */
+    /** Returns the number of brokers, once at least as many as requested have registered. Uses a new client, which does not back off. */
     static JsonNode ready(JsonNode c) throws Exception {
         Map<String, Object> config = Map.of("bootstrap.servers", c.get("bootstrap").asText(),
                 "request.timeout.ms", "2000", "default.api.timeout.ms", "3000");
@@ -187,7 +187,7 @@ public class Foreign {
         return leaders;
     }
 
-    /** The in-sync replicas of each partition. */
+    /** Returns the in-sync replicas of each partition. */
     static JsonNode isr(JsonNode c, String topic) throws Exception {
         ArrayNode isr = JSON.createArrayNode();
         for (var p : admin(c).describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions()) {
@@ -197,7 +197,7 @@ public class Foreign {
         return isr;
     }
 
-    /** Gives each partition the replicas of "assignment" and makes the first of them its leader. */
+    /** Reassigns the partitions to the replicas in "assignment", and elects the first replica of each as its leader. */
     static JsonNode moveLeaders(JsonNode c, String topic) throws Exception {
         var moves = new HashMap<TopicPartition, java.util.Optional<NewPartitionReassignment>>();
         for (JsonNode replicas : c.get("assignment")) {
@@ -241,7 +241,7 @@ public class Foreign {
         config.put("bootstrap.servers", c.get("bootstrap").asText());
         config.put("compression.type", c.path("compression").asText("none"));
         config.put("linger.ms", "5");
-        // Before compression.
+        // Applies before compression.
         config.put("max.request.size", "100000000");
         config.put("buffer.memory", "110000000");
         return config;
@@ -253,7 +253,7 @@ public class Foreign {
 
     static JsonNode produce(JsonNode c, String topic) throws Exception {
         var config = producerConfig(c);
-        // One a topic: what an idempotent producer waits for on one topic holds up all of its others.
+        // One producer per topic: while an idempotent producer retries for one topic, it blocks all its topics.
         var producer = PRODUCERS.computeIfAbsent(topic + config, k -> producer(config));
         return send(producer, records(c, topic));
     }
@@ -271,7 +271,7 @@ public class Foreign {
         return places;
     }
 
-    /** "end": commit or abort. */
+    /** "end" is commit or abort. */
     static JsonNode transaction(JsonNode c, String topic) throws Exception {
         var config = producerConfig(c);
         config.put("transactional.id", "foreign-" + java.util.UUID.randomUUID());
@@ -285,7 +285,7 @@ public class Foreign {
         }
     }
 
-    /** Committed records from the beginning to the end as it is now, partition by partition. */
+    /** Returns the committed records up to the current end, partition by partition. */
     static JsonNode consume(JsonNode c, String topic) {
         var config = new Properties();
         config.put("bootstrap.servers", c.get("bootstrap").asText());
@@ -316,7 +316,7 @@ public class Foreign {
         return o;
     }
 
-    /** Where the Java client puts each of "keys" in a topic of "partitions". */
+    /** Returns the partition that the Java client chooses for each of "keys" in a topic with "partitions" partitions. */
     static JsonNode partitionsFor(JsonNode c) {
         ArrayNode out = JSON.createArrayNode();
         for (JsonNode key : c.get("keys"))

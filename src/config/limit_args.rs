@@ -1,4 +1,4 @@
-//! Limits per process, per client and per stream.
+//! The settings of `serve` that limit the process, a client or a stream.
 
 use super::values;
 use crate::cel;
@@ -11,8 +11,8 @@ use std::time::Duration;
 pub struct LimitArgs {
     /// Memory for bodies, pages of records, fetched batches and chunks queued for clients; beyond it, 503.
     ///
-    /// auto is 256MiB, or a quarter of the memory available to the process (by its control group, else the machine's)
-    /// if that is less, but at least 64MiB. Records queued for Kafka are limited separately, by --queue-bytes.
+    /// auto is a quarter of the memory available to the process (the machine's, or the limit of its control group if that is less),
+    /// but at least 64MiB and at most 256MiB. Records queued for Kafka are limited separately, by --queue-bytes.
     #[arg(long, env = "CURLEW_MEMORY_BUDGET", value_name = "SIZE", default_value = "auto",
           value_parser = values::memory_budget)]
     pub memory_budget: usize,
@@ -36,21 +36,21 @@ pub struct LimitArgs {
     ///
     /// Addresses of trusted proxies are not counted. An IPv6 /64 network counts as one address.
     #[arg(long, env = "CURLEW_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value = "1000",
-          value_parser = values::count)]
+          value_parser = values::count_or_unlimited)]
     max_connections_per_address: usize,
 
     /// Maximum of event streams per address, or unlimited; further ones are rejected with 429.
     ///
     /// Streams with a key count for the key instead of the address.
     #[arg(long, env = "CURLEW_MAX_STREAMS_PER_ADDRESS", value_name = "N", default_value = "500",
-          value_parser = values::count)]
+          value_parser = values::count_or_unlimited)]
     max_streams_per_address: usize,
 
     /// Maximum of event streams per key, or unlimited; further ones are rejected with 429.
     ///
     /// Streams of its tickets are included, so all readers of a page may count for one key.
     #[arg(long, env = "CURLEW_MAX_STREAMS_PER_KEY", value_name = "N", default_value = "5000",
-          value_parser = values::count)]
+          value_parser = values::count_or_unlimited)]
     max_streams_per_key: usize,
 
     /// Maximum of requests per second and key, or address without a key, or unlimited; then 429.
@@ -58,7 +58,7 @@ pub struct LimitArgs {
     /// Bursts of twice as many are allowed. An x-ndjson body is one request, whatever its duration. Event streams with a key
     /// are limited only in number, since all of them reconnect at once after a restart.
     #[arg(long, env = "CURLEW_MAX_REQUESTS_PER_SECOND", value_name = "N", default_value = "1000",
-          value_parser = values::count)]
+          value_parser = values::count_or_unlimited)]
     max_requests_per_second: usize,
 
     /// Apply the limits per address to loopback addresses too.

@@ -1,22 +1,24 @@
-//! The current state of the hub, computed on request.
+//! The current state of the hub, for metrics and health checks.
 
 use super::Hub;
 use super::stream::lag::LagSummary;
 use crate::broker::Backlog;
 use crate::record::TopicName;
 use crate::sync::lock;
-use crate::sync::watchdog::{self, Worker};
+use crate::sync::watchdog;
+use crate::sync::worker::Worker;
 use std::time::{Duration, Instant};
 
-/// The current state of the hub.
+/// The state of a [`Hub`] at one moment.
 #[derive(Debug, Clone)]
-pub struct HubSnapshot {
+pub struct HubStatus {
     /// Number of open streams.
     pub streams: usize,
     /// The streams outside the live flow.
     pub behind: LagSummary,
+    /// Limit of `streams`.
     pub max_streams: usize,
-    /// Records by which the live flow is behind the log, for each live topic, in the partition where that is most.
+    /// The lag of the live flow in each live topic, in records, taken from the partition with the largest lag.
     pub live_lag: Vec<(TopicName, u64)>,
     /// Bytes of records that wait for their acknowledgement.
     pub queued_bytes: usize,
@@ -24,26 +26,27 @@ pub struct HubSnapshot {
     pub max_queued_bytes: usize,
     /// Topics with records that wait to be written.
     pub backlogs: Vec<TopicBacklog>,
-    /// Requests that the writer has not taken yet.
+    /// Produce requests that the writer has not taken yet.
     pub queued_requests: usize,
     /// Streams that wait for their turn to read the log.
     pub catch_up_queue: usize,
-    /// Bytes that streams hold beyond a small chunk each.
+    /// Size of the chunks of all streams, in bytes. The first 16 KiB of each chunk do not count.
     pub held_bytes: usize,
 }
 
 /// Records that wait to be written to one topic.
 #[derive(Debug, Clone)]
 pub struct TopicBacklog {
+    /// The topic.
     pub topic: TopicName,
-    /// Partitions that cannot be written.
+    /// Number of partitions that cannot be written.
     pub unwritable: usize,
-    /// How long the oldest record has waited.
+    /// How long the oldest record has been waiting.
     pub oldest: Duration,
 }
 
 impl Hub {
-    /// Sorted by the number of unwritable partitions, descending.
+    /// Returns the backlogs, those with the most unwritable partitions first.
     fn backlogs(&self) -> Vec<TopicBacklog> {
         let now = Instant::now();
         let patience = self.writer.timeout();
@@ -58,15 +61,15 @@ impl Hub {
         backlogs
     }
 
-    /// Returns the current state.
-    pub fn look(&self) -> HubSnapshot {
+    /// Returns the current state. Takes the locks of all live topics briefly.
+    pub fn status(&self) -> HubStatus {
         let lag = |tail: &super::live::tail::Tail| (tail.name.clone(), tail.state().lag());
         let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
         live_lag.sort_unstable();
         let (queued_bytes, max_queued_bytes) = self.writer.bytes();
-        HubSnapshot {
+        HubStatus {
             streams: self.streams(),
-            behind: self.task_settings.lag_tracker.sum(),
+            behind: self.task_settings.lag_tracker.summary(),
             max_streams: self.max_streams,
             live_lag,
             queued_bytes,
@@ -78,7 +81,8 @@ impl Hub {
         }
     }
 
-    /// Faults of the threads of the process: those that ended unexpectedly, those that panic repeatedly, and those that hang.
+    /// Describes each thread of the process that panics repeatedly or hangs, and each thread of the hub that has ended
+    /// unexpectedly.
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<_> = watchdog::panicking();
         faults.iter_mut().for_each(|name| *name = format!("thread {name} panics again and again"));

@@ -1,12 +1,11 @@
-//! Keeps the metadata of live topics fresh: leaders, new partitions, topics that were recreated or deleted. Owns the fetch
-//! threads.
+//! Refreshes the metadata of live topics: leaders, new partitions, recreated and deleted topics. Owns the fetch threads.
 
 use super::fetch_loop::LeaderFetcher;
 use super::registry::{Live, Wakeup};
 use super::tail::{Tail, TailState};
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::stream::encoder::CHECKPOINT_INTERVAL;
 use crate::sync::backoff::Backoff;
 use crate::sync::watchdog;
@@ -16,26 +15,32 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Look-ups in a row that must miss a topic before its live streams wait for it.
+/// Number of consecutive look-ups that must not find a topic before it counts as missing.
 const MISSES: u32 = 2;
 
-/// How often a topic that streams wait for is looked up.
+/// Interval between look-ups while streams wait for a topic.
 const WAITING_REFRESH: Duration = Duration::from_secs(1);
 
+/// The work of the `metadata` thread.
 pub struct MetadataRefresher {
+    /// The live flow.
     pub live: Arc<Live>,
+    /// The broker.
     pub broker: Arc<dyn Broker>,
+    /// Interval between look-ups.
     pub refresh: Duration,
     /// How long streams wait for a deleted topic to reappear.
     pub topic_patience: Duration,
+    /// Maximum size of a live fetch, in bytes.
     pub max_bytes: usize,
-    /// Called whenever the live flow drops what it no longer needs.
-    pub also_tidy: Box<dyn Fn() + Send>,
+    /// Called whenever the live flow drops unused feeds.
+    pub on_tidy: Box<dyn Fn() + Send>,
     /// Closed when the hub shuts down.
     pub ended: Receiver<()>,
 }
 
 impl MetadataRefresher {
+    /// Runs until the hub shuts down.
     pub fn run(&self) {
         let mut readers = HashMap::new();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -50,10 +55,10 @@ impl MetadataRefresher {
                 recv(self.ended) -> _ => return,
                 recv(at(due.min(tidied + CHECKPOINT_INTERVAL))) -> now => now.ok().filter(|now| *now >= due).map(|_| Wakeup::Metadata),
             };
-            // At least once per interval, however seldom topics are looked up.
+            // Checkpoints are due even if topics are rarely looked up.
             if wakeup == Some(Wakeup::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
                 self.live.tidy();
-                (self.also_tidy)();
+                (self.on_tidy)();
                 tidied = Instant::now();
             }
             if wakeup != Some(Wakeup::Metadata) {
@@ -67,12 +72,12 @@ impl MetadataRefresher {
                         self.interval()
                     }
                     Err(error) => {
-                        debug!("topics cannot be looked up: {error}");
-                        self.live.counts.failed(LatencyTimer::Metadata, &error);
+                        debug!("cannot look up topics: {error}");
+                        self.live.counts.count_error(RequestKind::Metadata, &error);
                         backoff.pause(fastrand::f64())
                     }
                 };
-            // Errors come in groups; one look-up serves all of them.
+            // Errors occur in groups. One look-up serves all of them.
             if self.ended.recv_timeout(Duration::from_millis(50))
                 == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
             {
@@ -81,13 +86,14 @@ impl MetadataRefresher {
         }
     }
 
+    /// Returns the time until the next look-up.
     fn interval(&self) -> Duration {
         let waits = |state: &TailState| state.partitions.is_empty() || state.away_since.is_some();
         let waiting = self.live.tails().iter().any(|tail| waits(&tail.state()));
         if waiting { self.refresh.min(WAITING_REFRESH) } else { self.refresh }
     }
 
-    /// Starts a fetch thread for each leader of a live partition, and wakes those whose partitions have changed.
+    /// Starts a fetch thread for each leader of a live partition, and tells all threads about new partitions.
     fn assign(&self, readers: &mut HashMap<NodeId, LeaderFetcher>) {
         let tails = self.live.tails();
         let leaders: BTreeSet<_> = tails
@@ -109,7 +115,7 @@ impl MetadataRefresher {
                 }
             }
         }
-        readers.iter().for_each(|(leader, reader)| reader.look_again(&self.live.wants(*leader)));
+        readers.iter().for_each(|(leader, reader)| reader.update(&self.live.fetch_positions(*leader)));
     }
 
     fn look_up(&self) -> Result<(), BrokerError> {
@@ -123,7 +129,7 @@ impl MetadataRefresher {
             match found {
                 Ok(info) => self.update(tail, &info),
                 Err(error @ BrokerError::UnknownTopic(_)) => self.miss(tail, &error),
-                Err(error) => info!("topic {:?} cannot be looked up: {error}", tail.name),
+                Err(error) => info!("cannot look up topic {:?}: {error}", tail.name),
             }
         }
         Ok(())
@@ -135,10 +141,11 @@ impl MetadataRefresher {
             let mut state = tail.state();
             state.misses = 0;
             let old = IdTag::of(state.id);
-            // Only its id proves that a topic that was missing is the same one.
+            // Only the topic id proves that a topic which was missing has not been recreated.
             let is_back = state.away_since.take().is_some() && !(old.is_known() && id.is_known());
             let shrunk = found.partitions.len() < state.partitions.len();
-            // Partitions are never removed: fewer of them mean another topic, or, under the same id, old metadata.
+            // Partitions are never removed. Fewer partitions mean that the topic was recreated or, if the id is the same, that
+            // the metadata is outdated.
             is_back || old.differs(id) || (shrunk && (old != id || !id.is_known()))
         };
         if recreated {
@@ -166,7 +173,7 @@ impl MetadataRefresher {
         let mut state = tail.state();
         state.misses += 1;
         if state.partitions.is_empty() {
-            // Its streams are waiting already.
+            // Its streams are waiting for it already.
             return;
         }
         let (misses, is_away) = (state.misses, state.away_since.is_some());
@@ -179,7 +186,7 @@ impl MetadataRefresher {
             warn!("topic {:?} is missing; its streams wait for it", tail.name);
             self.live.wait_for(tail);
         } else if !is_away {
-            // A second look-up soon distinguishes a deleted topic from one that is being recreated.
+            // The topic may be in the middle of being recreated, so it is looked up again soon.
             self.live.wake_refresher(Wakeup::Metadata);
         }
     }

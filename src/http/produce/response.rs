@@ -35,7 +35,7 @@ pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
 
 /// Returns 200 if every record is acknowledged, 202 for `acks=0`, and 207 if some records failed. If all failed with
 /// the same status and code, returns that problem.
-pub fn answer(
+pub fn respond(
     entries: &[RecordResult],
     acks: Acks,
     headers: &HeaderMap,

@@ -1,13 +1,14 @@
-//! Escapes untrusted text for terminals. A terminal executes control sequences (title, clear screen, clipboard by
-//! OSC 52), and line ends or bidirectional controls can forge other output.
+//! Escapes untrusted text for terminals. A terminal executes control sequences, which set the title, clear the screen or change
+//! the clipboard (OSC 52). Line ends and bidirectional controls can forge other output.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// Where output is written to.
+/// The destination of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
+    /// A terminal, which must not receive control sequences.
     Terminal,
     /// A program or a file, which receives the bytes unchanged.
     Pipe,

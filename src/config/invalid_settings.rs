@@ -1,0 +1,45 @@
+//! Settings that are valid one by one, but not together or with the files that they name.
+
+use super::EarlyExit;
+use super::client_properties::ClientPropertiesError;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum InvalidSettings {
+    #[error(
+        "on {listen} the bridge is reachable from the network, and without --auth-file every client may read and write every \
+         topic; give --auth-file FILE (`curlew key new` creates a key for it), or --insecure-no-auth if that is intended, \
+         such as behind an authenticating proxy"
+    )]
+    Unauthenticated { listen: SocketAddr },
+    /// Sizes in bytes: the two settings, and the share of the budget for request bodies.
+    #[error(
+        "--max-body is {max_body} bytes, and --memory-budget leaves {available} for bodies; lower --max-body, or raise \
+         --memory-budget to {} bytes", max_body.div_ceil(4).saturating_mul(16)
+    )]
+    BodyBeyondBudget { max_body: usize, available: usize },
+    #[error("--keep-partitions is for --format record: a line that is a value names no partition")]
+    KeepPartitionsOfValues,
+    #[error("--key-separator is for --format value: a line that is a record names its key itself")]
+    KeySeparatorOfRecords,
+    #[error("the file of --kafka-config has no bootstrap.servers; give --kafka HOST:PORT too")]
+    MissingBootstrapServers,
+    /// With the security protocol of the file.
+    #[error(
+        "--driver crate supports only PLAINTEXT, and the file of --kafka-config requires {0}; omit --driver, or give \
+         --driver wire"
+    )]
+    InsecureDriver(String),
+    #[error(transparent)]
+    ClientProperties(#[from] ClientPropertiesError),
+    /// The settings of `demo` are flags, so the invalid value is that of a variable.
+    #[error("{0}")]
+    Variable(String),
+}
+
+impl From<InvalidSettings> for EarlyExit {
+    fn from(error: InvalidSettings) -> Self {
+        Self::Error(error.to_string())
+    }
+}

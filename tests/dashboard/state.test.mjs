@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { lagOf, pageState } from "../../src/dashboard/state.js";
+
+const NOW = 1_000_000;
+const up = { broker: { kind: "up" }, topics: [], receivedAt: NOW - 1000 };
+const failed = (kind) => ({ ...up, broker: { kind, detail: "why" } });
+const open = { kind: "open" };
+const idle = { kind: "idle" };
+const waiting = { kind: "waiting", retryAt: NOW + 2500, detail: "the stream's reason" };
+
+/** The state of a page that shows a topic, up to date, unless `facts` say otherwise. */
+const stateOf = (facts) => pageState({ stream: open, topics: up, lag: 0, rate: 0, paused: false, now: NOW, ...facts });
+
+test("a page has one state", () => {
+  const cases = [
+    ["up to date", {}, "good", "Live"],
+    ["without a topic", { stream: idle, lag: null }, "good", "Connected"],
+    ["before the first response", { topics: null, lag: null }, "idle", "Connecting…"],
+    ["while the stream opens", { stream: { kind: "connecting" } }, "idle", "Connecting…"],
+    ["before the topic's end is known", { lag: null }, "idle", "Connecting…"],
+    ["a few records behind", { lag: 100 }, "good", "Live"],
+    ["one second behind", { lag: 10_000, rate: 10_000 }, "good", "Live"],
+    ["fifteen seconds behind", { lag: 150_000, rate: 10_000 }, "idle", "Behind by 150,000 records (15 s)"],
+    ["behind in a topic without new records", { lag: 5000, rate: 0 }, "idle", "Behind by 5,000 records"],
+    ["behind at an unknown rate", { lag: 5000, rate: null }, "idle", "Behind by 5,000 records"],
+    ["paused", { paused: true, lag: 0 }, "idle", "Paused"],
+    ["while Curlew does not respond", { topics: { ...up, receivedAt: NOW - 12_000 } }, "idle", "No response for 12 s"],
+    ["after the stream broke", { stream: waiting }, "bad", "Disconnected, reconnecting in 3 s"],
+    ["when the stream reconnects", { stream: { ...waiting, retryAt: NOW } }, "bad", "Disconnected, reconnecting…"],
+    ["without Kafka", { topics: failed("down") }, "bad", "Kafka unreachable"],
+    ["without Curlew", { topics: failed("unreachable"), stream: waiting }, "bad", "Curlew unreachable, reconnecting in 3 s"],
+    ["when topics cannot be listed", { topics: failed("failed") }, "bad", "Topics unavailable"],
+    ["after the session ended", { topics: failed("signed-out"), stream: waiting }, "bad", "Signed out"],
+  ];
+  for (const [name, facts, kind, text] of cases) {
+    const state = stateOf(facts);
+    assert.deepEqual([state.kind, state.text], [kind, text], name);
+  }
+});
+
+test("a page is live only with an open stream, a recent response, all records and no pause", () => {
+  const streams = [open, idle, waiting, { kind: "connecting" }];
+  const responses = [null, up, { ...up, receivedAt: 0 }, ...["down", "failed", "unreachable", "signed-out"].map(failed)];
+  for (const stream of streams) for (const topics of responses) for (const lag of [null, 0, 1e6]) for (const paused of [false, true]) {
+    const isLive = stateOf({ stream, topics, lag, paused }).text === "Live";
+    assert.equal(isLive, stream === open && topics === up && lag === 0 && !paused, JSON.stringify({ stream, topics, lag, paused }));
+  }
+});
+
+test("a bad state has the reason of what failed", () => {
+  assert.equal(stateOf({ topics: failed("down") }).detail, "why");
+  assert.equal(stateOf({ stream: waiting }).detail, "the stream's reason");
+  assert.equal(stateOf({}).detail, "");
+});
+
+test("the lag is the number of records after the position in every partition", () => {
+  const topic = { partitions: [{ partition: 0, latest: 10 }, { partition: 1, latest: 7 }, { partition: 2, latest: null }] };
+  assert.equal(lagOf(topic, new Map([[0, 4], [1, 9]])), 6);
+  assert.equal(lagOf(topic, new Map()), 17);
+});
