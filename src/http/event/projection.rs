@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The fields that a stream sends of each record.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Projection {
     pub paths: Vec<FieldPath>,
     /// The paths as trees, in the order in which their variables are first named.
@@ -24,7 +24,7 @@ pub struct Projection {
 }
 
 /// Paths with the same beginning: one that ends here, or some that continue with fields or with elements.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct PathTree {
     /// The index of the path that ends here.
     path: Option<usize>,
