@@ -53,8 +53,9 @@ impl MemoryBudget {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
             bodies: share("bodies", 4 * sixteenth, 1),
-            pages: Share::new("pages", 3 * sixteenth - samples, 3 * sixteenth / 2),
-            live: share("live", 3 * sixteenth, 2),
+            pages: share("pages", 3 * sixteenth, 2),
+            // A batch may be as large as one that streams catch up with.
+            live: Share::new("live", 3 * sixteenth - samples, 3 * sixteenth / 2),
             catch_up: share("catch_up", 3 * sixteenth, 2),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
             live_chunks: share("live_chunks", live_chunks, 1),

@@ -49,33 +49,40 @@ impl Live {
         if state.status == FeedStatus::Ended {
             return JoinOutcome::Behind;
         }
-        // A sampled stream continues with what the feed holds, so it needs what came before. The first stream of a feed gives
-        // it what it holds itself.
-        let rewinds = state.encoder.is_sampled() && !state.members.is_empty();
-        let (flow, mut own) = match rewinds {
-            true => (state.encoder.resume_at(), stream.encoder.resume_at()),
-            false => (state.encoder.cursor.clone(), stream.encoder.cursor.clone()),
+        // The first stream of a feed gives it the records that it holds. Another one continues with those that the feed holds,
+        // so it needs what came before them.
+        let gives = state.encoder.is_sampled() && state.members.is_empty();
+        let (flow, mut own) = match gives {
+            true => (state.encoder.cursor.clone(), stream.encoder.cursor.clone()),
+            false => (state.encoder.resume_at(), stream.encoder.resume_at()),
         };
         let missing = missing(&tails, &flow, &mut own, stream);
-        match (rewinds, &missing) {
-            (true, Ok(_)) => stream.encoder.rewind(own),
-            (true, Err(_)) => {}
-            (false, _) => stream.encoder.cursor = own,
+        if !stream.encoder.is_sampled() {
+            stream.encoder.cursor.clone_from(&own);
         }
         let missing = match missing {
             Ok(missing) => missing,
             Err(outcome) => return outcome,
         };
-        let is_shared = rewinds || !state.encoder.is_sampled();
+        let is_elsewhere = |(topic, partition)| own.next(topic, partition) != flow.next(topic, partition);
+        if !gives && stream.encoder.held_places().into_iter().any(is_elsewhere) {
+            // It would have to read again what it holds. Both come to the same offset when an interval ends.
+            return JoinOutcome::Behind;
+        }
         let most = most_to_join(stream, chunk_size);
-        if let Some(Join { from, records, chunk }) = &state.last_join
-            && is_shared
-            && *from == stream.encoder.cursor
-        {
+        let last = state.last_join.as_ref().filter(|last| !gives && last.from == own);
+        let bytes = missing.iter().flat_map(|(.., spans)| spans).map(LogSpan::memory).sum::<usize>();
+        if last.is_none() && bytes > most {
+            return JoinOutcome::Behind;
+        }
+        if gives {
+            stream.encoder.cursor = own;
+        } else {
+            stream.encoder.rewind(own);
+        }
+        if let Some(Join { records, chunk, .. }) = last {
             stream.encoder.add_written(*records);
             stream.send_shared(chunk.clone());
-        } else if missing.iter().flat_map(|(.., spans)| spans).map(LogSpan::memory).sum::<usize>() > most {
-            return JoinOutcome::Behind;
         } else {
             let from = stream.encoder.cursor.clone();
             let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.empty_reservation());
@@ -98,7 +105,7 @@ impl Live {
                     }
                 }
             }
-            if rewinds {
+            if !gives {
                 let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
                 match stream.encoder.write_held(&mut out, limits) {
                     Flow::Finished if stream.encoder.is_finished() => {
@@ -118,12 +125,12 @@ impl Live {
             if !out.is_empty() {
                 let (records, chunk) = (stream.encoder.written(), stream.settings.chunk_budget.hold_paid(out, memory));
                 stream.send_shared(chunk.clone());
-                if stream.key.private.is_none() && is_shared {
+                if stream.key.private.is_none() && !gives {
                     state.last_join = Some(Join { from, records, chunk });
                 }
             }
         }
-        if !is_shared {
+        if gives {
             state.encoder.take_held(&mut stream.encoder);
             state.encoder.begin_chunk();
         }

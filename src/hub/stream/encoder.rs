@@ -221,15 +221,25 @@ impl Encoder {
                 return Flow::Short(shortage);
             }
             self.cursor.set(topic, partition, span.1);
-            let last_id;
+            let is_last = self.bounds.remaining == Some(1)
+                || (!self.is_sampled() && record.offset + 1 >= end && self.is_finished());
+            let (last_id, mut before_held);
+            // Records of other partitions may be held.
+            let cursor = match self.is_sampled() {
+                true => {
+                    before_held = self.resume_at();
+                    &mut before_held
+                }
+                false => &mut self.cursor,
+            };
             let id = if !uses_ids {
                 ""
-            } else if self.bounds.remaining == Some(1) || (record.offset + 1 >= end && self.is_finished()) {
+            } else if is_last {
                 self.completion = Completion::Sent;
-                last_id = self.cursor.complete_text();
+                last_id = cursor.complete_text();
                 &last_id
             } else {
-                self.cursor.text()
+                cursor.text()
             };
             self.format.record(out, input.topic, partition, &record, id);
             self.written += 1;
