@@ -184,10 +184,9 @@ impl Encoder {
         let end = self.end_of(topic, partition);
         let uses_ids = self.format.uses_ids();
         let is_costly = !self.filter.is_empty() || self.format.choice() == FormatChoice::ByClient;
-        let mut seen = 0;
         // A batch may begin before the cursor.
         let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
-        for (number, record) in wanted.take_while(|(_, r)| r.offset < end.min(next)) {
+        for (seen, (number, record)) in wanted.take_while(|(_, r)| r.offset < end.min(next)).enumerate() {
             if out.len() >= limits.most {
                 return Flow::Continues;
             }
@@ -195,7 +194,6 @@ impl Encoder {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Continues;
             }
-            seen += 1;
             if let Some(until) = self.bounds.until.as_mut().filter(|until| record.timestamp >= until.at) {
                 until.reached.insert((topic, partition), record.offset);
                 self.pass_to(topic, partition, read_to(record.offset), out);
@@ -204,23 +202,26 @@ impl Encoder {
             if !input.matches(&self.filter, number, &record) {
                 continue;
             }
-            let span = (read_to(record.offset), read_to(record.offset + 1));
-            match self.sample(out, (topic, partition), &record, span, &mut limits) {
-                Sampled::Write => {}
-                Sampled::Held => {
-                    self.cursor.set(topic, partition, span.1);
-                    continue;
-                }
-                Sampled::Stop(flow) => {
-                    self.pass_to(topic, partition, span.0, out);
-                    return flow;
+            let after = read_to(record.offset + 1);
+            if self.is_sampled() {
+                let span = (read_to(record.offset), after);
+                match self.sample(out, (topic, partition), &record, span, &mut limits) {
+                    Sampled::Write => {}
+                    Sampled::Held => {
+                        self.cursor.set(topic, partition, after);
+                        continue;
+                    }
+                    Sampled::Stop(flow) => {
+                        self.pass_to(topic, partition, span.0, out);
+                        return flow;
+                    }
                 }
             }
             if let Err(shortage) = self.reserve(out, &record, &mut limits) {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Short(shortage);
             }
-            self.cursor.set(topic, partition, span.1);
+            self.cursor.set(topic, partition, after);
             let is_last = self.bounds.remaining == Some(1)
                 || (!self.is_sampled() && record.offset + 1 >= end && self.is_finished());
             let (last_id, mut before_held);
