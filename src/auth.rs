@@ -1,5 +1,5 @@
-//! Authentication and authorization: API keys, passwords, tokens and client certificates, with the rights that the file
-//! of `--auth-file` grants them.
+//! Authentication and authorization: API keys, passwords, tokens and client certificates, and the rights that the
+//! auth file (`--auth-file`) grants.
 //!
 //! [`Authenticator`] turns a [`Credential`] into a [`Permit`] with a [`ClientIdentity`] and its [`Rights`]. Without an
 //! auth file every request is permitted and has no identity.

@@ -2,6 +2,8 @@
 //!
 //! `hub` and `http` know only these traits; `kafka` and `embedded` implement them.
 
+#![deny(missing_docs)]
+
 mod backlog;
 mod cause;
 mod denial;

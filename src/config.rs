@@ -29,6 +29,7 @@ pub use demo::{Demo, DemoDir};
 pub use doctor::{Doctor, DoctorTarget};
 pub use exit::EarlyExit;
 pub use health::Health;
+pub use invalid_settings::InvalidSettings;
 pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;
@@ -85,7 +86,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The level of the log.
+    /// Returns the level of the log.
     pub fn log_level(&self) -> LevelFilter {
         match self {
             Self::Serve(serve) => serve.log_level,
@@ -101,7 +102,7 @@ impl Command {
 }
 
 impl Command {
-    /// The format of the log.
+    /// Returns the format of the log.
     pub fn log_format(&self) -> LogFormat {
         match self {
             Self::Serve(serve) => serve.log_format,
@@ -135,7 +136,7 @@ impl From<LogLevel> for LevelFilter {
 }
 
 impl Command {
-    /// The target of a command that connects either to Kafka or to a bridge.
+    /// Returns the target of a command that connects either to Kafka or to a bridge.
     fn target(&mut self) -> Option<&mut TargetArgs> {
         match self {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,

@@ -25,6 +25,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![deny(missing_docs)]
+
 mod digits;
 mod packed;
 mod text;
@@ -34,10 +36,10 @@ use std::fmt;
 use text::CursorText;
 use thiserror::Error;
 
-/// Bits of a topic's id tag, in a cursor of few topics and in one of many.
+/// The size of a topic's id tag in bits: in cursors with up to [`FEW_TOPICS`] topics, and in larger ones.
 const TAG_BITS: u32 = 24;
 const SHORT_TAG_BITS: u32 = 16;
-/// With more topics than this the tags are short, so that a cursor of twelve topics fits 128 bytes.
+/// With more topics than this the tags are short, so that a cursor of twelve topics fits in 128 bytes.
 const FEW_TOPICS: usize = 8;
 /// Ends the id of the last frame of a complete stream.
 const COMPLETE: char = '~';

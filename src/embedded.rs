@@ -1,5 +1,7 @@
 //! A durable log in a directory that implements the `Broker` trait, so that Curlew works without Kafka.
 
+#![deny(missing_docs)]
+
 mod batch;
 mod catalog;
 mod data_dir;

@@ -1,5 +1,6 @@
-//! HTTP: routes, produce, streams. Only this module names warp. The URL table is in `routes`.
+//! The HTTP server: routes, produce requests and event streams. Only this module uses warp. `routes` lists the paths.
 
+mod accept;
 mod api_docs;
 mod arrival;
 mod auth;
@@ -22,6 +23,7 @@ mod records;
 mod request;
 mod response;
 mod routes;
+mod series;
 mod server;
 mod shutdown;
 mod stream;
@@ -55,8 +57,8 @@ use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub guard: OriginPolicy,
-    /// Trusted proxies, which name the client of a request.
+    pub origin_policy: OriginPolicy,
+    /// Proxies that are trusted to report the address of the client.
     pub proxies: TrustedProxies,
     pub produce: produce::Settings,
     pub deletion: Deletion,
@@ -68,11 +70,11 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Maximum number of open connections; further ones are rejected with 503.
     pub max_connections: usize,
-    /// A client that reads nothing for so long, or less than 16 KiB of the bytes that wait for it, is disconnected.
+    /// A client that reads less than 16 KiB of its pending bytes within this time is disconnected.
     pub stall_timeout: Duration,
-    /// How long `/ready` returns 503 while everything is still served, before the shutdown.
+    /// Time before the shutdown in which `/ready` returns 503 and requests are still served.
     pub shutdown_delay: Duration,
-    /// How long open requests may take to finish during the shutdown; streams end in the course of it.
+    /// Time limit for open requests to finish during the shutdown. Streams end one after another within this time.
     pub drain: Duration,
     /// The memory budget that all responses share.
     pub memory: MemoryBudget,
@@ -82,7 +84,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            guard: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
+            origin_policy: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
             proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
@@ -98,13 +100,13 @@ impl Default for Settings {
     }
 }
 
-/// How many requests to the broker may block a thread at a time. Pages of records are larger and limited separately; a page
-/// that waits for records does not count meanwhile.
+/// Maximum number of requests to the broker that block a thread at a time. Pages of records are larger and have a separate
+/// limit, against which a page that waits for records does not count.
 const MAX_BROKER_REQUESTS: usize = 64;
 const MAX_PAGES: usize = 32;
-/// How many requests may wait for one of those; each takes some kilobytes, and one connection may bring a hundred.
+/// Maximum number of requests that wait for such a thread. Each takes a few kilobytes, and one connection may send a hundred.
 const MAX_QUEUED: usize = 1024;
-/// How long a request may wait before it is rejected.
+/// Maximum wait of such a request, after which it is rejected.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state that all requests share.
@@ -116,8 +118,9 @@ pub struct App {
     broker_requests: BlockingLimit,
     pages: BlockingLimit,
     readers: records::Readers,
-    /// Size of the list of topics when it was last read, in bytes.
+    /// Size of the last list of topics, in bytes.
     last_list: AtomicUsize,
+    series_updates: series::cache::UpdateCache,
     scrapes: BlockingLimit,
     rejections: origin::RejectionLog,
     shutdown: Shutdown,
@@ -137,14 +140,15 @@ impl App {
             pages,
             readers: records::Readers::default(),
             last_list: AtomicUsize::new(0),
+            series_updates: series::cache::UpdateCache::default(),
             scrapes,
             rejections: origin::RejectionLog::default(),
             shutdown: Shutdown::new(),
         })
     }
 
-    fn guard(&self) -> &OriginPolicy {
-        &self.settings.guard
+    fn origin_policy(&self) -> &OriginPolicy {
+        &self.settings.origin_policy
     }
 
     /// Runs a blocking request to the broker outside the async threads.
@@ -152,8 +156,9 @@ impl App {
         run_blocking(&self.broker_requests, request).await
     }
 
-    /// Encodes the metrics outside the async threads, whatever the broker does. Only one response is encoded at a time and its
-    /// size is bounded, so it counts in the memory budget only while its client reads it.
+    /// Encodes the metrics outside the async threads, with a separate limit, so that requests to a slow broker do not delay
+    /// them. Only one response is encoded at a time and its size is bounded, so it counts in the memory budget only while
+    /// its client reads it.
     async fn metrics(self: &Arc<Self>, headers: HeaderMap) -> Result<Response, Problem> {
         let app = self.clone();
         let (content_type, text) = run_blocking(&self.scrapes, move || app.metrics.encode(&headers)).await??;
@@ -168,7 +173,7 @@ impl App {
     }
 }
 
-/// Limits how much blocking work runs and waits.
+/// Limits the number of blocking calls that run, and of calls that wait.
 struct BlockingLimit {
     running: Arc<Semaphore>,
     waiting: Semaphore,

@@ -1,9 +1,9 @@
 //! Moves records between many clients and one broker.
 //!
-//! In: [`Hub::produce`] → a bounded queue → one `writer` thread ([`produce`]) → the broker.
+//! In: [`Hub::produce`] → a bounded queue → one `writer` thread (`produce`) → the broker.
 //!
-//! Out: one fetch thread per leader broker → each batch is encoded once per feed ([`live`]) → the mailbox of every stream
-//! ([`stream`]). Streams that are new, resumed or slow read the log individually ([`catch_up`]) until they can join a feed.
+//! Out: one fetch thread per leader broker → each batch is encoded once per feed (`live`) → the mailbox of every stream
+//! (`stream`). Streams that are new, resumed or slow read the log individually (`catch_up`) until they can join a feed.
 //!
 //! Imports run one way: `catch_up` imports `live` and `stream`, and `live` imports `stream`.
 
@@ -13,20 +13,23 @@ mod catch_up;
 mod counts;
 mod live;
 mod produce;
+pub mod series;
 mod status;
 mod stream;
 mod subscription;
+mod view;
 
 pub use counts::{Amount, Histogram, HubCounts, ProduceOutcome, RequestKind};
 pub use status::{HubStatus, TopicBacklog};
 pub use stream::mailbox::Mailbox;
 pub use subscription::{ClientTag, Filter, Format, FormatChoice, Gap, GapReason, Missing, Subscription, Until};
+pub use view::prepared::{PreparedSnapshot, SnapshotCheck};
 
 pub use crate::start_position::Start;
 
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;
-use crate::record::{NewRecord, Timestamp, TopicName};
+use crate::record::{NewRecord, Timestamp, TopicName, now};
 use crate::sync::lock;
 use crate::sync::memory_budget::{MemoryBudget, Share};
 use crate::sync::worker::Worker;
@@ -40,9 +43,10 @@ use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
 use live::sample_clock::SampleClock;
 use produce::ProduceBridge;
+use series::SeriesService;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stream::bounds::Bounds;
 use stream::chunk_budget::ChunkBudget;
 use stream::encoder::Encoder;
@@ -50,6 +54,9 @@ use stream::feed_key::FeedKey;
 use stream::lag::LagTracker;
 use stream::slot::StreamSlot;
 use stream::state::{StreamSettings, StreamState};
+use view::follower::ViewFollower;
+use view::keyed_view::{Reach, ViewKey};
+use view::store::{ViewLease, ViewStore};
 
 /// The limits and timeouts of a [`Hub`].
 #[derive(Debug, Clone)]
@@ -86,6 +93,11 @@ pub struct Settings {
     pub until_delay: Duration,
     /// Number of threads that read for streams that catch up.
     pub catch_up_threads: usize,
+    /// The most memory that the latest records of one topic may take, for streams that start with a snapshot, in bytes. The
+    /// memory budget is a limit for those of all topics.
+    pub snapshot_bytes: usize,
+    /// Threads that read for snapshots.
+    pub snapshot_threads: usize,
     /// The memory budget of the process. The hub uses the shares for fetched batches and for chunks.
     pub memory: MemoryBudget,
 }
@@ -108,6 +120,8 @@ impl Default for Settings {
             max_id_bytes: 12 << 10,
             until_delay: Duration::from_secs(5),
             catch_up_threads: 4,
+            snapshot_bytes: usize::MAX,
+            snapshot_threads: 2,
             memory: MemoryBudget::default(),
         }
     }
@@ -129,7 +143,9 @@ pub struct Hub {
     broker: Arc<dyn Broker>,
     live: Arc<Live>,
     writer: ProduceBridge,
+    series: Arc<SeriesService>,
     tasks: Arc<TaskQueue>,
+    views: Arc<ViewStore>,
     task_settings: Arc<CatchUpSettings>,
     stream_settings: Arc<StreamSettings>,
     /// Pays for what sampled streams hold back.
@@ -173,20 +189,39 @@ impl Hub {
             (settings.read_cache_bytes, settings.memory.catch_up.clone()),
         ));
         let clock = SampleClock { live: live.clone(), ended: is_ended.clone() };
+        let series = Arc::new(SeriesService::start(broker.clone(), &settings.memory)?);
+        let tidied_series = series.clone();
         let refresher = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
             refresh: settings.metadata_refresh,
             topic_patience: settings.topic_patience,
             max_bytes: settings.fetch_bytes,
-            on_tidy: Box::new(move || turns.forget_old()),
-            ended: is_ended,
+            on_tidy: Box::new(move || {
+                turns.forget_old();
+                tidied_series.tidy();
+            }),
+            ended: is_ended.clone(),
         };
+        let snapshots = settings.memory.snapshots.clone();
+        let snapshot_bytes = settings.snapshot_bytes.min(snapshots.limit());
+        let snapshot_threads = settings.snapshot_threads.max(1);
+        let views = Arc::new(ViewStore::new(snapshot_threads, snapshot_bytes, snapshots, is_ended));
+        let follower = Arc::new(ViewFollower {
+            store: views.clone(),
+            live: live.clone(),
+            broker: broker.clone(),
+            memory: settings.memory.catch_up.clone(),
+        });
         let mut threads = vec![Worker::start("metadata", move || refresher.run())?];
         threads.push(Worker::start("sample-clock", move || clock.run())?);
         for number in 0..catch_up_threads {
             let catch_up = catch_up.clone();
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
+        }
+        for number in 0..snapshot_threads {
+            let follower = follower.clone();
+            threads.push(Worker::start(format!("snapshot-{number}"), move || follower.run())?);
         }
         Ok(Self {
             writer: ProduceBridge::start(
@@ -195,9 +230,11 @@ impl Hub {
                 settings.produce_timeout,
                 counts.clone(),
             )?,
+            series,
             broker,
             live,
             tasks,
+            views,
             task_settings,
             stream_settings: Arc::new(StreamSettings {
                 max_id_bytes: settings.max_id_bytes,
@@ -265,13 +302,32 @@ impl Hub {
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
+        let views = self.views_of(client, &key.topics, &start);
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds).sampling(&self.samples);
-        let (sender, mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
+        let (sender, mut mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
+        mailbox.keep(views.clone());
         let stream = StreamState::new(key, encoder, sender, self.stream_settings.clone());
-        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until });
+        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until, views });
         self.tasks.open(task)?;
         Ok(mailbox)
+    }
+
+    /// Returns the computations of time series.
+    pub fn series(&self) -> &SeriesService {
+        &self.series
+    }
+
+    /// Has the topics of a stream that starts with a snapshot read, before the stream is opened. `None` for other streams.
+    pub fn prepare_snapshot(&self, client: ClientTag, subscription: &Subscription) -> Option<PreparedSnapshot> {
+        let views = self.views_of(client, &subscription.topics, &subscription.start);
+        (!views.is_empty()).then(|| PreparedSnapshot { views, asked: Instant::now() })
+    }
+
+    fn views_of(&self, client: ClientTag, topics: &[TopicName], start: &Start) -> Vec<ViewLease> {
+        let Start::Snapshot { since } = start else { return Vec::new() };
+        let reach = Reach::of(*since, now());
+        topics.iter().map(|topic| self.views.lease(client, ViewKey { topic: topic.clone(), reach })).collect()
     }
 
     /// Returns the counters, which began at zero when the hub was started.
@@ -289,6 +345,7 @@ impl Hub {
     pub fn shut_down(&self) {
         self.live.close();
         drop(lock(&self.ended).take());
+        self.series.shut_down();
         self.writer.finish();
         lock(&self.threads).clear();
         self.tasks.close();

@@ -1,5 +1,7 @@
 //! The [`Broker`] implementations for Kafka clusters. Only this module uses the Kafka crates.
 
+#![deny(missing_docs)]
+
 mod crate_driver;
 pub mod doctor;
 pub mod security;
@@ -33,13 +35,15 @@ pub enum Driver {
 pub struct KafkaSettings {
     /// Bootstrap servers, as `host:port`.
     pub brokers: Vec<String>,
+    /// TLS and SASL of all connections.
     pub security: Security,
-    /// Identifies the bridge in the brokers' logs and quotas; `None`: `curlew`.
+    /// Identifies the bridge in the brokers' logs and quotas. `None` stands for `curlew`.
     pub client_id: Option<String>,
+    /// The client to use.
     pub driver: Driver,
-    /// The largest produce request in bytes; `None`: the Java client's default.
+    /// The size of the largest produce request in bytes. `None` stands for the Java client's default.
     pub max_request_bytes: Option<usize>,
-    /// How old the metadata of a topic may be when records are produced to it; `None`: the default.
+    /// The maximum age of a topic's metadata when records are produced to it. `None` stands for the default.
     pub metadata_refresh: Option<Duration>,
     /// Warnings to log on connecting.
     pub notes: Vec<String>,

@@ -1,10 +1,10 @@
 //! The process: parses the arguments, runs the command, and returns its exit code. `serve` connects, serves, and drains.
 
-use curlew::auth::{AuthWatcher, Authenticator};
+use curlew::auth::{AuthWatcher, Authenticator, LoadError};
 use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
-use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, Serve};
+use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, InvalidSettings, Serve};
 use curlew::embedded::{Embedded, OpenError};
 use curlew::http::{self, App, ServerTls};
 use curlew::hub::Hub;
@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::task::JoinError;
 
 /// File descriptors reserved for brokers, standard streams and the runtime.
-const OWN_FILES: usize = 128;
+const RESERVED_FILES: usize = 128;
 
 fn main() -> ExitCode {
     let command = match config::from_process() {
@@ -51,7 +51,7 @@ enum DemoMode<'a> {
     On(&'a DemoDir),
 }
 
-/// Why `serve` ends before a signal. The text is one line.
+/// A failure of `serve`. The text is one line.
 #[derive(Debug, Error)]
 enum ServeError {
     #[error("cannot create a directory for the demo: {0}")]
@@ -73,13 +73,17 @@ enum ServeError {
     Data { source: OpenError },
     #[error("the server ended unexpectedly: {0}")]
     Server(#[source] JoinError),
-    /// Invalid settings, or files that they name.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+    #[error(transparent)]
+    AuthFile(#[from] LoadError),
+    /// An error in the files of --tls-cert, --tls-key or --tls-client-ca.
     #[error("{0}")]
-    Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 fn data_remedy(error: &OpenError) -> &'static str {
-    if error.concerns_directory() { "; choose another with --data" } else { "" }
+    if error.concerns_directory() { "; choose another directory with --data" } else { "" }
 }
 
 fn listen_remedy(error: &io::Error) -> &'static str {
@@ -94,8 +98,7 @@ fn listen_remedy(error: &io::Error) -> &'static str {
 /// Serves demo data from a temporary directory.
 fn demo(settings: &Demo) -> Result<(), ServeError> {
     let dir = DemoDir::new().map_err(ServeError::DemoDir)?;
-    let serve = settings.serve(&dir).map_err(|e| ServeError::Settings(e.into()))?;
-    run(&serve, DemoMode::On(&dir))
+    run(&settings.serve(&dir)?, DemoMode::On(&dir))
 }
 
 fn exit_code(format: LogFormat, result: Result<(), ServeError>) -> ExitCode {
@@ -120,13 +123,13 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         }
         settings.file.overridden.iter().for_each(|line| info!("{line}"));
         let mut signals = Signals::catch().map_err(ServeError::Signals)?;
-        let auth = settings.auth().map_err(ServeError::Settings)?;
+        let auth = settings.auth()?;
         let address = settings.listen;
-        let tls = settings.tls().map(ServerTls::load).transpose().map_err(|e| ServeError::Settings(e.into()))?;
+        let tls = settings.tls().map(ServerTls::load).transpose().map_err(|e| ServeError::Tls(e.into()))?;
         let listener = http::bind(address).map_err(|source| ServeError::Listen { address, source })?;
         let broker = tokio::select! {
             broker = broker(settings) => broker?,
-            // As safe as SIGKILL, which the embedded log survives at any time.
+            // Stops opening the embedded log, which survives even SIGKILL.
             () = signals.next() => {
                 info!("shutting down before the data was open");
                 return Ok(());
@@ -174,7 +177,7 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
                 Ok(()) => info!("shut down"),
                 Err(error) => warn!("{}", ServeError::Server(error)),
             },
-            // Never completes. Requests still being served follow changes of the auth file.
+            // Never completes. Open requests follow changes of the auth file.
             () = reload => {}
             // The second signal: exits without waiting for queued records.
             () = signals.next() => {
@@ -238,7 +241,7 @@ fn describe_topics(settings: &Serve) -> String {
 
 /// Returns `max_connections`, or the number that the limit of open files allows if that is less.
 fn allowed_connections(max_connections: usize) -> usize {
-    let allowed = fd_limit::raise().saturating_sub(OWN_FILES).max(1);
+    let allowed = fd_limit::raise().saturating_sub(RESERVED_FILES).max(1);
     if allowed < max_connections {
         // With the default limits up to 5 % less is common, and needs no warning.
         let level = if allowed < max_connections - max_connections / 20 { Level::Warn } else { Level::Info };

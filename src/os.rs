@@ -3,6 +3,7 @@
 pub mod fd_limit;
 pub mod file_stamp;
 pub mod memory_limit;
+pub mod priority;
 pub mod process;
 pub mod sd_notify;
 pub mod signal;

@@ -1,6 +1,8 @@
 //! Topic names, positions in a log, and records, as types that hold only valid values.
 
-mod copy;
+#![deny(missing_docs)]
+
+pub mod owned;
 pub mod partitioner;
 mod topic_name;
 
@@ -171,7 +173,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// The total length of key, value and headers.
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
         let headers = self.headers().map(|(name, value)| name.len() + len(value));
         len(self.key) + len(self.value) + headers.sum::<usize>()

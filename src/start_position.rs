@@ -1,5 +1,7 @@
-//! Where a stream starts: `latest`, `earliest`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
+//! Where a stream starts: `latest`, `earliest`, `snapshot`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
 //! `?from=` and `--from`.
+
+#![deny(missing_docs)]
 
 use crate::cursor::{Cursor, CursorError, Selection};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
@@ -15,11 +17,13 @@ pub enum StartPosition {
     Latest,
     /// The start of the log.
     Earliest,
+    /// The latest record of every key, then the records after that.
+    Snapshot,
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
     /// `TOPIC:PARTITION:OFFSET` for each partition of each topic.
     Offsets(Vec<(TopicName, Partition, Offset)>),
-    /// A well-formed cursor. [`start`](Self::start) checks that it belongs to the stream.
+    /// A well-formed cursor. [`resolve`](Self::resolve) checks that it belongs to the stream.
     Cursor(String),
 }
 
@@ -30,6 +34,11 @@ pub enum Start {
     Latest,
     /// The start of the log.
     Earliest,
+    /// The latest record of every key, then the records after that.
+    Snapshot {
+        /// Only keys whose latest record has this timestamp or a later one; `None` for all.
+        since: Option<Timestamp>,
+    },
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
     /// A cursor of the stream's topics and partitions.
@@ -45,6 +54,7 @@ impl StartPosition {
         Ok(match self {
             Self::Latest => Start::Latest,
             Self::Earliest => Start::Earliest,
+            Self::Snapshot => Start::Snapshot { since: None },
             Self::Time(at) => Start::Time(at),
             Self::Offsets(offsets) => Start::Cursor(Cursor::at(offsets, topics.to_vec(), selection.clone())?),
             Self::Cursor(text) => Start::Cursor(Cursor::parse(&text, topics.to_vec(), selection.clone())?),
@@ -55,7 +65,7 @@ impl StartPosition {
 /// An invalid start position. The text quotes it, lists the allowed forms and may add a hint.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "from {given:?} is not a start position; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, an age like \
+    "from {given:?} is not a start position; allowed are latest, earliest, snapshot, a time like 2026-01-31T08:00:00Z, an age like \
      -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
 )]
 pub struct InvalidStart {
@@ -74,6 +84,7 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
     match text {
         "latest" => return Ok(StartPosition::Latest),
         "earliest" => return Ok(StartPosition::Earliest),
+        "snapshot" => return Ok(StartPosition::Snapshot),
         _ => {}
     }
     if let Some(age) = text.strip_prefix('-') {
@@ -84,7 +95,7 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
         return Ok(StartPosition::Time(at));
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    // A topic with such a name is rarer than a time without its zone.
+    // This is more likely a time without a zone than the name of a topic.
     let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
     if !is_dated && let Some(offsets) = parse_offsets(text) {
         return Ok(StartPosition::Offsets(offsets));
@@ -120,7 +131,7 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
 
 /// Parses an RFC 3339 time into milliseconds since the Unix epoch. A space before the zone counts as a `+`, because URL
 /// decoding turns one into the other.
-fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let time = parse(text).or_else(|| {
         let (before, zone) = text.rsplit_once(' ')?;
@@ -173,6 +184,7 @@ mod tests {
         let cases = [
             ("latest", StartPosition::Latest),
             ("earliest", StartPosition::Earliest),
+            ("snapshot", StartPosition::Snapshot),
             ("2026-01-31T08:00:00Z", StartPosition::Time(NOW)),
             ("2026-01-31T10:00:00+02:00", StartPosition::Time(NOW)),
             ("2026-01-31T10:00:00 02:00", StartPosition::Time(NOW)),

@@ -36,7 +36,7 @@ pub enum AuthOutcome {
     CheckPassword(PasswordCheck),
 }
 
-/// Why a stream or an upload that was permitted has to end.
+/// The reason why a permitted stream or upload must end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     Ended(GrantEnd),
@@ -138,7 +138,8 @@ impl Authenticator {
     }
 }
 
-/// `changes` reports changes of the key sets that verify tokens.
+/// Resolves when `grant` no longer allows `right` for all of `topics`. `key_changes` reports changes of the key sets that
+/// verify tokens.
 async fn revoked(
     mut tables: watch::Receiver<Arc<AuthTable>>,
     mut key_changes: watch::Receiver<()>,
@@ -166,7 +167,7 @@ async fn revoked(
             () = tokio::time::sleep(pause) => Ok(()),
         };
         if changed.is_err() {
-            // The authenticator is gone: nothing can revoke the permit any more.
+            // The authenticator was dropped, so nothing can revoke the permit any more.
             std::future::pending::<()>().await;
         }
     }

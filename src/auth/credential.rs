@@ -14,10 +14,10 @@ pub fn cookie_name(port: Option<u16>) -> String {
     }
 }
 
-/// Longer credentials are rejected unread. Tokens of identity providers have a few kilobytes.
+/// The maximum length of a credential, in bytes. Tokens of identity providers have a few kilobytes.
 const MAX_LEN: usize = 16 << 10;
 
-/// The most cookies of one name that are tried.
+/// Maximum number of cookies with one name that are tried.
 const MAX_SESSIONS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Credential {
         Err(BadCredential)
     }
 
-    /// Parses what a person types: a key, a token, or `NAME:SECRET`.
+    /// Parses a credential as a person types it: a key, a token, or `NAME:SECRET`.
     pub fn from_text(text: &str) -> Self {
         match text.split_once(':') {
             None => Self::Bearer(Secret::new(text)),

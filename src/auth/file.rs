@@ -38,7 +38,7 @@ const MAX_NAME_LEN: usize = 100;
 #[derive(Debug)]
 pub struct AuthRules {
     pub keys: Vec<ApiKey>,
-    /// The issuers of accepted tokens, and where their keys come from.
+    /// The issuers of accepted tokens, with the sources of their keys.
     pub issuers: Vec<(IssuerSettings, KeySource)>,
     /// Signs sessions and tickets. Without it, each process uses a random secret.
     pub ticket_secret: Option<Secret>,
@@ -167,8 +167,8 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// Removes quoted values from one of serde's messages, because the value may be a secret in the wrong place. Strings are
-/// in quotation marks, numbers in backticks.
+/// Removes quoted values from a message of serde, because a secret may have been given for another setting. Strings are in
+/// quotation marks, numbers in backticks.
 fn without_values(message: &str) -> String {
     let message = message.split('\n').next().unwrap_or_default();
     // In other messages, backticks quote the name of a field.

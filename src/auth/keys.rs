@@ -18,7 +18,7 @@ pub fn new_key() -> Result<Secret, NoRandomBytes> {
     Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?))))
 }
 
-/// One `[[key]]` of the auth file.
+/// A `[[key]]` of the auth file.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
     pub identity: ClientIdentity,
@@ -28,14 +28,14 @@ pub struct ApiKey {
     pub proof: KeyProof,
 }
 
-/// How a client proves that it holds a key.
+/// The proof that a client holds a key.
 #[derive(Debug, Clone)]
 pub enum KeyProof {
-    /// By the key itself. It has enough entropy for a fast hash, so the key is found by its digest.
+    /// The key itself. It has enough entropy for a fast hash, so it is found by its digest.
     Sha256(Digest),
-    /// By a password. It is found by its name, because checking a password is deliberately expensive.
+    /// A password. It is found by its name, because checking a password is deliberately expensive.
     Argon2(Password),
-    /// By a client certificate with this name, which TLS has verified.
+    /// A client certificate with this name, which TLS has verified.
     Certificate,
 }
 
@@ -63,7 +63,7 @@ impl ApiKey {
     }
 }
 
-/// Two keys of the file cannot be told apart. Contains the name of the second one.
+/// Two keys of the file have the same name or the same digest. Contains the name of the second key.
 #[derive(Debug, thiserror::Error)]
 pub enum DuplicateKey {
     #[error("two keys are named {0:?}; names must be unique")]
@@ -103,7 +103,7 @@ impl ApiKeys {
         self.name_index.get(name).and_then(|index| self.keys.get(*index))
     }
 
-    /// Finds the API key that `secret` is; with a name, only if the key has that name.
+    /// Finds the API key with this secret. With a `name`, the key must have that name too.
     pub fn find(&self, name: Option<&str>, secret: &Secret) -> Option<&ApiKey> {
         let digest = Digest::of(secret.reveal());
         let key = self.digest_index.get(&digest).and_then(|index| self.keys.get(*index))?;
@@ -140,14 +140,14 @@ mod tests {
     #[test]
     fn a_key_is_found_by_its_secret() {
         let keys = ApiKeys::new(vec![key("a", "1"), key("b", "2")]).unwrap();
-        let shown = |name: Option<&str>, secret: &str| {
+        let found = |name: Option<&str>, secret: &str| {
             keys.find(name, &Secret::new(secret)).map(|key| key.identity.name().to_owned())
         };
-        assert_eq!(shown(None, "2").as_deref(), Some("b"));
-        assert_eq!(shown(Some("b"), "2").as_deref(), Some("b"));
-        assert_eq!(shown(Some("a"), "2"), None);
-        assert_eq!(shown(None, "3"), None);
-        assert_eq!(shown(None, ""), None);
+        assert_eq!(found(None, "2").as_deref(), Some("b"));
+        assert_eq!(found(Some("b"), "2").as_deref(), Some("b"));
+        assert_eq!(found(Some("a"), "2"), None);
+        assert_eq!(found(None, "3"), None);
+        assert_eq!(found(None, ""), None);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Why the auth file, or a file that it names, cannot be loaded.
+//! Errors of loading the auth file and the files that it names.
 
 use super::crypto::NoRandomBytes;
 use super::file::AuthFileError;
 use super::jwt::{FetcherError, KeySetError};
 use super::table::TableError;
-use std::error::Error as StdError;
+use crate::tls::PemError;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -55,7 +55,7 @@ pub enum IssuerKeysError {
     #[error(transparent)]
     Unreadable(#[from] UnreadableFile),
     #[error(transparent)]
-    Certificates(Box<dyn StdError + Send + Sync>),
+    Certificates(#[from] PemError),
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
 }

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
-/// Loads tables, and keeps what outlives each of them: the fetchers of key sets and the process's own secret.
+/// Loads tables. Owns the state that outlives each table: the key set fetchers and the secret of this process.
 pub struct AuthLoader {
     path: PathBuf,
     /// Signs sessions and tickets if the file has no `ticket_secret`.
     process_secret: [u8; 32],
-    /// One for each key set URL in the file.
+    /// One fetcher for each key set URL in the file.
     fetchers: Mutex<Vec<Fetcher>>,
     /// Notified when a fetch returns different keys.
     keys_changed: Arc<watch::Sender<()>>,
@@ -26,7 +26,7 @@ pub struct AuthLoader {
     stamps: Mutex<Vec<FileStamp>>,
 }
 
-/// The files that one load has read.
+/// The files read by one load.
 struct SourceFiles {
     directory: PathBuf,
     stamps: Vec<FileStamp>,
@@ -101,11 +101,10 @@ impl AuthLoader {
             ),
             KeySource::JwksUrl { location, ca_file: None } => self.remote_keys(location)?,
             KeySource::JwksUrl { location, ca_file: Some(file) } => {
-                // Reading it here makes a change of the CA file reload the table.
+                // Read here as well, so that a change of the CA file reloads the table.
                 sources.read(&file)?;
-                let certificates = crate::tls::certificates(&sources.at(&file));
-                let certificates = certificates.map_err(|error| IssuerKeysError::Certificates(error.into()))?;
-                self.remote_keys(KeySetUrl { ca_certificates: Some(certificates), ..location })?
+                let ca_certificates = Some(crate::tls::certificates(&sources.at(&file))?);
+                self.remote_keys(KeySetUrl { ca_certificates, ..location })?
             }
         })
     }
@@ -119,7 +118,7 @@ impl AuthLoader {
         if location.url.starts_with("http://") {
             warn!("fetching token keys from {} without TLS: anyone on the path can forge tokens", location.url);
         }
-        // Another setting of the same URL has changed. The old keys stay valid even if the provider is down right now.
+        // If only another setting of the URL has changed, the old keys stay valid, even while the provider is down.
         let previous = fetchers.iter().find(|fetcher| fetcher.remote.location.url == location.url);
         let keys = previous.and_then(|fetcher| fetcher.remote.keys());
         let fetcher = Fetcher::start(location, keys, self.keys_changed.clone())?;
@@ -143,7 +142,7 @@ impl SourceFiles {
     fn read(&mut self, file: &Path) -> Result<String, UnreadableFile> {
         // The auth file comes first. Its path is relative to the working directory, all others to its directory.
         let path = if self.stamps.is_empty() { file.to_owned() } else { self.at(file) };
-        // Taken before reading, so that a write during the read counts as a change.
+        // The stamp is taken before the read, so that a write during the read counts as a change.
         self.stamps.push(FileStamp::now(path.clone()));
         let text = small_file::read_regular_text(&path).map_err(|source| UnreadableFile { path, source })?;
         self.contents.push_str(&text);

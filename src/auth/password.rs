@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The largest memory cost of one check, in KiB (64 MiB).
+/// The maximum memory cost of one check, in KiB (64 MiB).
 const MAX_MEMORY_COST: u32 = 64 << 10;
-/// The largest time cost: passes over the memory.
+/// The maximum time cost, in passes over the memory.
 const MAX_TIME_COST: u32 = 16;
 
 /// A parsed PHC string: `$argon2id$v=19$m=19456,t=2,p=1$…`.

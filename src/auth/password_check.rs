@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Checks that run at the same time.
+/// Maximum number of concurrent checks.
 const MAX_CONCURRENT: usize = 1;
 /// The longest wait in the queue.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// A password that has yet to be checked with [`PasswordCheck::permit`]. Callers apply their rate limit first.
+/// A pending password check, which [`run`](Self::run) performs. Callers apply their rate limit first.
 pub struct PasswordCheck {
     pub(super) queue: CheckQueue,
     pub(super) table: Arc<AuthTable>,
@@ -23,7 +23,7 @@ pub struct PasswordCheck {
     pub(super) password: Password,
 }
 
-/// Limits the checks of the whole process.
+/// Limits the checks of the process.
 #[derive(Clone)]
 pub struct CheckQueue(Arc<Semaphore>);
 

@@ -5,7 +5,7 @@ use super::rights::{Right, Rights};
 use crate::record::{Timestamp, TopicName};
 use std::sync::Arc;
 
-/// What an authenticated request may do. Cheap to clone.
+/// The permissions of an authenticated request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Permit(Option<Arc<Grant>>);
 
@@ -19,7 +19,7 @@ pub struct Grant {
     pub origin: GrantOrigin,
 }
 
-/// Where a grant comes from, which decides when it ends.
+/// The origin of a grant. It decides when the grant ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantOrigin {
     pub source: GrantSource,
@@ -36,7 +36,7 @@ pub enum GrantSource {
     Token { issuer: String, fingerprint: String },
 }
 
-/// Why an authenticated request is not permitted. `Display` is a sentence for the client.
+/// An authenticated request is not permitted. `Display` is a sentence for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     #[error("{client:?} may not {right} topic {topic}: it lacks the right {right} for it")]

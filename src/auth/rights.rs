@@ -40,6 +40,7 @@ impl TopicPattern {
     }
 }
 
+/// A text that is not a [`TopicPattern`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; a pattern is *, a prefix that ends with *, or a topic's name")]
 pub struct InvalidTopicPattern(#[from] InvalidTopicName);
@@ -50,7 +51,7 @@ impl TryFrom<String> for TopicPattern {
     fn try_from(text: String) -> Result<Self, InvalidTopicPattern> {
         match text.strip_suffix('*') {
             Some("") => Ok(Self::Prefix(String::new())),
-            // Any other prefix must be a valid name; these two are valid prefixes only.
+            // These two are not valid names, but names can start with them. Every other prefix must be a valid name.
             Some(prefix @ ("." | "..")) => Ok(Self::Prefix(prefix.to_owned())),
             Some(prefix) => {
                 TopicName::new(prefix)?;
@@ -101,7 +102,7 @@ impl Rights {
         Self { consume, ..Self::default() }
     }
 
-    /// Returns the union of both.
+    /// Returns the union of both sets of rights.
     pub fn union(mut self, other: Self) -> Self {
         self.produce.extend(other.produce);
         self.consume.extend(other.consume);

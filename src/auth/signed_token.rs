@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-/// Longer texts are rejected unread.
+/// The maximum length of a token, in bytes.
 const MAX_LEN: usize = 48 << 10;
 
 /// The purpose of a token. It is part of the signed bytes, so a token for one purpose is invalid for the other.
@@ -47,7 +47,7 @@ pub struct Ticket {
 struct TokenPayload {
     /// The identity's name.
     n: String,
-    /// The name of the key, if it is not the identity's.
+    /// The name of the key, if it differs from the identity's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     k: Option<String>,
     /// The fingerprint of the token's issuer; absent for keys.

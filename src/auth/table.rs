@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The time between issuing a ticket and its first use.
+/// Maximum time between the issue of a ticket and its first use.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
 /// The size of each cache of verified credentials. A full cache is cleared.
 const MAX_VERIFIED: usize = 1024;
@@ -36,18 +36,18 @@ pub struct AuthTable {
     verified_tokens: Mutex<HashMap<Digest, Grant>>,
 }
 
-/// Why a credential was rejected.
+/// The reason for rejecting a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthError {
     /// The request has no credential.
     Missing,
-    /// The credential is unknown or wrong. Clients are not told which, so that they cannot search for names.
+    /// The credential is unknown or wrong. The response does not say which, so that clients cannot search for names.
     Unknown,
-    /// A token has a valid signature but is not acceptable; the text says why.
+    /// The signature of a token is valid, but the token is not acceptable. Contains a sentence for the client.
     InvalidToken(String),
-    /// The credential was valid once.
+    /// The credential has expired or was revoked.
     Expired,
-    /// The credential cannot be checked at the moment; the text says why.
+    /// The credential cannot be checked at the moment. Contains a sentence for the client.
     Unavailable(&'static str),
 }
 
@@ -67,7 +67,7 @@ pub enum GrantEnd {
     Revoked,
 }
 
-/// Whether a ticket opens its first stream or resumes one. Only the first use has a deadline.
+/// The use of a ticket: to open its first stream, or to resume a stream. Only the first use has a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TicketUse {
     First,
@@ -79,9 +79,9 @@ pub enum TicketUse {
 pub enum Decision<'a> {
     Granted(Grant),
     Rejected(AuthError),
-    /// Look it up again after refreshing these key sets.
+    /// The caller must refresh these key sets and look the credential up again.
     FetchKeys(Vec<Arc<Remote>>),
-    /// Check the password, on a blocking thread.
+    /// The caller must check the password, on a blocking thread.
     CheckPassword {
         name: &'a str,
         secret: &'a Secret,
@@ -90,7 +90,7 @@ pub enum Decision<'a> {
 }
 
 impl AuthTable {
-    /// Builds a table. `fallback` signs sessions and tickets if the file has no `ticket_secret`; `text` is the digest of
+    /// Builds a table. `fallback` signs sessions and tickets if the file has no `ticket_secret`. `digest` is the digest of
     /// all files that were read.
     pub fn new(rules: AuthRules, issuers: Vec<Issuer>, fallback: &[u8], digest: Digest) -> Result<Self, TableError> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
@@ -106,7 +106,7 @@ impl AuthTable {
         })
     }
 
-    /// Whether an issuer takes its keys from `remote`.
+    /// Whether the keys of an issuer come from `remote`.
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
         self.issuers.iter().any(|issuer| issuer.uses(remote))
     }
@@ -192,7 +192,7 @@ impl AuthTable {
         }
     }
 
-    /// Caches a verified password and returns its grant. Called after [`Decision::Try`].
+    /// Caches a verified password and returns its grant. Called after [`Decision::CheckPassword`].
     pub fn accept_password(&self, name: &str, secret: &Secret, now: Timestamp) -> Result<Grant, AuthError> {
         let grant = self.password_grant(name, now)?;
         let mut verified = lock(&self.verified_passwords);
@@ -252,7 +252,7 @@ impl AuthTable {
         }
     }
 
-    /// Returns when a grant expires as of this table, or `None` if it does not expire.
+    /// Returns the expiry of a grant according to this table, or `None` if it does not expire.
     pub fn expiry(&self, origin: &GrantOrigin, now: Timestamp) -> Result<Option<Timestamp>, GrantEnd> {
         let source_expiry = match &origin.source {
             GrantSource::Key { name, fingerprint } => {

@@ -24,7 +24,7 @@ impl AuthWatcher {
         Ok(Self { wake, _worker })
     }
 
-    /// Wakes the thread to reload the files, whether they have changed or not.
+    /// Wakes the thread, which then reloads the files even if they have not changed.
     pub fn reload_soon(&self) {
         // A full channel means that a reload is already pending.
         let _ = self.wake.try_send(());

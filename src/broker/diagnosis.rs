@@ -6,7 +6,9 @@ use std::fmt;
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
+    /// The check.
     pub step: DiagnosisStep,
+    /// How the check ended.
     pub outcome: StepOutcome,
     /// What was checked, with the result.
     pub what: String,
@@ -19,21 +21,37 @@ pub struct Diagnosis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiagnosisStep {
+    /// Resolves the host name of a broker.
     Name,
+    /// Connects to a broker.
     Tcp,
+    /// Completes the TLS handshake with a broker.
     Tls,
+    /// Requests the versions that a broker supports.
     ApiVersions,
+    /// Authenticates to a broker.
     Sasl,
+    /// Requests the cluster's metadata.
     Metadata,
+    /// Connects to the address that each broker advertises.
     AdvertisedListeners,
+    /// Compares the permissions on topics with the bridge's needs.
     Topics,
+    /// Requests a producer id.
     Producing,
+    /// Finds out whether brokers create missing topics.
     AutoCreation,
+    /// Compares how long brokers remember an idle producer with the bridge's retries.
     ProducerExpiry,
+    /// Compares the clocks of the controller and of this machine.
     Clock,
+    /// Checks that the data directory exists and can be written.
     DataFolder,
+    /// Checks the format of the data directory.
     DataFormat,
+    /// Checks whether another process has locked the data directory.
     DataLock,
+    /// Checks the free space on the disk of the data directory.
     DataSpace,
 }
 
@@ -41,7 +59,9 @@ pub enum DiagnosisStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepOutcome {
+    /// The check passed.
     Ok,
+    /// The check failed.
     Failed,
     /// Not run: not requested, or an earlier check failed.
     Skipped,

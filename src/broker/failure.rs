@@ -78,10 +78,10 @@ pub enum BrokerError {
     #[error("{}", timed_out(*.0))]
     TimedOut(WriteState),
     /// The record is larger than the broker or the producer accepts.
-    #[error("larger than the broker takes: {0}")]
+    #[error("larger than the broker accepts: {0}")]
     TooLarge(#[source] TooLarge),
     /// The broker rejects the record itself (its timestamp, or a missing key on a compacted topic).
-    #[error("the broker refuses the record: {0}")]
+    #[error("the broker rejects the record: {0}")]
     InvalidRecord(#[source] Cause),
     /// An ACL of the broker is missing.
     #[error("Kafka's access rules forbid it: {0}")]
@@ -94,7 +94,7 @@ pub enum BrokerError {
     #[error("{0}")]
     Unsupported(#[source] Cause),
     /// A response that is not Kafka's protocol, or a damaged batch.
-    #[error("the broker's answer cannot be read: {0}")]
+    #[error("the broker's response cannot be read: {0}")]
     Corrupt(#[source] Cause),
     /// The disk is full. Nothing was written. The write succeeds once there is space.
     #[error("nothing was written: {0}")]
@@ -111,14 +111,22 @@ pub enum BrokerError {
     /// Reading needs more memory than the budget ever allows.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
+    /// The latest records of a topic need more memory than a snapshot may take.
+    #[error("the latest records of topic {topic:?} take more than {limit} bytes in memory")]
+    SnapshotTooLarge {
+        /// The topic.
+        topic: TopicName,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// Any other error, with the broker's error code and message.
-    #[error("the broker refuses (error {}): {}", .0.code, .0)]
+    #[error("the broker rejects the request (error {}): {}", .0.code, .0)]
     Refused(#[source] ErrorResponse),
     /// The bridge lost track of the write: it is shutting down, or one of its threads failed.
     #[error("the bridge lost track of the record; it may have been written")]
     LostTrack,
     /// The bridge ends the stream, which resumes exactly at its cursor.
-    #[error("the bridge ends this stream, mostly because it is shutting down; come back with the last id")]
+    #[error("the bridge ends this stream, usually because it is shutting down; resume with the last id")]
     ShuttingDown,
 }
 
@@ -142,6 +150,8 @@ pub enum Setting {
     RetentionBytes,
     /// The size of the headers that a client may send, which bounds the length of an id.
     MaxHeader,
+    /// The memory for the latest records of one topic.
+    SnapshotBytes,
 }
 
 impl BrokerError {
@@ -173,6 +183,7 @@ impl BrokerError {
             Self::IdTooLong(_) => "id_too_long",
             Self::BudgetUsedUp => "budget_used_up",
             Self::OverBudget(_) => "over_budget",
+            Self::SnapshotTooLarge { .. } => "snapshot_too_large",
             Self::Refused(_) => "refused",
             Self::LostTrack => "lost",
             Self::ShuttingDown => "ending",
@@ -207,6 +218,7 @@ impl BrokerError {
             | Self::Damaged(_)
             | Self::IdTooLong(_)
             | Self::OverBudget(_)
+            | Self::SnapshotTooLarge { .. }
             | Self::Refused(_)
             | Self::LostTrack
             | Self::ShuttingDown => Remedy::GiveUp,
@@ -219,6 +231,7 @@ impl BrokerError {
             Self::TooLarge(TooLarge::Request { .. }) => Some(Setting::ClientProperty("max.request.size")),
             Self::DiskFull(_) => Some(Setting::RetentionBytes),
             Self::IdTooLong(_) => Some(Setting::MaxHeader),
+            Self::SnapshotTooLarge { .. } => Some(Setting::SnapshotBytes),
             _ => None,
         }
     }
@@ -234,7 +247,7 @@ impl BrokerError {
 
 fn timed_out(state: WriteState) -> &'static str {
     match state {
-        WriteState::No => "the broker did not take the record in time; it was not written",
+        WriteState::No => "the broker did not accept the record in time; it was not written",
         WriteState::Maybe => "the broker did not confirm the record in time; it may have been written",
     }
 }

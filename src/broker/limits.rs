@@ -104,6 +104,8 @@ pub enum MemorySubject {
     Batch(TopicPartition, Offset),
     /// The record at this offset.
     Record(TopicPartition, Offset),
+    /// The latest records of this topic.
+    Snapshot(TopicName),
 }
 
 impl fmt::Display for MemorySubject {
@@ -112,6 +114,7 @@ impl fmt::Display for MemorySubject {
             Self::AnyBatch => f.write_str("a batch of records"),
             Self::Batch(topic_partition, offset) => write!(f, "the batch of {topic_partition} at offset {offset}"),
             Self::Record(topic_partition, offset) => write!(f, "the record of {topic_partition} at offset {offset}"),
+            Self::Snapshot(topic) => write!(f, "a snapshot of topic {topic:?}"),
         }
     }
 }

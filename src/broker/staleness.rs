@@ -16,10 +16,10 @@ pub enum Staleness {
     /// An election is in progress.
     #[error("{0} has no leader at the moment")]
     NoLeader(TopicPartition),
-    /// The metadata names another leader than the broker that would be asked.
+    /// The metadata names another leader than the broker of the request.
     #[error("broker {node} does not lead {topic_partition}")]
     NotLeader {
-        /// The broker that would be asked.
+        /// The broker of the request.
         node: NodeId,
         /// The partition.
         topic_partition: TopicPartition,

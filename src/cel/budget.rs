@@ -16,6 +16,7 @@ pub type Evaluated<T> = Result<T, Unknown>;
 pub struct StepBudget(Cell<u32>);
 
 impl StepBudget {
+    /// Creates a budget of `steps` steps.
     pub fn new(steps: u32) -> Self {
         Self(Cell::new(steps))
     }

@@ -23,6 +23,7 @@ impl<'r> Document<'r> {
         Self { record, topic, partition, value, key, headers }
     }
 
+    /// Returns the value of a variable. A record without a timestamp has the timestamp null.
     pub(super) fn variable(&self, variable: Variable) -> CelValue<'_> {
         match variable {
             Variable::Value => self.value.get_or_init(|| JsonValue::read(self.record.value)).view(),

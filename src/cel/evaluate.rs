@@ -20,6 +20,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Self { document, budget: StepBudget::new(steps) }
     }
 
+    /// Evaluates `node`. Any result except a bool is unknown.
     pub fn bool(&self, node: &'t CelNode) -> Evaluated<bool> {
         match self.value(node)? {
             CelValue::Bool(bool) => Ok(bool),
@@ -68,12 +69,12 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         })
     }
 
-    /// Whether a part has the value `wanted`. Unknown if no part has it and the value of one is unknown.
-    fn any(&self, parts: &'t [CelNode], wanted: bool) -> Evaluated<bool> {
+    /// Whether a part has the value `expected`. Unknown if no part has it and the value of one is unknown.
+    fn any(&self, parts: &'t [CelNode], expected: bool) -> Evaluated<bool> {
         let mut result = Ok(false);
         for part in parts {
             match self.bool(part) {
-                Ok(found) if found == wanted => return Ok(true),
+                Ok(found) if found == expected => return Ok(true),
                 Ok(_) => {}
                 Err(unknown) => result = Err(unknown),
             }

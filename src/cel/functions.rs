@@ -6,6 +6,7 @@ use super::time;
 use super::value::CelValue;
 use std::borrow::Cow;
 
+/// A function of CEL's standard library, or a conversion to a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
     Size,
@@ -68,8 +69,9 @@ const FUNCTIONS: [(&str, CallStyle, usize, Function); 23] = [
 ];
 
 impl Function {
+    /// Returns the function called `name` in this style. The error at `column` lists the functions that exist.
     pub fn find(name: &str, style: CallStyle, column: usize) -> Result<Self, CompileError> {
-        let known = |wanted: CallStyle| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == wanted);
+        let known = |kind: CallStyle| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == kind);
         if let Some((.., function)) = known(style).find(|(known, ..)| *known == name) {
             return Ok(*function);
         }
@@ -89,6 +91,7 @@ impl Function {
         Err(CompileError::new(column, format!("there is no {kind} `{name}`; there are {names}{hint}")))
     }
 
+    /// Returns the number of arguments, including the receiver of a method.
     pub fn arguments(self) -> usize {
         FUNCTIONS.iter().find(|(.., own)| *own == self).map_or(1, |(_, _, arguments, _)| *arguments)
     }

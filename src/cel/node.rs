@@ -4,6 +4,7 @@ use super::functions::Function;
 use super::pattern::Pattern;
 use super::value::JsonValue;
 
+/// A node of the syntax tree.
 #[derive(Debug)]
 pub enum CelNode {
     Literal(JsonValue<'static>),
@@ -27,7 +28,7 @@ pub enum CelNode {
     Matches(Box<CelNode>, Pattern),
 }
 
-/// A part of a record that expressions name.
+/// A part of the record that an expression can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variable {
     /// The value.
@@ -46,6 +47,7 @@ pub enum Variable {
     Timestamp,
 }
 
+/// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Or,
@@ -64,6 +66,7 @@ pub enum Operator {
     Remainder,
 }
 
+/// The names of the variables.
 pub const VARIABLES: [(&str, Variable); 7] = [
     ("value", Variable::Value),
     ("key", Variable::Key),

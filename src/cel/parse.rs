@@ -74,12 +74,13 @@ impl ParsedPart {
         Self { node, column, depth: 1 }
     }
 
-    fn must_be_bool(&self, place: &str) -> Result<(), CompileError> {
+    fn must_be_bool(&self, operator: &str) -> Result<(), CompileError> {
         match self.node.kind() {
             None | Some("a bool") => Ok(()),
-            Some(kind) => {
-                Err(CompileError::new(self.column, format!("{place} needs true or false, and this is always {kind}")))
-            }
+            Some(kind) => Err(CompileError::new(
+                self.column,
+                format!("{operator} needs true or false, and this is always {kind}"),
+            )),
         }
     }
 }
@@ -303,11 +304,11 @@ impl<'s> Parser<'s> {
         let arguments = self.list(")")?;
         let start = receiver.as_ref().map_or(column, |part| part.column);
         let parts: Vec<_> = receiver.into_iter().chain(arguments).collect();
-        let (given, wanted) = (parts.len(), function.arguments());
-        if given != wanted {
+        let (given, expected) = (parts.len(), function.arguments());
+        if given != expected {
             let without_receiver = usize::from(style == CallStyle::Method);
-            let (given, wanted) = (given - without_receiver, wanted - without_receiver);
-            return Err(CompileError::new(column, format!("{name}() takes {wanted} argument(s), not {given}")));
+            let (given, expected) = (given - without_receiver, expected - without_receiver);
+            return Err(CompileError::new(column, format!("{name}() takes {expected} argument(s), not {given}")));
         }
         let columns: Vec<_> = parts.iter().map(|part| part.column).collect();
         let (nodes, depth) = split_parts(parts);

@@ -50,6 +50,7 @@ impl Pattern {
         text.len().saturating_mul(self.bytes / BYTES_A_STEP)
     }
 
+    /// Returns whether the pattern occurs in `text`. The caller charges [`steps`](Self::steps) first.
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }

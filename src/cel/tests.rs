@@ -264,7 +264,7 @@ fn expressions_nested_too_deeply_or_too_long_are_rejected_before_they_overflow_t
         "value.".repeat(170),
     ];
     for source in sources {
-        // Smaller than what any thread of the bridge has left.
+        // A smaller stack than any thread of the bridge has left.
         let small = std::thread::Builder::new().stack_size(512 << 10);
         let is_rejected = small.spawn(move || Expression::compile(&source).is_err()).unwrap().join().unwrap();
         assert!(is_rejected);

@@ -2,6 +2,7 @@
 
 use super::CompileError;
 
+/// A lexical element of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CelToken {
     /// The magnitude of an int. The sign is an operator.
@@ -74,9 +75,9 @@ impl<'s> Scanner<'s> {
         true
     }
 
-    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'s str {
+    fn take_while(&mut self, accepts: impl Fn(char) -> bool) -> &'s str {
         let start = self.rest;
-        while self.peek().is_some_and(&wanted) {
+        while self.peek().is_some_and(&accepts) {
             self.bump();
         }
         start.get(..start.len() - self.rest.len()).unwrap_or_default()

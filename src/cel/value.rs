@@ -78,6 +78,7 @@ impl<'r> JsonValue<'r> {
         Self::Map(fields)
     }
 
+    /// Borrows the value as the value of an expression.
     pub fn view(&self) -> CelValue<'_> {
         match self {
             Self::Null => CelValue::Null,

@@ -1,7 +1,7 @@
-//! One HTTP connection to a running bridge, with TLS or without.
+//! An HTTP connection to a running bridge, with or without TLS.
 
 use crate::config::{BridgeArgs, BridgeUrl, UrlScheme};
-use crate::tls::{ClientTls, NameCheck, TlsError, TlsVersions, Trust};
+use crate::tls::{ClientTls, NameCheck, PemError, TlsError, TlsVersions, Trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Limit of a response body in bytes.
 const MAX_RESPONSE: usize = 64 << 20;
 
-/// Why a request has no complete response.
+/// A request without a complete response.
 #[derive(Debug, Error)]
 pub enum ClientError {
     #[error(
@@ -70,16 +70,16 @@ fn tls_remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Why the arguments do not lead to a bridge. None of the texts contains the token.
+/// Invalid arguments for the connection to a bridge. No text contains the token.
 #[derive(Debug, Error)]
 pub enum TargetError {
     #[error("the token contains characters that are not allowed in a header")]
     Token,
     #[error("{0} is not a valid server name")]
     ServerName(String),
-    /// The file of --cacert cannot be read.
-    #[error("{0}")]
-    Cacert(#[source] Box<dyn Error + Send + Sync>),
+    /// An error in the file of --cacert.
+    #[error(transparent)]
+    Cacert(#[from] PemError),
     #[error("{0}; give the one to trust with --cacert FILE")]
     NoTrustAnchors(#[source] TlsError),
     #[error(transparent)]
@@ -126,7 +126,7 @@ impl BridgeTls {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|_| TargetError::ServerName(host.to_owned()))?;
         let trust = match cacert {
-            Some(file) => Trust::Given(crate::tls::certificates(file).map_err(|e| TargetError::Cacert(e.into()))?),
+            Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
         };
         let tls = ClientTls::new(trust, None, NameCheck::Required, TlsVersions::Both).map_err(|error| match error {
@@ -240,12 +240,12 @@ struct ProblemBody {
 }
 
 impl BridgeProblem {
-    /// The problem in the body of an error response, which may also have another form.
+    /// Parses the body of an error response, which need not be JSON.
     pub fn from_response(status: StatusCode, body: &[u8]) -> Self {
         ProblemBody::parse(body).with_status(Some(status))
     }
 
-    /// The problem in the data of an event.
+    /// Parses the data of a `problem` event.
     pub fn from_event(data: &[u8]) -> Self {
         let body = ProblemBody::parse(data);
         let status = body.status.as_ref().and_then(serde_json::Value::as_u64);

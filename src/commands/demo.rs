@@ -24,7 +24,7 @@ const STEP: Timestamp = 2000;
 
 /// The thread that produces reports. Dropping it ends and joins the thread.
 pub struct Plant {
-    // Closed before the thread is joined.
+    // Declared first, so that it is closed before the thread is joined.
     _ended: Sender<()>,
     _worker: Worker,
 }
@@ -64,14 +64,14 @@ fn produce(hub: &Hub, topic: &str, records: Vec<NewRecord>) {
     if records.is_empty() {
         return;
     }
-    let refused = hub.produce(topic, Acks::Leader, AutoCreate::Ask, records, |outcomes| {
+    let queued = hub.produce(topic, Acks::Leader, AutoCreate::Ask, records, |outcomes| {
         if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
             warn!("cannot write demo data: {error}");
         }
     });
-    match refused {
+    match queued {
         Ok(()) | Err(Rejected::ShuttingDown) => {}
-        Err(why) => warn!("cannot produce demo data: {why:?}"),
+        Err(reason) => warn!("cannot produce demo data: {reason:?}"),
     }
 }
 

@@ -48,12 +48,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 type HeaderBytes = (Vec<u8>, Option<Vec<u8>>);
 
-/// Why a line is not a record.
+/// A line that is not a valid record.
 #[derive(Debug, Error)]
 pub enum RecordLineError {
     #[error("{0}; a record is {{\"key\":…,\"value\":…,\"headers\":[{{\"name\":…,\"value\":…}}],\"timestamp\":…}}")]
     Json(#[from] serde_json::Error),
-    /// The line reports that a stream is incomplete: `gap` or `problem`, with a detail in parentheses.
+    /// A `gap` or `problem` event, which reports that records are missing. Contains its detail in parentheses.
     #[error("this line is not a record but reports a {0}: records are missing here")]
     Event(String),
     #[error("{0:?} is missing")]

@@ -1,11 +1,13 @@
-//! Why a command fails. Each error is one line on standard error.
+//! Failures of commands. Each is reported as one line on standard error.
 
 use super::bridge_client::{BridgeProblem, ClientError, TargetError};
 use super::envelope::RecordLineError;
 use super::progress::ProduceError;
+use crate::auth::{HashError, NoRandomBytes};
 use crate::broker::BrokerError;
 use crate::cursor::CursorError;
 use crate::hub::Rejected;
+use crate::tls::UnsupportedCpu;
 use std::io;
 use thiserror::Error;
 use tokio::task::JoinError;
@@ -41,22 +43,22 @@ pub enum CommandError {
     Subscribe(Rejected),
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// With the description of a gap.
+    /// Contains the description of a gap.
     #[error("{0}; the output is incomplete")]
     Gap(String),
     #[error(transparent)]
     Produce(#[from] ProduceError),
-    /// With the minimum number of characters.
+    /// Contains the minimum number of characters.
     #[error("the password on standard input is shorter than {0} characters")]
     ShortPassword(usize),
-    /// A key cannot be generated, or a password cannot be hashed.
-    #[error("{0}")]
-    Key(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Random(#[from] NoRandomBytes),
+    #[error(transparent)]
+    Hash(#[from] HashError),
     #[error("{url} responded with {status}")]
     Unhealthy { url: String, status: hyper::StatusCode },
     #[error("{url} does not respond: {source}")]
     Unreachable { url: String, source: ureq::Error },
-    /// This machine does not support TLS.
-    #[error("{0}")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Tls(#[from] UnsupportedCpu),
 }

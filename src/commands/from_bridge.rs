@@ -61,7 +61,7 @@ enum StreamEnd {
     Cut(StreamCut),
 }
 
-/// Why a stream is reconnected.
+/// The reason for a reconnect.
 #[derive(Debug, Error)]
 enum StreamCut {
     #[error(transparent)]
@@ -98,7 +98,7 @@ impl BridgeStream {
         }
     }
 
-    /// Reads over one connection until it ends.
+    /// Reads the stream over one connection until that ends.
     async fn stream(&mut self) -> Result<StreamEnd, CommandError> {
         let mut client = match BridgeClient::connect(&self.bridge).await {
             Ok(client) => client,
@@ -172,8 +172,8 @@ impl BridgeStream {
                 OnGap::Continue => report(format_args!("gap: {}", String::from_utf8_lossy(data))),
                 OnGap::Fail => return Err(CommandError::Gap(format!("gap: {}", String::from_utf8_lossy(data)))),
             },
-            // The stream is complete; the bridge closes the connection.
-            "end" => {}
+            // The end of a snapshot, or of the stream: the bridge closes the connection.
+            "live" | "end" => {}
             _ if event.data.is_none() => {}
             kind => {
                 self.print(kind, data, lines)?;
@@ -262,6 +262,7 @@ fn from_parameter(from: &StartPosition) -> String {
     match from {
         StartPosition::Latest => "latest".to_owned(),
         StartPosition::Earliest => "earliest".to_owned(),
+        StartPosition::Snapshot => "snapshot".to_owned(),
         StartPosition::Cursor(text) => text.clone(),
         StartPosition::Offsets(offsets) => {
             let offsets: Vec<_> = offsets.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();

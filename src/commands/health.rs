@@ -21,7 +21,7 @@ fn check(settings: &Health) -> Result<(), CommandError> {
     if url.starts_with("https://") {
         // The request goes to this machine and carries no secret. The certificate need not contain the loopback address.
         let tls = ureq::tls::TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(tls::provider().map_err(|e| CommandError::Tls(e.into()))?)
+            .unversioned_rustls_crypto_provider(tls::provider()?)
             .disable_verification(true)
             .build();
         config = config.tls_config(tls);

@@ -22,7 +22,7 @@ pub fn key(settings: KeyCommand) -> ExitCode {
 fn run(action: &KeyAction) -> Result<String, CommandError> {
     match action {
         KeyAction::New(entry) => {
-            let key = new_key().map_err(|e| CommandError::Key(e.into()))?;
+            let key = new_key()?;
             let shown = key.reveal();
             let lines = lines(entry, "sha256", &Digest::of(shown).hex());
             Ok(format!(
@@ -36,8 +36,7 @@ fn run(action: &KeyAction) -> Result<String, CommandError> {
             if password.reveal().chars().count() < MIN_CHARS {
                 return Err(CommandError::ShortPassword(MIN_CHARS));
             }
-            let hash = Password::hash(&password).map_err(|e| CommandError::Key(e.into()))?;
-            Ok(lines(entry, "argon2", &hash))
+            Ok(lines(entry, "argon2", &Password::hash(&password)?))
         }
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Size of one read of standard input, and approximately of a batch, in bytes.
 const READ_BYTES: usize = 256 << 10;
 
-/// Why no more lines are read.
+/// An error that ends the input.
 #[derive(Debug, Error)]
 pub enum InputError {
     #[error("cannot read standard input: {0}")]

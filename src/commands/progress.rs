@@ -13,7 +13,7 @@ use thiserror::Error;
 /// Number of failures that are reported one by one. Further ones are only counted.
 const REPORTED: usize = 3;
 
-/// Why not every line of standard input was written.
+/// A failure to write every line of standard input.
 #[derive(Debug, Error)]
 pub enum ProduceError {
     #[error(transparent)]
@@ -26,7 +26,7 @@ pub enum ProduceError {
     NotSent { first: u64, reason: Rejected },
 }
 
-/// Number of records sent and not acknowledged, of which `failed` have an error.
+/// Some records were not acknowledged. `failed` of them have an error.
 #[derive(Debug, Error)]
 #[error("{unacknowledged} of {sent} records were not acknowledged{}", reported_above(*failed))]
 pub struct Unacknowledged {

@@ -3,9 +3,9 @@
 /// One dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceivedEvent {
-    /// The event type. Empty: the default, `message`.
+    /// The event type. Empty for the default, `message`.
     pub kind: String,
-    /// Data lines joined by LF. `None`: no `data` field, so only the id matters.
+    /// Data lines joined by LF. `None` without a `data` field, so that only the id matters.
     pub data: Option<Vec<u8>>,
     pub id: Option<String>,
     /// The last comment of the event. The bridge sends notices in comments.
@@ -23,7 +23,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Limit of a line, which is larger than any record.
+    /// Limit of a line in bytes, larger than any record.
     const MAX_LINE: usize = 256 << 20;
 
     /// Appends received bytes. Returns false if a line exceeds the limit.

@@ -1,4 +1,4 @@
-//! `produce` through a running bridge, over one connection: batches in the v2 binary format of Confluent's REST Proxy,
+//! `produce` through a running bridge, over one connection. Batches have the v2 binary format of Confluent's REST Proxy,
 //! which preserves every byte.
 
 use super::bridge_client::{self, BridgeClient, BridgeProblem, BridgeTarget, ClientError};
@@ -54,7 +54,7 @@ pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProg
 
 type Outcomes = Vec<Result<(), RecordError>>;
 
-/// Why the bridge did not write a record.
+/// The bridge's error for a record.
 #[derive(Debug, Error)]
 enum RecordError {
     #[error("{0}")]
@@ -63,7 +63,7 @@ enum RecordError {
     Code(i64),
 }
 
-/// Why a request has no outcomes of its records.
+/// A request without outcomes of its records.
 #[derive(Debug, Error)]
 enum RequestError {
     #[error("the records cannot be encoded: {0}")]

@@ -142,7 +142,7 @@ impl Properties {
         bytes.map(Some).ok_or(PropertyError::MaxRequestSize(given))
     }
 
-    /// Removes a property and trims it. `None` if it is missing or empty.
+    /// Removes a property and trims it. Returns `None` if it is missing or empty.
     fn word(&mut self, name: &str) -> Option<String> {
         self.take(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }

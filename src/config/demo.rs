@@ -1,4 +1,4 @@
-//! The settings of `curlew demo`, a few of those of `serve`, and its temporary data directory.
+//! The settings of `curlew demo`, a subset of those of `serve`, and its temporary data directory.
 
 use super::access::Insecure;
 use super::error_line::one_line;
@@ -26,7 +26,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Returns settings for `serve` with the embedded log in `dir`. A configuration of Kafka is ignored.
+    /// Returns settings for `serve` with the embedded log in `dir`. Ignores settings of Kafka.
     pub fn serve(&self, dir: &DemoDir) -> Result<Serve, InvalidSettings> {
         let listen = self.listen.to_string();
         let mut arguments =

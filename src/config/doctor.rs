@@ -30,7 +30,7 @@ pub struct Doctor {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub timeout: Duration,
 
-    /// How long `serve` waits for Kafka's acknowledgement, and retries a record.
+    /// How long `serve` retries a record and waits for Kafka's acknowledgement.
     #[arg(long, env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     pub produce_timeout: Duration,
@@ -40,7 +40,7 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// The log that `serve` would use, and the doctor checks.
+/// The log to check, which is the one that `serve` would use.
 #[derive(Debug)]
 pub enum DoctorTarget<'a> {
     Kafka(&'a KafkaSettings),

@@ -1,4 +1,4 @@
-//! The early end of a process that runs no command but prints help, other output, or an error.
+//! The end of a process that prints help, other output or an error instead of running a command.
 
 use super::error_line::one_line;
 use super::merged_args::{MergedArgs, SettingSource};

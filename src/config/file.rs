@@ -1,4 +1,4 @@
-//! `curlew.toml`: settings under the names of their flags, with their lines.
+//! Parses `curlew.toml`, where settings have the names of their flags. Keeps the line numbers, which errors name.
 
 use crate::os::small_file;
 use clap::{Args, ValueHint};
@@ -16,7 +16,8 @@ pub struct ConfigFile {
     /// Settings file in TOML; ./curlew.toml if it exists.
     ///
     /// Names are those of the flags: listen = "0.0.0.0:8080", no-auto-create = true, cors-origin = ["https://a"]. Flags
-    /// override the environment, which overrides the file. Paths are relative to its directory. /dev/null: no file.
+    /// override the environment, which overrides the file. Paths are relative to its directory. Give /dev/null
+    /// to use no file.
     #[arg(long, env = "CURLEW_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
@@ -36,7 +37,7 @@ pub struct ConfigText {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
     pub name: String,
-    /// Counted from 1.
+    /// The line number, from 1.
     pub line: usize,
     pub value: FileValue,
 }
@@ -66,7 +67,7 @@ impl fmt::Display for FileError {
     }
 }
 
-/// Why a settings file, or an entry of it, is rejected.
+/// An error in a settings file or in one of its entries.
 #[derive(Debug, Error)]
 pub enum FileFault {
     #[error("cannot be read: {0}; name another with --config")]
@@ -93,7 +94,7 @@ fn or_similar(similar: Option<&str>) -> String {
     similar.map(|name| format!("; a similar one is {name}")).unwrap_or_default()
 }
 
-/// Why a TOML value cannot be the value of a setting.
+/// A TOML value that cannot be the value of a setting.
 #[derive(Debug, Error)]
 pub enum ValueTypeError {
     #[error("{0} is too large a number")]

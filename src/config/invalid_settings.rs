@@ -13,12 +13,18 @@ pub enum InvalidSettings {
          such as behind an authenticating proxy"
     )]
     Unauthenticated { listen: SocketAddr },
-    /// Sizes in bytes: the two settings, and the share of the budget for request bodies.
+    /// `available` is the share of the budget for request bodies. Both sizes are in bytes.
     #[error(
         "--max-body is {max_body} bytes, and --memory-budget leaves {available} for bodies; lower --max-body, or raise \
-         --memory-budget to {} bytes", max_body.div_ceil(4).saturating_mul(16)
+         --memory-budget to {} bytes", max_body.div_ceil(3).saturating_mul(16)
     )]
     BodyBeyondBudget { max_body: usize, available: usize },
+    /// Sizes in bytes: the two settings, and the share of the budget for snapshots.
+    #[error(
+        "--snapshot-bytes is {snapshot_bytes} bytes, and --memory-budget leaves {available} for snapshots; lower \
+         --snapshot-bytes, or raise --memory-budget to {} bytes", snapshot_bytes.div_ceil(2).saturating_mul(16)
+    )]
+    SnapshotBeyondBudget { snapshot_bytes: usize, available: usize },
     #[error("--keep-partitions is for --format record: a line that is a value names no partition")]
     KeepPartitionsOfValues,
     #[error("--output csv needs columns; name them with --select, such as --select timestamp,key,value.temperature")]
@@ -29,7 +35,7 @@ pub enum InvalidSettings {
     KeySeparatorOfRecords,
     #[error("the file of --kafka-config has no bootstrap.servers; give --kafka HOST:PORT too")]
     MissingBootstrapServers,
-    /// With the security protocol of the file.
+    /// Contains the security protocol of the file.
     #[error(
         "--driver crate supports only PLAINTEXT, and the file of --kafka-config requires {0}; omit --driver, or give \
          --driver wire"
@@ -37,7 +43,7 @@ pub enum InvalidSettings {
     InsecureDriver(String),
     #[error(transparent)]
     ClientProperties(#[from] ClientPropertiesError),
-    /// The settings of `demo` are flags, so the invalid value is that of a variable.
+    /// A variable that `demo` has no flag for. The text names it.
     #[error("{0}")]
     Variable(String),
 }

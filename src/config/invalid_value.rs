@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why the value of a setting is invalid: says what is allowed. clap adds the value and the flag, and masks secrets.
+/// An invalid value of a setting. The text says what is allowed; clap adds the flag and the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidValue {
     #[error(

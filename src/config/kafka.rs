@@ -17,7 +17,7 @@ pub struct KafkaArgs {
 
     /// File with TLS, user and password for Kafka: the client.properties of Kafka's own tools.
     ///
-    /// Such as security.protocol, sasl.mechanism, sasl.jaas.config, and ssl.truststore.location as PEM. Its
+    /// Supports security.protocol, sasl.mechanism, sasl.jaas.config, ssl.truststore.location as PEM, and others. Its
     /// bootstrap.servers are used if --kafka is not given.
     #[arg(long, env = "CURLEW_KAFKA_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) kafka_config: Option<PathBuf>,
@@ -39,7 +39,7 @@ impl KafkaArgs {
         self.connection.as_ref()
     }
 
-    /// Removes the configuration of Kafka.
+    /// Removes the settings of Kafka.
     pub(super) fn clear(&mut self) {
         self.brokers.clear();
         self.kafka_config = None;

@@ -9,13 +9,21 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Memory for bodies, pages of records, fetched batches and chunks queued for clients; beyond it, 503.
+    /// Memory for bodies, pages of records, fetched batches, snapshots and chunks queued for clients; beyond it, 503.
     ///
-    /// auto is a quarter of the memory available to the process (the machine's, or the limit of its control group if that is less),
-    /// but at least 64MiB and at most 256MiB. Records queued for Kafka are limited separately, by --queue-bytes.
+    /// auto is a quarter of the memory available to the process (the machine's, or the limit of its control group if that is
+    /// less), but at least 64MiB and at most 256MiB. Records queued for Kafka are limited separately, by --queue-bytes.
     #[arg(long, env = "CURLEW_MEMORY_BUDGET", value_name = "SIZE", default_value = "auto",
           value_parser = values::memory_budget)]
     pub memory_budget: usize,
+
+    /// Memory for the latest records of one topic (from=snapshot); a topic that needs more is rejected with 413.
+    ///
+    /// A record takes about 160 bytes more than its key, value and headers. auto is an eighth of the memory budget, which
+    /// all topics share.
+    #[arg(long, env = "CURLEW_SNAPSHOT_BYTES", value_name = "SIZE", default_value = "auto",
+          value_parser = values::size_or_auto)]
+    pub snapshot_bytes: usize,
 
     /// Timeout for receiving a complete body, except x-ndjson; then 408.
     #[arg(long, env = "CURLEW_BODY_TIMEOUT", value_name = "TIME", default_value = "1m", value_parser = values::duration)]

@@ -22,7 +22,7 @@ pub struct Listen {
 
     /// CA of client certificates in PEM.
     ///
-    /// The common name of its certificate identifies a client, or the first subject alternative name if there is none.
+    /// The common name of its certificate identifies a client; without one, the first subject alternative name does.
     #[arg(long, env = "CURLEW_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath,
           requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,

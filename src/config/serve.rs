@@ -8,7 +8,7 @@ use super::kafka::KafkaArgs;
 use super::limit_args::LimitArgs;
 use super::listen::Listen;
 use super::{LogLevel, values};
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Trace};
@@ -17,7 +17,6 @@ use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
 use crate::sync::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
-use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub struct Serve {
     pub listen: SocketAddr,
 
     #[command(flatten)]
-    front: Listen,
+    listener: Listen,
 
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
@@ -139,9 +138,14 @@ impl Serve {
     /// Checks combinations of settings.
     pub(super) fn check(&self) -> Result<(), InvalidSettings> {
         self.access.check(self.listen)?;
-        let (max_body, available) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
+        let memory = self.memory();
+        let (max_body, available) = (self.max_body, memory.bodies.largest());
         if max_body > available {
             return Err(InvalidSettings::BodyBeyondBudget { max_body, available });
+        }
+        let (snapshot_bytes, available) = (self.limits.snapshot_bytes, memory.snapshots.limit());
+        if snapshot_bytes != values::AUTO && snapshot_bytes > available {
+            return Err(InvalidSettings::SnapshotBeyondBudget { snapshot_bytes, available });
         }
         Ok(())
     }
@@ -157,11 +161,8 @@ impl Serve {
     }
 
     /// Loads the auth file, if it is configured. An error is one line.
-    pub fn auth(&self) -> Result<Authenticator, Box<dyn Error + Send + Sync>> {
-        match &self.access.auth_file {
-            Some(file) => Ok(Authenticator::from_file(file)?),
-            None => Ok(Authenticator::disabled()),
-        }
+    pub fn auth(&self) -> Result<Authenticator, LoadError> {
+        self.access.auth_file.as_deref().map_or(Ok(Authenticator::disabled()), Authenticator::from_file)
     }
 
     /// Creates the memory budget. A process has one.
@@ -169,7 +170,7 @@ impl Serve {
         MemoryBudget::new(self.limits.memory_budget)
     }
 
-    /// Settings of the hub.
+    /// Returns the settings of the hub.
     pub fn hub(&self, memory: &MemoryBudget) -> hub::Settings {
         hub::Settings {
             max_streams: self.max_streams,
@@ -177,14 +178,15 @@ impl Serve {
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
             memory: memory.clone(),
-            // A record that exceeds its chunk may double the memory that streams behind the live position hold.
+            snapshot_bytes: self.limits.snapshot_bytes,
+            // Records that exceed their chunk may double the memory of streams that catch up.
             catch_up_held: (memory.chunks.limit() / 2).min(hub::Settings::default().catch_up_held),
             max_id_bytes: self.limits.settings().longest_id(),
             ..hub::Settings::default()
         }
     }
 
-    /// Settings of the HTTP server, for the number of connections that the system allows.
+    /// Returns the settings of the HTTP server. The system may allow fewer connections than --max-connections.
     pub fn http(&self, max_connections: usize, auth: Authenticator, memory: &MemoryBudget) -> http::Settings {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
@@ -192,8 +194,8 @@ impl Serve {
             Origins::Listed(self.cors_origins.clone())
         };
         http::Settings {
-            guard: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
-            proxies: self.front.proxies(),
+            origin_policy: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
+            proxies: self.listener.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,
                 body_timeout: self.limits.body_timeout,
@@ -216,15 +218,15 @@ impl Serve {
 
     /// The TLS files, or `None` for plain HTTP.
     pub fn tls(&self) -> Option<TlsFiles> {
-        self.front.tls()
+        self.listener.tls()
     }
 
-    /// Settings of the embedded log.
+    /// Returns the settings of the embedded log.
     pub fn embedded(&self) -> embedded::EmbeddedSettings {
         self.data.settings()
     }
 
-    /// Settings of Kafka, if it is configured.
+    /// Returns the settings of Kafka, if it is configured.
     pub fn kafka(&self) -> Option<KafkaSettings> {
         let connection = self.kafka.connection().cloned();
         connection.map(|kafka| KafkaSettings { metadata_refresh: Some(self.metadata_refresh), ..kafka })

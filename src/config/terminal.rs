@@ -90,8 +90,8 @@ pub struct Consume {
     #[command(flatten)]
     pub target: TargetArgs,
 
-    /// Where to start: latest, earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an
-    /// event's id.
+    /// Where to start: latest, earliest, snapshot (the latest record of every key, then those after that), a time like
+    /// 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
     #[arg(long, value_name = "POSITION", default_value = "latest", allow_hyphen_values = true, value_parser = start)]
     pub from: StartPosition,
 

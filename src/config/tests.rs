@@ -55,9 +55,9 @@ fn errors_are_one_line() {
         ("curlew consume t --url ftp://x", "such as http://127.0.0.1:8080 or https://bridge.example"),
     ];
     for (line, expected) in cases {
-        let Err(EarlyExit::Error(said)) = read_line(line) else { panic!("{line} is refused") };
-        assert!(said.contains(expected), "{line}: {said}");
-        assert!(!said.contains('\n'), "{line}: {said}");
+        let Err(EarlyExit::Error(error)) = read_line(line) else { panic!("{line} is accepted") };
+        assert!(error.contains(expected), "{line}: {error}");
+        assert!(!error.contains('\n'), "{line}: {error}");
     }
 }
 
@@ -83,8 +83,8 @@ fn a_token_is_never_printed() {
     );
     assert!(!format!("{settings:?}").contains("hush"), "{settings:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
-        let Err(EarlyExit::Error(said)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
-        assert!(!said.contains("hush") && said.contains("://***@box"), "{said}");
+        let Err(EarlyExit::Error(error)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
+        assert!(!error.contains("hush") && error.contains("://***@box"), "{error}");
     }
 }
 

@@ -139,6 +139,14 @@ pub fn memory_budget(text: &str) -> Result<usize, InvalidValue> {
     if bytes < min { Err(InvalidValue::MemoryBudgetTooSmall(min)) } else { Ok(bytes) }
 }
 
+/// Stands for a size that the bridge chooses.
+pub const AUTO: usize = usize::MAX;
+
+/// Parses a size, or `auto`.
+pub fn size_or_auto(text: &str) -> Result<usize, InvalidValue> {
+    if text == "auto" { Ok(AUTO) } else { size(text).map_err(|_| InvalidValue::SizeOrAuto) }
+}
+
 /// Parses a duration from 1 ms to 7 days: `15s`, `500ms`, `2m`, `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, InvalidValue> {
     let week = 7 * 86_400_000;

@@ -3,6 +3,7 @@
 use super::CursorError;
 use crate::record::Offset;
 
+/// The alphabet.
 pub const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// Digits of the checksum at the end of a cursor.
 pub const CHECK_DIGITS: usize = 4;
@@ -40,18 +41,22 @@ pub fn push_check(out: &mut String) {
 pub struct Digits<'a>(&'a [u8]);
 
 impl<'a> Digits<'a> {
+    /// Reads from the start of `text`.
     pub fn of(text: &'a str) -> Self {
         Self(text.as_bytes())
     }
 
+    /// Returns the number of digits that are left.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns whether no digit is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Reads one digit. Fails at the end, or for a character that is not in the alphabet.
     pub fn digit(&mut self) -> Result<u64, CursorError> {
         let (first, rest) = self.0.split_first().ok_or(CursorError::Damaged)?;
         self.0 = rest;

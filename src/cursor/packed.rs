@@ -12,6 +12,7 @@ pub struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
+    /// Creates a packer that appends to `out`.
     pub fn new(out: &'a mut String) -> Self {
         Self { out, pending: 0, bits: 0 }
     }
@@ -28,6 +29,7 @@ impl<'a> Packer<'a> {
         }
     }
 
+    /// Pads the last digit with zero bits.
     pub fn finish(mut self) {
         if self.bits > 0 {
             self.push(0, 6 - self.bits);
@@ -43,6 +45,7 @@ pub struct Unpacker<'a, 'd> {
 }
 
 impl<'a, 'd> Unpacker<'a, 'd> {
+    /// Creates an unpacker that takes digits from `digits` as it needs them.
     pub fn new(digits: &'a mut Digits<'d>) -> Self {
         Self { digits, pending: 0, bits: 0 }
     }
@@ -52,6 +55,7 @@ impl<'a, 'd> Unpacker<'a, 'd> {
         self.digits.len()
     }
 
+    /// Reads a number of `bits` bits.
     pub fn read(&mut self, bits: u32) -> Result<u64, CursorError> {
         let mut number = 0;
         for _ in 0..bits {

@@ -28,6 +28,7 @@ use crate::record::{Epoch, Offset, Position};
 
 const VERSION: u64 = 1;
 const HEAD_DIGITS: usize = 1;
+/// Digits of the hash of topic names and partitions.
 pub const NAMES_DIGITS: usize = 3;
 /// Digits of a tag in version 0.
 const V0_TAG_DIGITS: usize = 4;
@@ -66,6 +67,7 @@ impl CursorText {
         self.stale = Stale::All;
     }
 
+    /// Returns whether the text must be written from scratch.
     pub fn is_stale(&self) -> bool {
         self.stale == Stale::All
     }
@@ -94,6 +96,7 @@ impl CursorText {
     }
 }
 
+/// Writes the text of `cursor` in the current version.
 pub fn write(cursor: &Cursor) -> CursorText {
     let positions = || cursor.topics.iter().flat_map(|topic| &topic.positions);
     let width = positions().map(|position| digits_of(position.next)).max().unwrap_or(1);

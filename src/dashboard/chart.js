@@ -1,8 +1,11 @@
 // The card of one field: chart, threshold, legend with current values, and the same data as a table.
 
 import { announce, button, el, labelled, setText } from "./dom.js";
+import { bandOf, bucketCount } from "./band.js";
 import { createFrame, draw, valueRange } from "./draw.js";
 import * as format from "./format.js";
+import { Legend } from "./legend.js";
+import { chooseLines } from "./lines.js";
 import * as url from "./url.js";
 
 const DASHES = [[], [6, 3], [2, 3]];
@@ -14,8 +17,10 @@ export class Chart {
     this.field = field;
     this.keys = keys;
     this.view = view;
-    this.hiddenKeys = new Set();
-    this.legend = new Map();
+    /** The keys that the user pressed in the legend: see `chooseLines`. */
+    this.toggled = new Set();
+    this.summaries = new Map();
+    this.choice = chooseLines(this.summaries, undefined, this.toggled);
     this.threshold = url.thresholds().get(field);
     this.build();
   }
@@ -29,28 +34,30 @@ export class Chart {
     this.thresholdInput = el("input", { type: "number", step: "any", class: "threshold", value: this.threshold ?? "", placeholder: "none", oninput: () => this.thresholdChanged() });
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
-    this.rows = el("tbody");
-    const head = el("tr", {}, ...["Key", "Current", "Min", "Max"].map((name) => el("th", { scope: "col" }, name)));
-    const legend = el("table", { class: "legend" }, el("caption", { class: "offscreen" }, `${this.field}: values in the window`), el("thead", {}, head), this.rows);
+    this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
       el("header", {}, el("h3", { id }, this.field), this.badge, el("span", { class: "grow" }),
         labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.fullScreenButton),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
-      el("div", { class: "legend-box", tabIndex: 0, role: "group", "aria-label": `${this.field}: legend` }, legend), this.dataTable);
+      this.legend.element, this.dataTable);
     this.canvas.addEventListener("pointermove", (event) => this.pointerMoved(event));
     this.canvas.addEventListener("pointerleave", () => this.view.setHover(null, null));
     this.canvas.addEventListener("keydown", (event) => this.keyPressed(event));
     this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
   }
 
-  /** The lines of the keys that are shown, in order of arrival. */
+  /** The lines that are drawn. */
   get lines() {
     const colours = this.view.theme.lines;
-    return [...this.keys].map(([key, series]) => {
+    return [...this.choice.drawn.keys()].filter((key) => this.keys.has(key)).map((key) => {
       const i = this.view.keyIndex(key);
-      return { key, series, colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
-    }).filter((line) => !this.hiddenKeys.has(line.key));
+      return { key, series: this.keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
+    });
+  }
+
+  swatchOf(key) {
+    return `line-${this.view.keyIndex(key) % Math.max(1, this.view.theme.lines.length)}`;
   }
 
   draw() {
@@ -63,53 +70,43 @@ export class Chart {
     }
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const { from, to, theme, marks, hover } = this.view;
+    if (this.keys.size !== this.summaries.size) this.summarize();
     const lines = this.lines;
-    this.frame = createFrame(width, height, from, to, valueRange(lines, from, to, this.threshold));
-    draw(this.context, this.frame, theme, { lines, threshold: this.threshold, marks, hover });
+    const all = [...this.keys.values()];
+    const band = this.choice.isBand ? bandOf(all, from, to, bucketCount(all, from, to, width)) : null;
+    this.frame = createFrame(width, height, from, to, valueRange(band ? all : lines.map(({ series }) => series), from, to, this.threshold));
+    draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover });
     this.updateTooltip();
+  }
+
+  /** Computes the values of every key in the window, and which keys get a line. */
+  summarize() {
+    const { from, to } = this.view;
+    this.summaries = new Map([...this.keys].map(([key, series]) => [key, series.summary(from, to)]));
+    this.choice = chooseLines(this.summaries, this.threshold, this.toggled);
   }
 
   /** Updates the legend, the badge and the accessible label. */
   updateLegend() {
-    const { from, to } = this.view;
-    const over = [];
-    const spoken = [];
-    for (const [key, series] of this.keys) {
-      const row = this.legendRow(key);
-      const summary = series.summary(from, to);
-      ["current", "min", "max"].forEach((name, at) => setText(row.cells[at], summary ? format.short(summary[name]) : "–"));
-      if (!summary || this.hiddenKeys.has(key)) continue;
-      const isOver = this.threshold !== undefined && summary.current > this.threshold;
-      row.element.classList.toggle("is-over", isOver);
-      if (isOver) over.push(key);
-      spoken.push(`${key} ${format.short(summary.current)}`);
-    }
-    this.badge.hidden = over.length === 0;
-    setText(this.badge, `▲ above threshold: ${over.slice(0, 3).join(", ")}${over.length > 3 ? "…" : ""}`);
-    this.element.classList.toggle("is-over", over.length > 0);
-    const label = `Chart of ${this.field}, ${url.state.window}: ${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
+    this.summarize();
+    this.legend.update(this.summaries, this.choice, this.threshold);
+    const { aboveThreshold, drawn, isBand } = this.choice;
+    const now = aboveThreshold.filter((key) => this.summaries.get(key).current > this.threshold);
+    const before = aboveThreshold.filter((key) => !now.includes(key));
+    this.badge.hidden = aboveThreshold.length === 0;
+    const badges = [now.length && `▲ above threshold: ${named(now)}`, before.length && `▲ was above threshold: ${named(before)}`];
+    setText(this.badge, badges.filter(Boolean).join(" · "));
+    this.element.classList.toggle("is-over", now.length > 0);
+    const spoken = [...drawn.keys()].filter((key) => this.summaries.get(key)).map((key) => `${key} ${format.short(this.summaries.get(key).current)}`);
+    const what = isBand ? `Minimum, median and maximum of ${this.keys.size} keys; ` : "";
+    const label = `Chart of ${this.field}, ${url.state.window}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
     if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
     if (!this.dataTable.hidden) this.fillTable();
   }
 
-  legendRow(key) {
-    const existing = this.legend.get(key);
-    if (existing) return existing;
-    const i = this.view.keyIndex(key);
-    const colour = this.view.theme.lines.length ? `line-${i % this.view.theme.lines.length}` : "";
-    const toggle = button("", () => this.toggleKey(key, toggle), { class: "key", "aria-pressed": "true", title: key });
-    toggle.append(el("span", { class: `swatch ${colour}` }), el("bdi", {}, key));
-    const cells = [el("td"), el("td"), el("td")];
-    const row = { element: el("tr", {}, el("th", { scope: "row" }, toggle), ...cells), cells };
-    this.rows.append(row.element);
-    this.legend.set(key, row);
-    return row;
-  }
-
-  toggleKey(key, toggle) {
-    const hide = !this.hiddenKeys.delete(key);
-    if (hide) this.hiddenKeys.add(key);
-    toggle.setAttribute("aria-pressed", String(!hide));
+  toggleKey(key) {
+    if (!this.toggled.delete(key)) this.toggled.add(key);
+    this.updateLegend();
     this.view.invalidate();
   }
 
@@ -157,7 +154,7 @@ export class Chart {
     if (this.tooltip.hidden) return;
     const values = this.valuesAt(hover).slice(0, 12);
     this.tooltip.replaceChildren(el("strong", {}, format.time(hover)), ...values.map(([line, text]) =>
-      el("div", {}, el("span", { class: `swatch line-${[...this.keys.keys()].indexOf(line.key) % this.view.theme.lines.length}` }), el("bdi", {}, line.key), el("span", { class: "value" }, text))));
+      el("div", {}, el("span", { class: `swatch ${this.swatchOf(line.key)}` }), el("bdi", {}, line.key), el("span", { class: "value" }, text))));
     const x = this.frame.x.toPixel(hover);
     const left = x > this.frame.width / 2 ? x - this.tooltip.offsetWidth - 12 : x + 12;
     this.tooltip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 8px)`;
@@ -192,4 +189,9 @@ export class Chart {
     if (document.fullscreenElement) document.exitFullscreen();
     else this.element.requestFullscreen?.().catch(() => announce("Full screen is not available here"));
   }
+}
+
+/** Returns the first names, and how many more there are. */
+function named(keys) {
+  return keys.length > 3 ? `${keys.slice(0, 3).join(", ")} and ${keys.length - 3} more` : keys.join(", ");
 }

@@ -134,8 +134,8 @@ export class Charts {
   updateNote() {
     const notes = [];
     const { omittedKeys, omittedFields } = this.store;
-    if (omittedKeys.size) notes.push(`${omittedKeys.size} more keys are not drawn`);
-    if (omittedFields.size) notes.push(`${omittedFields.size} more fields are not drawn`);
+    if (omittedKeys.size) notes.push(`${omittedKeys.size} more keys are not counted`);
+    if (omittedFields.size) notes.push(`${omittedFields.size} more fields are not shown`);
     if (this.marks.length) notes.push(`Dotted lines: ${this.marks.at(-1).text}`);
     this.note.hidden = notes.length === 0;
     setText(this.note, notes.join(". "));

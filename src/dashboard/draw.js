@@ -26,6 +26,7 @@ export function readTheme(element) {
     strong: of("--text"),
     over: of("--over"),
     overArea: of("--over-area"),
+    band: of("--band"),
     font: `11px ${of("--font")}`,
   };
 }
@@ -53,9 +54,9 @@ export function valueLabels(low, high, count) {
 }
 
 /** Returns the padded range of the values in the window, which includes the threshold if it is near them. */
-export function valueRange(lines, from, to, threshold) {
+export function valueRange(allSeries, from, to, threshold) {
   let [low, high] = [Infinity, -Infinity];
-  for (const { series } of lines) {
+  for (const series of allSeries) {
     const summary = series.summary(from, to);
     if (!summary) continue;
     low = Math.min(low, summary.min);
@@ -69,7 +70,7 @@ export function valueRange(lines, from, to, threshold) {
   return padded(low, high);
 }
 
-export function draw(context, frame, theme, { lines, threshold, marks, hover }) {
+export function draw(context, frame, theme, { lines, band, threshold, marks, hover }) {
   context.clearRect(0, 0, frame.width, frame.height);
   context.font = theme.font;
   drawGrid(context, frame, theme);
@@ -79,6 +80,7 @@ export function draw(context, frame, theme, { lines, threshold, marks, hover }) 
   context.clip();
   marks.filter((mark) => mark.at >= frame.from && mark.at <= frame.to).forEach((mark) => drawVertical(context, frame, mark.at, theme.over, [2, 3]));
   if (threshold !== undefined) drawThresholdArea(context, frame, theme, threshold);
+  if (band) drawBand(context, frame, theme, band);
   for (const line of lines) drawSeries(context, frame, line, theme, threshold);
   if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
   if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
@@ -121,6 +123,32 @@ function drawVertical(context, frame, at, colour, dash) {
   context.setLineDash(dash);
   strokeLine(context, x, TOP, x, frame.height - BOTTOM);
   context.setLineDash([]);
+}
+
+/** Fills the area between minimum and maximum, and draws the median. Buckets without values are gaps. */
+function drawBand(context, frame, theme, band) {
+  const runs = [];
+  for (const [i, bucket] of band.entries()) {
+    if (bucket && !band[i - 1]) runs.push([]);
+    if (bucket) runs.at(-1).push({ x: frame.x.toPixel(bucket.at), low: frame.y.toPixel(bucket.min), high: frame.y.toPixel(bucket.max), median: frame.y.toPixel(bucket.median) });
+  }
+  const halfBucket = (frame.x.to - frame.x.from) / band.length / 2;
+  context.lineWidth = 1.25;
+  context.setLineDash([]);
+  for (const run of runs) {
+    // A run of one bucket would have no width.
+    const points = run.length > 1 ? run : [{ ...run[0], x: run[0].x - halfBucket }, { ...run[0], x: run[0].x + halfBucket }];
+    context.fillStyle = theme.band;
+    context.beginPath();
+    for (const { x, high } of points) context.lineTo(x, high);
+    for (const { x, low } of points.toReversed()) context.lineTo(x, low);
+    context.closePath();
+    context.fill();
+    context.strokeStyle = theme.text;
+    context.beginPath();
+    for (const { x, median } of points) context.lineTo(x, median);
+    context.stroke();
+  }
 }
 
 /** Shades what is above the threshold, if any of it is on the axis. */

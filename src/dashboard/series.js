@@ -4,7 +4,7 @@
 // the limit, neighbouring points in the older half are merged in pairs.
 
 const COLUMNS = ["start", "end", "first", "last", "min", "max"];
-const INITIAL_CAPACITY = 256;
+const INITIAL_CAPACITY = 32;
 /** A silence is a gap if it exceeds both this multiple of the usual interval and the minimum. */
 const GAP_FACTOR = 6;
 const MIN_GAP_MS = 3000;

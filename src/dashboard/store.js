@@ -5,12 +5,12 @@ import { Series } from "./series.js";
 
 export const MAX_RECORDS = 100_000;
 const MAX_CHARACTERS = 64 << 20;
-const MAX_KEYS = 24;
+const MAX_KEYS = 5000;
 const MAX_FIELDS = 24;
 /** Over all series. */
 const MAX_POINTS = 600_000;
 const MAX_POINTS_PER_SERIES = 16_384;
-const MIN_POINTS_PER_SERIES = 512;
+const MIN_POINTS_PER_SERIES = 64;
 
 export class Store {
   constructor() {

@@ -39,7 +39,7 @@ pub enum DataDirError {
         source: io::Error,
     },
     /// Another process has locked the directory.
-    #[error("another curlew (process {process}) uses the data folder {}: stop it (kill {process})", path.display())]
+    #[error("another curlew (process {process}) uses the data directory {}: stop it (kill {process})", path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -84,9 +84,9 @@ impl DataDir {
         let failed = |action, source| DataDirError::Directory { action, path: path.to_owned(), source };
         let is_new = !path.exists();
         let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        created.map_err(|error| failed("make the data folder", error))?;
+        created.map_err(|error| failed("create the data directory", error))?;
         if !is_new && !path.join("format").exists() {
-            reject_foreign(path).map_err(|error| failed("use the data folder", error))?;
+            reject_foreign(path).map_err(|error| failed("use the data directory", error))?;
         }
         let lock = acquire_lock(path)?;
         check_format(path)?;
@@ -110,7 +110,7 @@ pub(super) fn reject_foreign(path: &Path) -> io::Result<()> {
     match foreign {
         Some(entry) => {
             let name = entry.file_name().to_string_lossy().into_owned();
-            Err(io::Error::other(format!("it holds other files ({name}) and was not made by curlew")))
+            Err(io::Error::other(format!("it contains other files ({name}) and was not created by curlew")))
         }
         None => Ok(()),
     }

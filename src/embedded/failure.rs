@@ -12,7 +12,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// The disk is full. Writes succeed again once there is space.
-    #[error("no room on the disk of {}: free some, or keep less; writing goes on by itself", file.display())]
+    #[error("no space left on the disk of {}; free some, or keep less: writing resumes automatically", file.display())]
     Full {
         /// The file.
         file: PathBuf,
@@ -42,14 +42,14 @@ pub enum StoreError {
         version: u8,
     },
     /// A write has failed, and the file is not reopened yet.
-    #[error("{} cannot be opened just now", file.display())]
+    #[error("{} cannot be opened at the moment", file.display())]
     Closed {
         /// The file.
         file: PathBuf,
     },
     /// The data on the disk is not what was written.
     #[error(
-        "{} is damaged ({damage}): restore a copy of the folder, or move it away to start with an empty log",
+        "{} is damaged ({damage}): restore a copy of the directory, or move it away to start with an empty log",
         file.display()
     )]
     Damaged {

@@ -9,13 +9,17 @@ use std::path::Path;
 /// With less free space than this, a few requests fill the disk.
 const LOW: u64 = 256 << 20;
 
+/// Checks the data directory at `path`, and passes each result to `found`.
 pub fn inspect(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
     let shown = path.display();
     if !path.exists() {
         let parent = path.ancestors().skip(1).find(|folder| folder.exists() || folder.as_os_str().is_empty());
-        found(Diagnosis::ok(DiagnosisStep::DataFolder, format!("{shown} is not there yet and is made at the start")));
-        found(Diagnosis::skipped(DiagnosisStep::DataFormat, "nothing is there yet"));
-        found(Diagnosis::skipped(DiagnosisStep::DataLock, "nothing is there yet"));
+        found(Diagnosis::ok(
+            DiagnosisStep::DataFolder,
+            format!("{shown} does not exist yet; it is created at the start"),
+        ));
+        found(Diagnosis::skipped(DiagnosisStep::DataFormat, "nothing is stored yet"));
+        found(Diagnosis::skipped(DiagnosisStep::DataLock, "nothing is stored yet"));
         let parent = parent.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return found(space(parent));
     }
@@ -26,9 +30,9 @@ pub fn inspect(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
 }
 
 fn folder(path: &Path) -> Diagnosis {
-    let other = "name another folder with --data";
+    let other = "choose another directory with --data";
     if !path.is_dir() {
-        return Diagnosis::failed(DiagnosisStep::DataFolder, format!("{} is no folder", path.display()), other);
+        return Diagnosis::failed(DiagnosisStep::DataFolder, format!("{} is not a directory", path.display()), other);
     }
     let foreign = if path.join("format").exists() { Ok(()) } else { data_dir::reject_foreign(path) };
     let writable = || rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
@@ -49,25 +53,27 @@ fn format(path: &Path) -> Diagnosis {
         Ok(found) if found == FORMAT || found == OLD_FORMAT => Diagnosis::ok(DiagnosisStep::DataFormat, found.trim()),
         Ok(found) => Diagnosis::failed(
             DiagnosisStep::DataFormat,
-            format!("the folder says {:?}, and this curlew reads only {:?}", found.trim(), FORMAT.trim()),
-            "use the curlew that wrote it, or another folder with --data",
+            format!("the format is {:?}, and this curlew reads only {:?}", found.trim(), FORMAT.trim()),
+            "use the curlew that wrote it, or choose another directory with --data",
         ),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            Diagnosis::skipped(DiagnosisStep::DataFormat, "nothing is written yet")
+            Diagnosis::skipped(DiagnosisStep::DataFormat, "nothing is stored yet")
         }
-        Err(e) => {
-            Diagnosis::failed(DiagnosisStep::DataFormat, format!("cannot be read: {e}"), "look at the folder's rights")
-        }
+        Err(e) => Diagnosis::failed(
+            DiagnosisStep::DataFormat,
+            format!("cannot be read: {e}"),
+            "check the permissions of the directory",
+        ),
     }
 }
 
 /// Tries to lock the directory, and unlocks it at once.
 fn lock(path: &Path) -> Diagnosis {
     let Ok(mut file) = File::open(path.join("lock")) else {
-        return Diagnosis::ok(DiagnosisStep::DataLock, "nobody uses it");
+        return Diagnosis::ok(DiagnosisStep::DataLock, "not in use");
     };
     match file.try_lock() {
-        Ok(()) => Diagnosis::ok(DiagnosisStep::DataLock, "nobody uses it"),
+        Ok(()) => Diagnosis::ok(DiagnosisStep::DataLock, "not in use"),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
@@ -76,14 +82,14 @@ fn lock(path: &Path) -> Diagnosis {
                 DiagnosisStep::DataLock,
                 format!("another curlew (process {holder}) uses it"),
                 format!(
-                    "if that is the one you ask about, all is well; else stop it (kill {holder}), or choose another --data"
+                    "if that is the bridge in question, this is correct; otherwise stop it (kill {holder}), or choose another directory with --data"
                 ),
             )
         }
         Err(TryLockError::Error(e)) => Diagnosis::failed(
             DiagnosisStep::DataLock,
             format!("cannot be locked: {e}"),
-            "choose a folder on a local disk with --data",
+            "choose a directory on a local disk with --data",
         ),
     }
 }
@@ -97,15 +103,17 @@ fn space(path: &Path) -> Diagnosis {
                 Diagnosis::failed(
                     DiagnosisStep::DataSpace,
                     what,
-                    "make room, or lower --retention-time or --retention-bytes",
+                    "free some, or lower --retention-time or --retention-bytes",
                 )
             } else {
                 Diagnosis::ok(DiagnosisStep::DataSpace, what)
             }
         }
-        Err(e) => {
-            Diagnosis::failed(DiagnosisStep::DataSpace, format!("cannot be told: {e}"), "look at the folder's rights")
-        }
+        Err(e) => Diagnosis::failed(
+            DiagnosisStep::DataSpace,
+            format!("the free space is unknown: {e}"),
+            "check the permissions of the directory",
+        ),
     }
 }
 

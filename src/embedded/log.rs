@@ -7,7 +7,7 @@ use super::disk_space::DiskSpace;
 use super::failure::{Damage, OpenError, StoreError, Unacceptable};
 use super::keys::PartitionKey;
 use super::store::BatchStore;
-use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate};
+use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate, random_epoch};
 use crate::broker::{BrokerError, FetchPosition, OffsetAt, PartitionData};
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::sync::memory_budget::Share;
@@ -98,7 +98,7 @@ impl EmbeddedLog {
         self.store.close();
     }
 
-    /// Whether the file is open. If not, it is not known whether the last write, which failed, is on the disk.
+    /// Whether the file is open. Otherwise the last write has failed, and may or may not be on the disk.
     pub fn is_state_known(&self) -> bool {
         self.store.is_open()
     }
@@ -109,22 +109,22 @@ impl EmbeddedLog {
         SegmentLimits { bytes, age }
     }
 
-    pub fn position(&self, place: &TopicPartition, at: OffsetAt) -> Result<Position, BrokerError> {
-        let next = self.offset(place, at)?;
+    pub fn position(&self, topic_partition: &TopicPartition, at: OffsetAt) -> Result<Position, BrokerError> {
+        let next = self.offset(topic_partition, at)?;
         if at == OffsetAt::Earliest {
             return Ok(next.into());
         }
         let topics = self.topics();
-        let (_, log) = find_partition(&topics, &place.topic, place.partition)?;
+        let (_, log) = find_partition(&topics, &topic_partition.topic, topic_partition.partition)?;
         Ok(Position { next, epoch: log.epoch_before(next) })
     }
 
-    pub fn offset(&self, place: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
+    pub fn offset(&self, topic_partition: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
         // An older version accepted timestamps further ahead, which would match every search by time forever.
         let latest = now().saturating_add(MAX_AHEAD);
         let (found, time, number, end) = {
             let topics = self.topics();
-            let (topic, log) = find_partition(&topics, &place.topic, place.partition)?;
+            let (topic, log) = find_partition(&topics, &topic_partition.topic, topic_partition.partition)?;
             match at {
                 OffsetAt::Earliest => return Ok(log.start),
                 OffsetAt::Latest => return Ok(log.end),
@@ -134,9 +134,9 @@ impl EmbeddedLog {
                 }
             }
         };
-        let place = PartitionKey { topic: number, partition: place.partition as u32 };
+        let key = PartitionKey { topic: number, partition: topic_partition.partition as u32 };
         for offsets in found {
-            if let Some(offset) = self.first_at(place, offsets, &time)? {
+            if let Some(offset) = self.first_at(key, offsets, &time)? {
                 return Ok(offset.min(end));
             }
         }
@@ -146,14 +146,14 @@ impl EmbeddedLog {
     /// The first record of a segment with a timestamp in `time`.
     fn first_at(
         &self,
-        place: PartitionKey,
+        key: PartitionKey,
         offsets: RangeInclusive<Offset>,
         time: &RangeInclusive<Timestamp>,
     ) -> Result<Option<Offset>, BrokerError> {
         let (from, last) = (*offsets.start(), *offsets.end());
         let mut next = from;
         let mut found = Ok(None);
-        self.store.read(place, from, |stored| {
+        self.store.read(key, from, |stored| {
             let mut search = || -> Result<Option<Offset>, batch::Damaged> {
                 let (base, count) = batch::offsets(stored)?;
                 next = base + count;
@@ -166,34 +166,34 @@ impl EmbeddedLog {
             match search() {
                 Ok(None) if next <= last => return ControlFlow::Continue(()),
                 Ok(offset) => found = Ok(offset),
-                Err(batch::Damaged) => found = Err(self.damaged(place, from)),
+                Err(batch::Damaged) => found = Err(self.damaged(key, from)),
             }
             ControlFlow::Break(())
         })?;
         found
     }
 
-    /// Whether a fetch at `want` returns records or an error.
-    pub fn has_news(&self, topics: &Topics, want: &FetchPosition) -> bool {
-        locate(topics, want).map_or(true, |(_, _, end)| want.offset < end)
+    /// Whether a fetch at `position` returns records or an error.
+    pub fn has_news(&self, topics: &Topics, position: &FetchPosition) -> bool {
+        locate(topics, position).map_or(true, |(_, _, end)| position.offset < end)
     }
 
-    /// Reads records at `want`, about `max_bytes` of them. The first batch is returned whatever its size.
+    /// Reads about `max_bytes` of records at `position`. The first batch is returned even if it is larger.
     pub fn fetch(
         &self,
-        want: &FetchPosition,
+        position: &FetchPosition,
         max_bytes: usize,
         memory: &Arc<Share>,
     ) -> Result<PartitionData, BrokerError> {
-        let (place, start, end) = locate(&self.topics(), want)?;
-        let next_offset = want.offset;
+        let (key, start, end) = locate(&self.topics(), position)?;
+        let next_offset = position.offset;
         let mut data = PartitionData { next_offset, log_start: start, end, ..PartitionData::default() };
-        if want.offset == end {
+        if position.offset == end {
             return Ok(data);
         }
         let mut left = max_bytes;
         let (mut damaged, mut shortage) = (false, None);
-        self.store.read(place, want.offset, |stored| {
+        self.store.read(key, position.offset, |stored| {
             if !data.batches.is_empty() && stored.len() > left {
                 return ControlFlow::Break(());
             }
@@ -225,20 +225,20 @@ impl EmbeddedLog {
             // A missing batch may have been removed by retention, or with its topic, since `topics` was read. The lock
             // ensures that such a removal is complete and shows in `topics`.
             let _writing = self.lock_writes();
-            locate(&self.topics(), want)?;
-            return Err(self.damaged(place, data.next_offset));
+            locate(&self.topics(), position)?;
+            return Err(self.damaged(key, data.next_offset));
         }
         let topics = self.topics();
-        locate(&topics, want)?;
-        let (_, log) = find_partition(&topics, &want.topic, want.partition)?;
-        data.epochs = log.epochs_of(want.offset, data.next_offset);
+        locate(&topics, position)?;
+        let (_, log) = find_partition(&topics, &position.topic, position.partition)?;
+        data.epochs = log.epochs_of(position.offset, data.next_offset);
         drop(topics);
         Ok(data)
     }
 
     /// Fails unless the log holds the offset or ends there.
-    pub fn check_position(&self, want: &FetchPosition) -> Result<(), BrokerError> {
-        locate(&self.topics(), want).map(drop)
+    pub fn check_position(&self, position: &FetchPosition) -> Result<(), BrokerError> {
+        locate(&self.topics(), position).map(drop)
     }
 
     fn damaged(&self, key: PartitionKey, offset: Offset) -> BrokerError {
@@ -266,12 +266,6 @@ fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlF
     data.next_offset = next;
     data.batches.push(records);
     Ok(ControlFlow::Continue(()))
-}
-
-/// Returns a random epoch, so that no epoch repeats, even if an older copy of the directory is restored. It is larger
-/// than any of Kafka's, which have 31 bits.
-fn random_epoch() -> Epoch {
-    fastrand::i64(1 << 31..1 << 47)
 }
 
 impl WriteGuard<'_> {
@@ -315,17 +309,17 @@ impl WriteGuard<'_> {
             for Append { topic, partition, batches } in appends {
                 let Ok((found, log)) = find_partition(&topics, &topic, partition) else { continue };
                 let segments = log.grown(&batches, now, limits);
-                let place = PartitionKey { topic: found.number, partition: partition as u32 };
+                let key = PartitionKey { topic: found.number, partition: partition as u32 };
                 let begins = log.new_epoch(self.0.epoch);
                 let batches: Vec<_> = batches.into_iter().map(|batch| (batch.next() - 1, batch.finish())).collect();
-                stored.push((place, batches, segments.clone(), begins));
+                stored.push((key, batches, segments.clone(), begins));
                 grown.push((topic, partition, segments, begins));
             }
         }
         let append = |changes: &super::store::Changes| {
-            stored.into_iter().try_for_each(|(place, batches, segments, begins)| {
-                begins.map_or(Ok(()), |new| changes.begin_epoch(place, new))?;
-                changes.append(place, batches, &segments)
+            stored.into_iter().try_for_each(|(key, batches, segments, begins)| {
+                begins.map_or(Ok(()), |new| changes.begin_epoch(key, new))?;
+                changes.append(key, batches, &segments)
             })
         };
         self.commit(bytes, append, before_sync)?;
@@ -343,7 +337,7 @@ impl WriteGuard<'_> {
 
     /// Removes the first `segments` segments of a log.
     pub fn trim(&self, name: &TopicName, partition: Partition, segments: usize) -> Result<(), BrokerError> {
-        let (place, start, end, old_epochs, first_epoch) = {
+        let (key, start, end, old_epochs, first_epoch) = {
             let topics = self.0.topics();
             let (topic, log) = find_partition(&topics, name, partition)?;
             let start = log.segments.get(segments).map_or(log.end, |first| first.base);
@@ -352,8 +346,8 @@ impl WriteGuard<'_> {
             (PartitionKey { topic: topic.number, partition: partition as u32 }, start, log.end, old, first)
         };
         let trim = |changes: &super::store::Changes| {
-            changes.forget_epochs(place, first_epoch)?;
-            changes.trim(place, start, end)
+            changes.forget_epochs(key, first_epoch)?;
+            changes.trim(key, start, end)
         };
         self.commit(0, trim, || {})?;
         self.change(|topics| {

@@ -19,10 +19,10 @@ impl LogReader {
         Self { log, memory, interrupted: Arc::default() }
     }
 
-    fn wait_for_news(&self, wants: &[FetchPosition], limits: FetchLimits) {
+    fn wait_for_news(&self, positions: &[FetchPosition], limits: FetchLimits) {
         let until = Instant::now() + limits.wait;
         let mut topics = self.log.topics();
-        while !wants.iter().any(|want| self.log.has_news(&topics, want)) {
+        while !positions.iter().any(|position| self.log.has_news(&topics, position)) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {
                 return;
@@ -33,25 +33,25 @@ impl LogReader {
 }
 
 impl PartitionReader for LogReader {
-    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-        self.wait_for_news(wants, limits);
+    fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
+        self.wait_for_news(positions, limits);
         let mut left = limits.max_bytes;
-        let mut fetched = Vec::with_capacity(wants.len());
-        for want in wants {
+        let mut fetched = Vec::with_capacity(positions.len());
+        for position in positions {
             if left == 0 {
                 // The response is full, but the errors of the remaining positions are still reported.
-                if let Err(error) = self.log.check_position(want) {
-                    let (topic, partition) = (want.topic.clone(), want.partition);
-                    fetched.push(FetchResult { topic, partition, offset: want.offset, result: Err(error) });
+                if let Err(error) = self.log.check_position(position) {
+                    let (topic, partition) = (position.topic.clone(), position.partition);
+                    fetched.push(FetchResult { topic, partition, offset: position.offset, result: Err(error) });
                 }
                 continue;
             }
-            let result = self.log.fetch(want, limits.partition_max_bytes.min(left), &self.memory);
+            let result = self.log.fetch(position, limits.partition_max_bytes.min(left), &self.memory);
             let read = result.iter().flat_map(|data| &data.batches).map(|records| records.memory()).sum();
             fetched.push(FetchResult {
-                topic: want.topic.clone(),
-                partition: want.partition,
-                offset: want.offset,
+                topic: position.topic.clone(),
+                partition: position.partition,
+                offset: position.offset,
                 result,
             });
             left = left.saturating_sub(read);

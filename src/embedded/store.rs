@@ -42,8 +42,8 @@ impl BatchStore {
     }
 
     /// Reopens the file after a failed write, which makes redb reject everything else, and loads the state of the last
-    /// commit. If that fails, the file stays closed, so that nothing is written from outdated state. Meanwhile, which can
-    /// take as long as reading the entire file, readers get an error at once.
+    /// commit. If that fails, the file stays closed, so that nothing is written from outdated state. Reopening can take
+    /// as long as reading the entire file; meanwhile readers get an error at once.
     pub fn reopen(&self) -> Result<Topics, StoreError> {
         let _paused = watchdog::pause();
         self.set_database(None);

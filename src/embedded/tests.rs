@@ -43,14 +43,17 @@ fn offsets(outcomes: Vec<DeliveryResult>) -> Vec<Option<Offset>> {
     outcomes.into_iter().map(|outcome| outcome.unwrap().offset).collect()
 }
 
-fn want(topic: &str, offset: Offset) -> FetchPosition {
+fn at_offset(topic: &str, offset: Offset) -> FetchPosition {
     FetchPosition { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
 }
 
-fn fetch(broker: &Embedded, want: &FetchPosition) -> Result<Vec<(Offset, String)>, BrokerError> {
+fn fetch(broker: &Embedded, at_offset: &FetchPosition) -> Result<Vec<(Offset, String)>, BrokerError> {
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
-    let fetched =
-        broker.reader(0, &MemoryBudget::default().live).fetch(std::slice::from_ref(want), limits)?.remove(0).result?;
+    let fetched = broker
+        .reader(0, &MemoryBudget::default().live)
+        .fetch(std::slice::from_ref(at_offset), limits)?
+        .remove(0)
+        .result?;
     let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
     Ok(fetched.batches.iter().flat_map(|b| b.iter().map(|r| (r.offset, text(r.value))).collect::<Vec<_>>()).collect())
 }
@@ -88,7 +91,7 @@ fn acknowledged_records_are_there_after_reopening() {
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_eq!(broker.list_topics().unwrap(), before);
     let expected = [(1, "b".to_owned()), (2, "c".to_owned()), (3, "d".to_owned())];
-    assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), expected);
+    assert_eq!(fetch(&broker, &at_offset("t", 1)).unwrap(), expected);
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("e", None)])), [Some(4)]);
 }
 
@@ -99,7 +102,7 @@ fn a_record_that_is_too_large_fails_without_failing_others() {
     let large = record(&"x".repeat(group_commit::MAX_RECORD), None);
     let outcomes = produce(&broker, "t", Acks::All, vec![record("a", None), large, record("b", None)]);
     assert!(matches!(outcomes[..], [Ok(_), Err(BrokerError::TooLarge(_)), Ok(_)]), "{outcomes:?}");
-    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned()), (1, "b".to_owned())]);
+    assert_eq!(fetch(&broker, &at_offset("t", 0)).unwrap(), [(0, "a".to_owned()), (1, "b".to_owned())]);
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn the_largest_record_fits_the_smallest_budget_and_is_charged_once() {
     let memory = MemoryBudget::new(crate::sync::memory_budget::MIN);
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
     for share in [&memory.live, &memory.catch_up, &memory.pages] {
-        let data = broker.reader(0, share).fetch(&[want("t", 0)], limits).unwrap().remove(0).result.unwrap();
+        let data = broker.reader(0, share).fetch(&[at_offset("t", 0)], limits).unwrap().remove(0).result.unwrap();
         assert_eq!(data.next_offset, 1);
         assert!((BYTES..BYTES + 1000).contains(&share.used()), "{} bytes of {}", share.used(), share.name());
     }
@@ -184,9 +187,9 @@ fn a_time_finds_the_first_record_of_that_time_or_later_even_if_clocks_jump() {
     for time in times {
         produce(&broker, "t", Acks::All, vec![record(&padding, Some(time))]);
     }
-    for asked in [0, 100, 101, 250, 5000, 5001, 6000, 6001] {
-        let expected = times.iter().position(|time| *time >= asked).unwrap_or(times.len());
-        assert_eq!(at(&broker, "t", OffsetAt::Time(asked)), expected as Offset, "{asked}");
+    for from in [0, 100, 101, 250, 5000, 5001, 6000, 6001] {
+        let expected = times.iter().position(|time| *time >= from).unwrap_or(times.len());
+        assert_eq!(at(&broker, "t", OffsetAt::Time(from)), expected as Offset, "{from}");
     }
 }
 
@@ -205,9 +208,9 @@ fn retention_by_size_moves_the_start_and_earlier_offsets_are_out_of_range() {
     }
     // Removes what is due, so that the start does not move any more.
     retention::run_once(&broker.log, crate::record::now());
-    assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
+    assert!(matches!(fetch(&broker, &at_offset("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
     let (start, end) = (at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest));
-    assert_eq!((fetch(&broker, &want("t", start)).unwrap()[0].0, end), (start, 40));
+    assert_eq!((fetch(&broker, &at_offset("t", start)).unwrap()[0].0, end), (start, 40));
     drop(broker);
     let broker = Embedded::open(small).unwrap();
     assert!(at(&broker, "t", OffsetAt::Earliest) >= start);
@@ -233,10 +236,10 @@ fn a_recreated_topic_has_another_id() {
     produce(&broker, "t", Acks::All, vec![record("old", None)]);
     let topic_id = broker.list_topics().unwrap()[0].id;
     broker.delete_topic(&name("t")).unwrap();
-    assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::UnknownTopic(_))));
+    assert!(matches!(fetch(&broker, &at_offset("t", 0)), Err(BrokerError::UnknownTopic(_))));
     produce(&broker, "t", Acks::All, vec![record("new", None)]);
-    assert!(matches!(fetch(&broker, &FetchPosition { topic_id, ..want("t", 0) }), Err(BrokerError::Recreated(_))));
-    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "new".to_owned())]);
+    assert!(matches!(fetch(&broker, &FetchPosition { topic_id, ..at_offset("t", 0) }), Err(BrokerError::Recreated(_))));
+    assert_eq!(fetch(&broker, &at_offset("t", 0)).unwrap(), [(0, "new".to_owned())]);
 }
 
 #[test]
@@ -249,8 +252,8 @@ fn a_waiting_reader_wakes_on_append_and_on_interruption() {
     let interrupt = reader.interrupter();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let woken = reader.fetch(&[want("t", 0)], limits).unwrap().remove(0).result.unwrap();
-            let interrupted = reader.fetch(&[want("t", 1)], limits).unwrap().remove(0).result.unwrap();
+            let woken = reader.fetch(&[at_offset("t", 0)], limits).unwrap().remove(0).result.unwrap();
+            let interrupted = reader.fetch(&[at_offset("t", 1)], limits).unwrap().remove(0).result.unwrap();
             (woken.next_offset, interrupted.next_offset)
         });
         produce(&broker, "t", Acks::All, vec![record("a", None)]);
@@ -279,11 +282,13 @@ fn the_error_for_a_changed_record_names_the_file_and_other_records_are_readable(
         bytes[found] ^= 1;
     });
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "intact".to_owned())]);
-    let Err(BrokerError::Damaged(said)) = fetch(&broker, &want("t", 1)) else { panic!("the damaged record was read") };
-    let expected = ["log.redb is damaged", "t/0 at offset 1", "copy of the folder"];
+    assert_eq!(fetch(&broker, &at_offset("t", 0)).unwrap(), [(0, "intact".to_owned())]);
+    let Err(BrokerError::Damaged(said)) = fetch(&broker, &at_offset("t", 1)) else {
+        panic!("the damaged record was read")
+    };
+    let expected = ["log.redb is damaged", "t/0 at offset 1", "copy of the directory"];
     assert!(expected.iter().all(|part| said.to_string().contains(part)), "{said}");
-    assert_eq!(fetch(&broker, &want("u", 0)).unwrap(), [(0, "intact".to_owned())]);
+    assert_eq!(fetch(&broker, &at_offset("u", 0)).unwrap(), [(0, "intact".to_owned())]);
 }
 
 #[test]
@@ -319,7 +324,7 @@ fn everything(broker: &Embedded) -> Result<Vec<(TopicName, Offset, String)>, Bro
         let (mut offset, end) =
             (at(broker, topic.name.as_str(), OffsetAt::Earliest), at(broker, topic.name.as_str(), OffsetAt::Latest));
         while offset < end {
-            let records = fetch(broker, &want(topic.name.as_str(), offset))?;
+            let records = fetch(broker, &at_offset(topic.name.as_str(), offset))?;
             offset = records.last().map(|(offset, _)| offset + 1).unwrap();
             all.extend(records.into_iter().map(|(offset, value)| (topic.name.clone(), offset, value)));
         }
@@ -371,11 +376,11 @@ fn a_failed_write_leaves_nothing_behind_and_the_log_continues() {
     };
     let failed = broker.log.begin_write().unwrap().commit(4, spoilt, || {}).unwrap_err();
     assert!(
-        matches!(BrokerError::from(failed), BrokerError::DiskFull(why) if why.to_string().contains("no room on the disk"))
+        matches!(BrokerError::from(failed), BrokerError::DiskFull(why) if why.to_string().contains("no space left on the disk"))
     );
-    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned())]);
+    assert_eq!(fetch(&broker, &at_offset("t", 0)).unwrap(), [(0, "a".to_owned())]);
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
-    assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), [(1, "b".to_owned())]);
+    assert_eq!(fetch(&broker, &at_offset("t", 1)).unwrap(), [(1, "b".to_owned())]);
 }
 
 #[test]
@@ -395,13 +400,13 @@ fn a_write_after_an_unknown_outcome_appends_after_what_is_stored() {
         store.write(|changes| changes.append(place, vec![(1, batch.finish())], &grown), || {}).unwrap();
     }
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(2)]);
-    let there = fetch(&broker, &want("t", 0)).unwrap();
+    let there = fetch(&broker, &at_offset("t", 0)).unwrap();
     assert_eq!(there, [(0, "a".to_owned()), (1, "landed".to_owned()), (2, "b".to_owned())]);
 }
 
 /// Fetches at `next`, after a record of `epoch`.
 fn fetch_after(broker: &Embedded, next: Offset, epoch: Epoch) -> Result<Vec<(Offset, String)>, BrokerError> {
-    fetch(broker, &FetchPosition { last_epoch: epoch, ..want("t", next) })
+    fetch(broker, &FetchPosition { last_epoch: epoch, ..at_offset("t", next) })
 }
 
 fn position(broker: &Embedded, at: OffsetAt) -> Position {
@@ -466,8 +471,13 @@ fn reopening_a_log_is_not_a_truncation() {
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_ne!(cursors[0].epoch, cursors[1].epoch);
     let all = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
-    let data =
-        broker.reader(0, &MemoryBudget::default().live).fetch(&[want("t", 1)], all).unwrap().remove(0).result.unwrap();
+    let data = broker
+        .reader(0, &MemoryBudget::default().live)
+        .fetch(&[at_offset("t", 1)], all)
+        .unwrap()
+        .remove(0)
+        .result
+        .unwrap();
     let epochs: Vec<_> = [2, 3, 4, 6, 9].map(|next| data.epochs.before(next)).to_vec();
     let of = |round: usize| Some(cursors[round].epoch);
     assert_eq!(epochs, [of(0), of(0), of(1), of(1), of(3)]);
@@ -488,7 +498,7 @@ fn a_log_that_is_reopened_often_keeps_few_epochs_and_recognizes_other_copies() {
     let broker = open();
     many(&broker, "same", 1000);
     let oldest = latest(&broker);
-    // The state after that many openings, each with one record.
+    // Creates the state after as many openings as `starts` has offsets, each with one record.
     let opened = |broker: &Embedded, starts: std::ops::Range<Offset>| {
         let place = keys::PartitionKey { topic: 0, partition: 0 };
         let new = |start| topics::NewEpoch { epoch: start, start, merged: None };

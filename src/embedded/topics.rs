@@ -56,19 +56,25 @@ pub fn find_partition<'a>(
 }
 
 /// Validates a fetch position, and returns the key of its partition and the start and end of the log.
-pub fn locate(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
-    let (topic, log) = find_partition(topics, &want.topic, want.partition)?;
-    if want.topic_id.is_some_and(|id| id != topic.id) {
-        return Err(BrokerError::Recreated(want.topic.clone()));
+pub fn locate(topics: &Topics, position: &FetchPosition) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
+    let (topic, log) = find_partition(topics, &position.topic, position.partition)?;
+    if position.topic_id.is_some_and(|id| id != topic.id) {
+        return Err(BrokerError::Recreated(position.topic.clone()));
     }
-    let partition = TopicPartition { topic: want.topic.clone(), partition: want.partition };
-    if let Some((end, epoch)) = log.divergence(want.offset, want.last_epoch) {
+    let partition = TopicPartition { topic: position.topic.clone(), partition: position.partition };
+    if let Some((end, epoch)) = log.divergence(position.offset, position.last_epoch) {
         return Err(BrokerError::Truncated { partition, end, epoch });
     }
-    if want.offset < log.start || want.offset > log.end {
+    if position.offset < log.start || position.offset > log.end {
         return Err(BrokerError::OffsetOutOfRange(partition));
     }
-    Ok((PartitionKey { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
+    Ok((PartitionKey { topic: topic.number, partition: position.partition as u32 }, log.start, log.end))
+}
+
+/// Returns a random epoch, so that no epoch repeats, even if an older copy of the directory is restored. It is larger
+/// than any of Kafka's, which have 31 bits.
+pub fn random_epoch() -> Epoch {
+    fastrand::i64(1 << 31..1 << 47)
 }
 
 /// One partition's log.
@@ -88,7 +94,7 @@ pub struct PartitionLog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewEpoch {
     pub epoch: Epoch,
-    /// The first offset under it.
+    /// The first offset written under the epoch.
     pub start: Offset,
     pub merged: Option<MergedEpochs>,
 }

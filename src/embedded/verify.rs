@@ -20,9 +20,9 @@ const MEMORY: usize = 16 << 20;
 pub fn run(log: &EmbeddedLog, ended: &Receiver<()>) {
     let started = Instant::now();
     let memory = Share::new("verify", MEMORY, MEMORY);
-    let places: Vec<(TopicName, usize)> =
+    let partition_counts: Vec<(TopicName, usize)> =
         log.topics().iter().map(|(name, topic)| (name.clone(), topic.partitions.len())).collect();
-    for (topic, partitions) in places {
+    for (topic, partitions) in partition_counts {
         for partition in (0..).take(partitions) {
             if !verify_partition(log, &memory, TopicPartition { topic: topic.clone(), partition }, ended) {
                 return;
@@ -36,16 +36,22 @@ pub fn run(log: &EmbeddedLog, ended: &Receiver<()>) {
 }
 
 /// Returns false if `ended` was closed.
-fn verify_partition(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, ended: &Receiver<()>) -> bool {
-    let at = |at| log.offset(&place, at);
+fn verify_partition(
+    log: &EmbeddedLog,
+    memory: &Arc<Share>,
+    topic_partition: TopicPartition,
+    ended: &Receiver<()>,
+) -> bool {
+    let at = |at| log.offset(&topic_partition, at);
     let (Ok(mut offset), Ok(end)) = (at(OffsetAt::Earliest), at(OffsetAt::Latest)) else { return true };
     while offset < end {
         let began = Instant::now();
-        let (topic, partition) = (place.topic.clone(), place.partition);
-        let want = FetchPosition { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
+        let (topic, partition) = (topic_partition.topic.clone(), topic_partition.partition);
+        let position =
+            FetchPosition { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
         let fetched = {
             let _busy = watchdog::busy();
-            log.fetch(&want, CHUNK, memory)
+            log.fetch(&position, CHUNK, memory)
         };
         match fetched {
             Ok(data) if data.next_offset > offset => offset = data.next_offset,

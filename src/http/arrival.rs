@@ -1,5 +1,5 @@
-//! Waits for the next record of a partition without a thread or a connection to the broker: as one more live stream, whose
-//! frames only signal that there is something to read.
+//! Waits for the next record of a partition without occupying a thread or a connection to the broker: the wait is a live
+//! stream whose frames only signal that there is something to read.
 
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, Selection};
@@ -12,8 +12,8 @@ use std::sync::Arc;
 pub struct Arrival(Mailbox);
 
 impl Arrival {
-    /// Subscribes from `offset`, the current end of the log. An error of the broker, a gap and the end of the topic count as
-    /// arrivals too: the next read finds out which it was.
+    /// Subscribes from `offset`, the current end of the log. An error of the broker, a gap and the end of the topic end the
+    /// wait as well: the next read finds the cause.
     pub fn of(hub: &Hub, client: ClientTag, partition: &TopicPartition, offset: Offset) -> Result<Self, Rejected> {
         let topics = vec![partition.topic.clone()];
         let selection = Selection::of(vec![partition.partition]);
@@ -37,7 +37,7 @@ impl Arrival {
     }
 }
 
-/// Writes one byte for everything that ends the wait.
+/// The format of the stream: one byte for each event that ends the wait.
 struct Signal;
 
 const SIGNAL: u8 = b'\n';

@@ -54,7 +54,7 @@ pub async fn authenticate_with(
     }
 }
 
-/// The most session cookies of a request that are tried, and the most `Cookie` headers that are searched for them.
+/// Maximum number of session cookies that are tried for a request, and of `Cookie` headers that are searched for them.
 const MAX_SESSIONS: usize = 8;
 const MAX_COOKIE_HEADERS: usize = 50;
 
@@ -89,7 +89,7 @@ pub fn revocation(app: &App, permit: &Permit, right: Right, topics: &[TopicName]
 /// Checks that a request may read the metrics: without credentials on a loopback bridge, else with the right `metrics`.
 /// A request that a local proxy forwards is not local.
 pub async fn check_metrics(app: &Arc<App>, request: &Request, origin: &RequestOrigin) -> Result<(), Problem> {
-    if app.guard().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
+    if app.origin_policy().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
         return Ok(());
     }
     Ok(authenticate(app, request, origin).await?.may_read_metrics()?)
@@ -99,7 +99,7 @@ pub async fn check_metrics(app: &Arc<App>, request: &Request, origin: &RequestOr
 /// certificate. Only cookies can yield several, any of which may be the one that this bridge has set.
 fn credentials(request: &Request, origin: &RequestOrigin) -> Result<Vec<Credential>, BadCredential> {
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
-        return Credential::from_authorization(value.as_bytes()).map(|shown| vec![shown]);
+        return Credential::from_authorization(value.as_bytes()).map(|credential| vec![credential]);
     }
     if let Some(ticket) = ticket(request) {
         return Ok(vec![ticket]);
@@ -147,18 +147,18 @@ fn accepts_ambient(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
     }
 }
 
-/// A stream that reconnects sends the id of its last event.
+/// Returns the use of the ticket in a request. A stream that reconnects sends the id of its last event.
 fn ticket_use(request: &Request) -> TicketUse {
     let header = request.headers.get("last-event-id").is_some_and(|id| !id.is_empty());
     let parameter = || ["last_event_id", "lastEventId"].iter().any(|name| query::first(&request.query, name).is_some());
     if header || parameter() { TicketUse::Resume } else { TicketUse::First }
 }
 
-/// Browsers answer a Basic challenge with a password dialog and then attach the password to every request, so they are
-/// not offered Basic.
+/// Returns the challenge for a client. Browsers are not offered Basic: they would show a password dialog, and then attach the
+/// password to every request.
 fn challenge(headers: &HeaderMap) -> Challenge {
-    let of_browser = ["sec-fetch-mode", "accept-language"].iter().any(|name| headers.contains_key(*name));
-    if of_browser { Challenge::Bearer } else { Challenge::BearerOrBasic }
+    let is_browser = ["sec-fetch-mode", "accept-language"].iter().any(|name| headers.contains_key(*name));
+    if is_browser { Challenge::Bearer } else { Challenge::BearerOrBasic }
 }
 
 fn problem(error: &AuthError, challenge: Challenge) -> Problem {

@@ -54,7 +54,7 @@ fn millis(time: Time) -> Timestamp {
 }
 
 fn common_name(subject: &Name) -> Option<String> {
-    // Any of these tags, without a check of its character set: CAs put `_` and `@` into a PrintableString.
+    // The character set of the type is not checked, because CAs put `_` and `@` into a PrintableString.
     let is_string = |value: &Any| {
         matches!(value.tag(), Tag::Utf8String | Tag::PrintableString | Tag::TeletexString | Tag::Ia5String)
     };

@@ -1,4 +1,5 @@
-//! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. No build step, no resources from other hosts.
+//! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. There is no build step, and no file comes
+//! from another host.
 
 use super::api_docs;
 use super::problem::Problem;
@@ -51,9 +52,10 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 34] = files! {
+static FILES: [StaticFile; 37] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
     "chart.js": SCRIPT,
@@ -65,6 +67,8 @@ static FILES: [StaticFile; 34] = files! {
     "filter.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
+    "legend.js": SCRIPT,
+    "lines.js": SCRIPT,
     "list.js": SCRIPT,
     "main.js": SCRIPT,
     "overview.js": SCRIPT,
@@ -88,12 +92,12 @@ static FILES: [StaticFile; 34] = files! {
     "worker.js": SCRIPT,
 };
 
-/// Allows only files from the bridge. Trusted Types keep scripts from turning text into HTML.
+/// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
      worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types curlew-worker";
 
-/// Returns the page to clients that accept HTML, as browsers do, and a text page to others, such as curl.
+/// Returns the page to clients that accept HTML, such as browsers, and a text page to other clients, such as curl.
 pub fn index(request: &Request) -> Response {
     let html = has(&request.headers, header::ACCEPT, "text/html");
     let mut response = if html { respond(&PAGE, request) } else { api_docs::index() };

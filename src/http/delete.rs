@@ -14,7 +14,7 @@ use warp::reply::{Reply, Response};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
     Allowed,
-    /// The default: a key that may write must not destroy what others wrote.
+    /// The default. A key with the right to produce must not be able to destroy the records of others.
     Forbidden,
 }
 

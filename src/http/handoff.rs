@@ -1,6 +1,6 @@
-//! Event streams without hyper, which keeps two buffers of 8 KiB for each connection: most of the memory of an idle stream
-//! (measured: 21.6 KiB for each stream with them). If the first request of an HTTP/1.1 connection is answered with a stream,
-//! the stream takes over the socket and writes the response itself, in chunks (RFC 9112, 7.1).
+//! Writes event streams without hyper, whose two buffers of 8 KiB per connection would be most of the memory of an idle
+//! stream (measured: 21.6 KiB per stream with hyper). If the response to the first request of an HTTP/1.1 connection is a
+//! stream, it takes over the socket and is written here, in chunks (RFC 9112, 7.1).
 
 use super::io::ClientIo;
 use crate::sync::lock;
@@ -16,7 +16,7 @@ use warp::http::header::HeaderMap;
 use warp::http::{Request, Version};
 use warp::reply::Response;
 
-/// Carries the response to a connection's first request around hyper.
+/// Passes the response to a connection's first request directly to the task that serves the connection, without hyper.
 #[derive(Clone, Default)]
 pub struct HandoffSlot(Arc<HandoffState>);
 
@@ -60,7 +60,7 @@ impl HandoffSlot {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Hands the response to the task that serves the connection. Never returns, so that hyper writes nothing itself.
+    /// Passes the response to the task that serves the connection. Never returns, so that hyper writes no response.
     pub async fn put(&self, response: Response) -> Response {
         *lock(&self.0.response) = Some(response);
         self.0.put.notify_one();
@@ -118,7 +118,7 @@ pub fn encode_http1(response: &warp::http::Response<Bytes>) -> Bytes {
     // Writing to memory cannot fail.
     let _ = write!(out, "HTTP/1.1 {status}\r\n");
     let is_head_only = response.extensions().get::<HeadOnly>().is_some();
-    // The length is that of the response to a GET, which is unknown if the body was dropped already (RFC 9110, 8.6).
+    // To HEAD, the length is that of the response to GET. It is unknown if the body was already dropped (RFC 9110, 8.6).
     if !is_head_only || !body.is_empty() {
         let _ = write!(out, "content-length: {}\r\n", body.len());
     }

@@ -1,4 +1,4 @@
-//! `GET /health`: whether the bridge itself works. `GET /ready`: whether it can serve requests.
+//! `GET /health`: the health of the process. `GET /ready`: its readiness to serve requests.
 
 use super::origin::RequestOrigin;
 use super::problem::Problem;
@@ -18,7 +18,7 @@ use warp::reply::Response;
 /// Time limit for the broker to respond to a check of `/ready`.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether the process and its threads work. If they do not, only a restart helps.
+/// Responds with 200 if the process and its threads work. If they do not, only a restart helps.
 pub fn health<B: From<Bytes>>(app: &App) -> Result<warp::http::Response<B>, Problem> {
     check_threads(app)?;
     Ok(json_response(json!({"status": "ok", "panics": watchdog::panics()}).to_string()))
@@ -32,8 +32,8 @@ fn check_threads(app: &App) -> Result<(), Problem> {
     Err(Problem::busy(format!("{}; please report it, and restart the bridge", faults.join("; "))))
 }
 
-/// Whether records can be read and written. Addresses of brokers and names of topics are shown only to authenticated
-/// clients.
+/// Responds with 200 if records can be read and written. Only authenticated clients see addresses of brokers and names of
+/// topics.
 pub async fn ready(app: &Arc<App>, request: &Request, origin: &RequestOrigin) -> Result<Response, Problem> {
     check_threads(app)?;
     let hub = app.hub.clone();
@@ -52,8 +52,7 @@ pub async fn ready(app: &Arc<App>, request: &Request, origin: &RequestOrigin) ->
         Err(error) if is_permitted => Err(Problem::busy(error.to_string())),
         Err(error) => {
             warn!("GET /ready: {error}");
-            let detail =
-                "the broker is away or its data is damaged; see the bridge's log, or send a key to get the reason here";
+            let detail = "the broker is unavailable or its data is damaged; see the bridge's log, or send a key to get the reason here";
             Ok(Problem::busy(detail).response())
         }
     }

@@ -1,4 +1,4 @@
-//! A client's connection that is closed if the client stops reading.
+//! The connection of a client, which is closed if the client stops reading.
 
 use super::transport::ClientTransport;
 use bytes::Bytes;
@@ -14,18 +14,18 @@ use tokio::time::{Sleep, sleep};
 /// The connection preface of HTTP/2, which begins with a method that HTTP/1 does not have (RFC 9113, 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes that a slow client must read within the stall timeout. Otherwise it could hold memory for as long as it likes by
-/// reading byte by byte. Over HTTP/2 one piece of a response is as large.
+/// Minimum number of bytes that a slow client must read within the stall timeout. A client that reads byte by byte could
+/// otherwise hold memory forever. A piece of an HTTP/2 response has the same size.
 const MIN_PROGRESS: usize = 16 << 10;
 
 pub struct ClientIo {
     stream: ClientTransport,
     /// Bytes that were read to detect the protocol, and that hyper has not read yet.
     first: Bytes,
-    /// Whether they begin a HEAD request.
+    /// Whether the connection begins with a HEAD request.
     begins_with_head: bool,
     stall: Duration,
-    /// Runs while less than [`MIN_PROGRESS`] could be written; `None` while writes succeed.
+    /// The stall timer. It runs while fewer than [`MIN_PROGRESS`] bytes could be written; `None` while writes succeed.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Bytes written since the timer was started.
     written: usize,
@@ -38,10 +38,10 @@ pub struct ClientIo {
 /// Whether received bytes count as progress of a client that reads nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uploads {
-    /// Over HTTP/1.1 hyper reads a body only as far as its handler asks for it. A client that reads no receipts before it has
-    /// sent its whole body is active.
+    /// For HTTP/1.1, over which hyper reads a body only when its handler polls it. A client that sends a body is active, even
+    /// if it reads no receipts before the end of the body.
     Count,
-    /// Over HTTP/2 a PING would count.
+    /// For HTTP/2, over which a PING would count.
     Ignored,
 }
 
@@ -71,7 +71,8 @@ impl ClientIo {
         Self { uploads, ..self }
     }
 
-    /// Waits for the first bytes, or for the whole preface of HTTP/2: hyper would wait for its rest without a limit.
+    /// Waits for the first bytes, and for the complete preface if they begin one: hyper would wait for the rest of a preface
+    /// without a time limit.
     pub async fn detect_protocol(&mut self) -> io::Result<DetectedProtocol> {
         let (mut first, mut read) = ([0; PREFACE.len()], 0);
         while read < first.len() && first[..read] == PREFACE[..read] {
@@ -215,7 +216,7 @@ impl Write for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         match self.stream {
-            // Flushing a socket does nothing, so it says nothing about the client.
+            // Flushing a socket always succeeds, so it is no sign of progress.
             ClientTransport::Plain(_) => flushed,
             ClientTransport::Tls(_) => self.watch(0, flushed.map_ok(|()| 0), cx).map_ok(drop),
         }
@@ -229,8 +230,8 @@ impl Write for ClientIo {
     }
 }
 
-/// Whether this is the head of hyper's own 4xx response, which has no body and none of the headers that all responses of
-/// the routes have.
+/// Whether `head` is that of a 4xx response made by hyper itself, which has no body and lacks the headers that every response
+/// of the routes has.
 fn is_bare_rejection(head: &[u8]) -> bool {
     if !head.starts_with(b"HTTP/1.1 4") && !head.starts_with(b"HTTP/1.0 4") {
         return false;
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
     use tokio::net::TcpSocket;
 
-    /// With the smallest buffers that the system allows, so that each write accepts few bytes.
+    /// Uses the smallest buffers that the system allows, so that each write accepts few bytes.
     #[tokio::test]
     async fn a_client_that_reads_a_few_bytes_at_a_time_is_disconnected() {
         let (server, slow) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());

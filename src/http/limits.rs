@@ -1,4 +1,4 @@
-//! Limits for each client, so that none starves the others.
+//! Limits for each client, so that no client starves the others.
 //!
 //! A request counts against its key, or else against its address. Loopback addresses are exempt unless the settings say
 //! otherwise: they belong to the operator, or to a proxy that hides its clients.
@@ -23,7 +23,7 @@ pub struct Settings {
     pub connections_per_address: usize,
     pub streams_per_address: usize,
     pub streams_per_key: usize,
-    /// Request rate of one key or address; a burst may have twice as many.
+    /// Requests per second of one key or address. A burst may contain twice this number.
     pub requests_per_second: usize,
     pub topics_per_stream: usize,
     /// Limits of a `where=` filter.
@@ -38,15 +38,15 @@ pub enum Loopback {
     Exempt,
 }
 
-/// Password checks of one address that may run or wait at a time: all logins share one queue.
+/// Maximum number of password checks of one address that run or wait at a time, because all logins share one queue.
 const MAX_PASSWORD_CHECKS: usize = 4;
 
 /// The value of a setting without a limit.
 pub const UNLIMITED: usize = usize::MAX;
 
 impl Settings {
-    /// Length of the longest event id that a client can send back in a head. The rest of the head is left for the request
-    /// line and other headers.
+    /// Returns the maximum length of an event id, which clients send back in the request head. The rest of the head is for
+    /// the request line and other headers.
     pub fn longest_id(&self) -> usize {
         self.max_header / 4 * 3
     }
@@ -114,7 +114,7 @@ impl Drop for ClientSlot {
     }
 }
 
-/// Permission to check one password. It counts as a wrong one unless it is refunded.
+/// Permission to check one password. The password counts as wrong unless the slot is refunded.
 pub struct PasswordSlot {
     _slot: ClientSlot,
     table: Arc<ClientTable>,
@@ -178,7 +178,7 @@ impl ClientLimits {
         })
     }
 
-    /// Admits a request, or rejects it with the time of the next free one (`Retry-After`).
+    /// Admits a request, or rejects it with the time until the next one is admitted (`Retry-After`).
     pub fn request(&self, client: &ClientKey) -> Result<(), Problem> {
         if self.settings.requests_per_second == UNLIMITED || self.is_exempt(client) {
             return Ok(());
@@ -206,7 +206,7 @@ impl ClientLimits {
         self.refund(address);
     }
 
-    /// Admits a password check, and exempts no address: a guessing client may be behind a proxy on loopback.
+    /// Admits a password check. No address is exempt, because a client that guesses may be behind a proxy on loopback.
     pub fn check_password(&self, address: &ClientKey) -> Result<PasswordSlot, Problem> {
         let too_many = || Problem::too_many(format!("{} tries too many passwords; try again later", describe(address)));
         let slot = self.counted(address, SlotKind::Password, MAX_PASSWORD_CHECKS).ok_or_else(too_many)?;
@@ -242,7 +242,9 @@ fn describe(client: &ClientKey) -> String {
     match client {
         ClientKey::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
         ClientKey::Address(address) => address.to_string(),
-        ClientKey::HiddenBy(proxy) => format!("a client of {proxy}, which does not name it (or two headers differ),"),
+        ClientKey::HiddenBy(proxy) => {
+            format!("a client behind {proxy}, which reports no valid address for it (or two headers differ),")
+        }
         ClientKey::Key(name) => format!("key {name:?}"),
         ClientKey::Others => "a client among too many to be counted separately".to_owned(),
     }
@@ -273,9 +275,9 @@ mod tests {
         let limits = limits(Loopback::Exempt);
         let connect = |from: &str| limits.connection(address(from), &TrustedProxies::default());
         let (first, second) = (connect("192.0.2.1").unwrap(), connect("192.0.2.1").unwrap());
-        let refused = connect("192.0.2.1").map(drop).unwrap_err();
-        assert_eq!(refused.error_code(), 429);
-        assert!(refused.detail().contains("--max-connections-per-address"), "{}", refused.detail());
+        let rejected = connect("192.0.2.1").map(drop).unwrap_err();
+        assert_eq!(rejected.error_code(), 429);
+        assert!(rejected.detail().contains("--max-connections-per-address"), "{}", rejected.detail());
         let other = connect("192.0.2.2").unwrap();
         drop(first);
         let third = connect("192.0.2.1").unwrap();
@@ -289,8 +291,8 @@ mod tests {
         let _held = (limits.stream(&key).unwrap(), limits.stream(&key).unwrap());
         assert!(limits.stream(&key).map(drop).unwrap_err().detail().contains("--max-streams-per-key"));
         let _address = limits.stream(&ClientKey::at(address("192.0.2.1"))).unwrap();
-        let refused = limits.stream(&ClientKey::at(address("192.0.2.1"))).map(drop).unwrap_err();
-        assert!(refused.detail().contains("--max-streams-per-address"), "{}", refused.detail());
+        let rejected = limits.stream(&ClientKey::at(address("192.0.2.1"))).map(drop).unwrap_err();
+        assert!(rejected.detail().contains("--max-streams-per-address"), "{}", rejected.detail());
     }
 
     #[test]
@@ -300,9 +302,9 @@ mod tests {
         let neighbour = ClientKey::at(address("2001:db8::ffff"));
         let admitted = (0..10).filter(|_| limits.request(&client).is_ok()).count();
         assert!((4..6).contains(&admitted), "{admitted}");
-        let refused = limits.request(&neighbour).unwrap_err();
-        assert!(refused.detail().starts_with("2001:db8::/64 sends"), "{}", refused.detail());
-        let response: warp::http::Response<bytes::Bytes> = refused.response();
+        let rejected = limits.request(&neighbour).unwrap_err();
+        assert!(rejected.detail().starts_with("2001:db8::/64 sends"), "{}", rejected.detail());
+        let response: warp::http::Response<bytes::Bytes> = rejected.response();
         assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"1".parse().unwrap()));
         limits.request(&ClientKey::at(address("2001:db8:0:1::1"))).unwrap();
     }

@@ -40,7 +40,7 @@ struct TicketRequest {
     topics: Vec<String>,
 }
 
-/// `GET /login`: whether a client has to sign in, and its identity and rights if it has.
+/// `GET /login`: whether clients must sign in, and the identity and rights of a client that has signed in.
 pub async fn session_info(app: &Arc<App>, request: &Request, origin: &RequestOrigin) -> Response {
     let permit = authenticate(app, request, origin).await.ok();
     json_response(StatusCode::OK, describe(app, permit.as_ref()))
@@ -96,7 +96,7 @@ pub fn logout(request: &Request) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// `POST /tickets`: issues a ticket. It is `null` if authentication is off, and streams accept `ticket=null` then.
+/// `POST /tickets`: issues a ticket. If authentication is off the ticket is `null`, and streams accept `ticket=null`.
 pub async fn ticket<B, D, E>(app: &Arc<App>, permit: &Permit, request: &Request, body: B) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Unpin,

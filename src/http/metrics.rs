@@ -1,5 +1,5 @@
-//! `GET /metrics`, in the formats of Prometheus and OpenMetrics. Gauges are read at scrape time. The only label with external
-//! values is `topic`, which has at most 100.
+//! `GET /metrics`, in the formats of Prometheus and OpenMetrics. Gauges are read at scrape time. The only label whose
+//! values come from clients is `topic`, with at most 100 values.
 
 mod bridge;
 mod encoder;

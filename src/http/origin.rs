@@ -1,4 +1,4 @@
-//! Requests of pages from other origins: a browser must not open a bridge on a laptop or in a plant network to every page.
+//! Checks the origin of requests: a browser must not give every page access to a bridge on a laptop or in a plant network.
 //!
 //! Browsers name the origin of the page in `Origin`; curl and devices send none. A bridge on loopback also requires a `Host`
 //! that names loopback. Otherwise a page could reach it under the page's own host name (DNS rebinding).
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
 
-/// The origins whose pages may use the bridge, besides its own.
+/// The origins whose pages may use the bridge, in addition to the bridge's own origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     /// `--cors-origin '*'`
@@ -22,7 +22,7 @@ pub enum Origins {
     Listed(Vec<String>),
 }
 
-/// How long a browser may cache a preflight response, in seconds: the maximum of Chromium.
+/// Time in seconds for which a browser may cache a preflight response: the maximum of Chromium.
 const MAX_AGE: &str = "7200";
 /// Time between two log lines about rejected requests.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const HEADERS: &str =
     "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control, X-Request-Id, Traceparent, Tracestate";
 
-/// Characters of an origin that a response repeats.
+/// Maximum number of characters of an origin that a response quotes.
 const MAX_SHOWN: usize = 200;
 
 #[derive(Debug, Clone)]
@@ -59,9 +59,9 @@ pub enum RequestOrigin {
     /// No `Origin` header: a request of curl or a device, a navigation, or a same-origin GET.
     NoPage,
     SameOrigin,
-    /// A listed origin, which the response must name. Credentials that the browser adds by itself are accepted.
+    /// A listed origin, which the response must name. Credentials that the browser attaches automatically are accepted.
     Listed(HeaderValue),
-    /// Any origin, where all are allowed. Credentials that the browser adds by itself are ignored.
+    /// Any origin, if all are allowed. Credentials that the browser attaches automatically are ignored.
     Any,
 }
 
@@ -106,20 +106,22 @@ impl OriginPolicy {
         }
     }
 
-    /// Whether the bridge listens on loopback and `Host` names loopback; a proxy in front passes on another name.
+    /// Whether the bridge listens on loopback and `Host` is a loopback name. A reverse proxy usually forwards
+    /// a different name.
     pub fn is_called_loopback(&self, host: Option<&Authority>) -> bool {
         self.scope == BindScope::Loopback && host.is_some_and(|host| is_loopback(host.host()))
     }
 
-    /// Whether pages of this host are allowed anyway, so that DNS rebinding gains nothing. A proxy in front passes such a
-    /// host on.
+    /// Whether the host belongs to a listed origin, whose pages are allowed anyway, so that DNS rebinding gains nothing. A
+    /// reverse proxy forwards such a host.
     fn is_allowed(&self, host: &Authority) -> bool {
         let Origins::Listed(allowed) = &self.origins else { return false };
         let mut authorities = allowed.iter().filter_map(|origin| origin.split_once("://"));
         authorities.any(|(_, authority)| authority.eq_ignore_ascii_case(host.as_str()))
     }
 
-    /// Names the allowed origin in a response, so that the browser hands it to the page. `nosniff` stops other pages from
+    /// Names the allowed origin in a response, so that the browser passes the response to the page.
+    /// `nosniff` stops other pages from
     /// loading the response as a script.
     pub fn mark(origin: &RequestOrigin, response: &mut HeaderMap) {
         response.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -173,7 +175,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Logs rejected origins and hosts, at most one line a minute however often a page retries.
+/// Logs rejected origins and hosts, at most one line per minute, because a page may retry often.
 #[derive(Debug, Default)]
 pub struct RejectionLog(Mutex<RejectionTimes>);
 

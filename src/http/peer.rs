@@ -23,7 +23,8 @@ pub struct Peer {
 pub enum PeerScheme {
     Https,
     Http,
-    /// The connection to the bridge has no TLS, but a proxy that reports nothing may have terminated it.
+    /// The connection to the bridge has no TLS, but a proxy that does not report the scheme may have
+    /// terminated TLS.
     Unknown,
 }
 
@@ -100,7 +101,7 @@ impl TrustedProxies {
             _ => vec![None],
         };
         let scheme = match (x_forwarded.scheme, forwarded.scheme) {
-            (PeerScheme::Unknown, said) | (said, PeerScheme::Unknown) => said,
+            (PeerScheme::Unknown, reported) | (reported, PeerScheme::Unknown) => reported,
             (one, other) if one == other => one,
             _ => PeerScheme::Http,
         };
@@ -147,24 +148,24 @@ fn x_forwarded(headers: &HeaderMap) -> ForwardedInfo {
     let hops = list(headers, "x-forwarded-for").map(|hop| host(&hop)).collect();
     ForwardedInfo {
         hops,
-        scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unknown, |said| scheme(&said)),
+        scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unknown, |text| scheme(&text)),
     }
 }
 
 /// Parses `Forwarded: for=192.0.2.60;proto=https, for="[2001:db8::1]:4711"`.
 fn forwarded(headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedInfo {
-    let parameter = |hop: &str, wanted: &str| {
+    let parameter = |hop: &str, parameter: &str| {
         hop.split(';').find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
-            name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"').to_owned())
+            name.trim().eq_ignore_ascii_case(parameter).then(|| value.trim().trim_matches('"').to_owned())
         })
     };
     let all: Vec<String> = list(headers, "forwarded").collect();
     let hops: Vec<_> = all.iter().map(|hop| parameter(hop, "for").and_then(|hop| host(&hop))).collect();
     // The client's scheme is the one that the outermost trusted proxy reports.
-    let ours = hops.iter().rev().take_while(|hop| hop.is_some_and(|hop| proxies.trust(hop))).count();
-    let outermost = all.len().checked_sub(ours + 1).and_then(|at| all.get(at)).or(all.first());
-    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unknown, |said| scheme(&said));
+    let trusted = hops.iter().rev().take_while(|hop| hop.is_some_and(|hop| proxies.trust(hop))).count();
+    let outermost = all.len().checked_sub(trusted + 1).and_then(|at| all.get(at)).or(all.first());
+    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unknown, |text| scheme(&text));
     ForwardedInfo { hops, scheme }
 }
 

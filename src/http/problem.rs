@@ -16,7 +16,7 @@ use warp::http::header::{
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
-/// An error with its status. The detail says what was given, what is allowed, and what to do.
+/// An error with its status. The detail contains the given value, the allowed values, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -85,7 +85,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// The body was cut off.
+    /// The body ended early. `rest` names the line that was not written.
     pub fn cut(why: &str, rest: &str) -> Self {
         Self::bad_request(format!("the body ended early ({why}); {rest}"))
     }
@@ -104,7 +104,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
-    /// No such URL.
+    /// There is no such path.
     pub fn not_found(path: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -112,7 +112,7 @@ impl Problem {
         )
     }
 
-    /// `allowed` is written as in the `Allow` header.
+    /// The path does not support the method. `allowed` is the value of the `Allow` header.
     pub fn method_not_allowed(method: &str, allowed: &'static str) -> Self {
         let detail = format!("{method} is not allowed here; allowed: {allowed}");
         Self { header: ExtraHeader::Allow(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
@@ -122,10 +122,14 @@ impl Problem {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
             format!(
-                "Accept is {accept:?}; allowed for a stream: text/event-stream, application/x-ndjson, and with format=csv \
-                 text/csv"
+                "Accept is {accept:?}; allowed: text/event-stream, application/x-ndjson, and with format=csv text/csv"
             ),
         )
+    }
+
+    pub fn no_series_in(accept: &str) -> Self {
+        let detail = format!("Accept is {accept:?}; allowed for series: application/json, text/csv, text/event-stream");
+        Self::new(StatusCode::NOT_ACCEPTABLE, detail)
     }
 
     pub fn unsupported_media_type(given: &str, allowed: &str) -> Self {
@@ -141,7 +145,7 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// `allowed` is written as in the `Accept-Encoding` header.
+    /// The `Content-Encoding` is not supported. `allowed` is the value of the `Accept-Encoding` header.
     pub fn unsupported_encoding(given: &str, allowed: &'static str) -> Self {
         let detail = format!("Content-Encoding is {given:?}; allowed: {allowed}, or none");
         Self { header: ExtraHeader::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
@@ -236,7 +240,7 @@ impl Problem {
     }
 
     /// Returns one problem for both. An unknown outcome outranks a server error, which outranks a client error, so that
-    /// a client repeats a request exactly if repeating it can help.
+    /// a client repeats a request only if that can help.
     pub fn or_worse(self, other: Self) -> Self {
         let rank = |status: StatusCode| match status {
             StatusCode::GATEWAY_TIMEOUT => 3,
@@ -326,7 +330,9 @@ impl From<&BrokerError> for Problem {
             BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
-            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) => Self::too_large(text + &flag_hint(error)),
+            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) | BrokerError::SnapshotTooLarge { .. } => {
+                Self::too_large(text + &flag_hint(error))
+            }
             BrokerError::BudgetUsedUp => Self::busy(text),
             BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text + &flag_hint(error)),
             BrokerError::Denied(_) => Self::forbidden(text),
@@ -344,6 +350,7 @@ fn flag_hint(error: &BrokerError) -> String {
         Some(Setting::ClientProperty(name)) => format!("; {name} is set in the file of --kafka-config"),
         Some(Setting::RetentionBytes) => "; lower --retention-bytes to keep less".to_owned(),
         Some(Setting::MaxHeader) => "; raise --max-header (an id may take three quarters of it)".to_owned(),
+        Some(Setting::SnapshotBytes) => "; narrow the snapshot with since=-24h, or raise --snapshot-bytes".to_owned(),
         None => String::new(),
     }
 }
@@ -355,8 +362,8 @@ impl From<BrokerError> for Problem {
 }
 
 impl From<Rejected> for Problem {
-    fn from(refused: Rejected) -> Self {
-        Self::busy(match refused {
+    fn from(rejected: Rejected) -> Self {
+        Self::busy(match rejected {
             Rejected::QueueFull => {
                 "the producer's queue is full (the limit is --queue-bytes); nothing was written, try again"
             }
@@ -376,8 +383,8 @@ impl From<Shortage> for Problem {
 }
 
 impl From<InvalidTopicName> for Problem {
-    fn from(bad: InvalidTopicName) -> Self {
-        Self::unprocessable(bad.to_string())
+    fn from(error: InvalidTopicName) -> Self {
+        Self::unprocessable(error.to_string())
     }
 }
 
@@ -388,7 +395,7 @@ impl From<CompileError> for Problem {
 }
 
 impl From<CursorError> for Problem {
-    fn from(bad: CursorError) -> Self {
-        Self::bad_request(bad.to_string())
+    fn from(error: CursorError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }

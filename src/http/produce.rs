@@ -5,6 +5,7 @@ mod body;
 mod envelope;
 mod gunzip;
 mod held_response;
+mod json;
 mod lines;
 mod ndjson;
 mod receipts;
@@ -27,8 +28,8 @@ use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
 use held_response::ResponseStart;
+use json::check_json;
 use response::{RecordResult, respond};
-use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub struct Settings {
     /// The memory and the decompression turns that all request bodies share.
     pub bodies: Bodies,
     pub auto_create: AutoCreate,
-    /// How long an NDJSON upload waits for space in the producer's queue.
+    /// Time limit for an NDJSON upload to wait for space in the producer's queue.
     pub timeout: Duration,
     pub trace: Trace,
 }
@@ -70,7 +71,7 @@ const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipt
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
      application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
 
-/// How a body becomes records, chosen by its `Content-Type`.
+/// The conversion of a body to records, chosen by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyKind {
     /// One record whose value must be JSON.
@@ -82,7 +83,7 @@ enum BodyKind {
     Envelope(Form),
 }
 
-/// The destination of a request's records, and what the records have in common.
+/// The destination and the common properties of a request's records.
 #[derive(Debug, Clone)]
 struct ProduceTarget {
     topic: TopicName,
@@ -95,7 +96,7 @@ struct ProduceTarget {
     trace: Vec<Header>,
 }
 
-/// When the response to an NDJSON body starts.
+/// The start of the response to an NDJSON body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReceiptMode {
     /// After the body, as a summary whose status follows the outcome.
@@ -104,7 +105,7 @@ enum ReceiptMode {
     Stream,
 }
 
-/// When to stop reading a body before its end.
+/// Events that stop the reading of a body before its end.
 pub struct BodyInterrupts {
     /// For an NDJSON body, which may be endless.
     pub ndjson: Revoked,
@@ -286,10 +287,11 @@ impl ProduceTarget {
         }
     }
 
-    /// Returns the bytes of memory that a record takes beside its value, from reading its line to reporting its result.
+    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its line to reporting its
+    /// result.
     fn memory(&self) -> usize {
         let headers = self.template.headers.iter().chain(&self.trace);
-        envelope::RECORD + headers.map(|header| envelope::HEADER + header.name.len()).sum::<usize>()
+        envelope::RECORD_MEMORY + headers.map(|header| envelope::HEADER_MEMORY + header.name.len()).sum::<usize>()
     }
 
     fn record(&self, value: Bytes) -> NewRecord {
@@ -344,33 +346,5 @@ impl BodyKind {
             "application/vnd.kafka.binary.v2+json" => Self::Envelope(Form::Binary),
             _ => return Err(Problem::unsupported_media_type(&given, TYPES)),
         })
-    }
-}
-
-/// Checks that `bytes` are one JSON text in UTF-8 (RFC 8259). The error says where they are not.
-fn check_json(bytes: &[u8]) -> Result<(), String> {
-    no_bom(bytes)?;
-    // serde_json does not validate the UTF-8 of strings that it skips.
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = good.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
-        format!("bytes that are not UTF-8 at line {line} column {column}")
-    })?;
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
-        let what = error.to_string();
-        // `curl -d @FILE` turns a file of lines into this.
-        let hint = "; a second JSON text follows: send several records as application/x-ndjson, one per line, with --data-binary @FILE, \
-                    because curl -d removes the line breaks";
-        if what.starts_with("trailing characters") { what + hint } else { what }
-    })
-}
-
-/// Rejects a byte order mark. Editors and PowerShell write one, but transmitted JSON must not have it (RFC 8259,
-/// section 8.1).
-fn no_bom(bytes: &[u8]) -> Result<(), String> {
-    match bytes.starts_with(b"\xef\xbb\xbf") {
-        true => Err("it start with a byte order mark (BOM, EF BB BF); save it as UTF-8 without BOM".to_owned()),
-        false => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
-//! The parameters of a query string, checked against those that a route knows.
+//! The parameters of a query string, checked against the parameters of the route.
 
 use super::problem::Problem;
 
-/// Names and decoded values, in order. Values are bytes, because keys and headers of records are.
+/// Names and decoded values, in order. Values are bytes, because keys and headers of records may be any bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query(Vec<(String, Vec<u8>)>);
 
@@ -26,12 +26,12 @@ impl Query {
         pairs.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The text of a parameter that may be given once.
+    /// Returns the text of a parameter. Fails if it is given more than once or is not UTF-8.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         self.bytes(name)?.map(|value| text(name, value)).transpose()
     }
 
-    /// The bytes of a parameter that may be given once.
+    /// Returns the bytes of a parameter. Fails if it is given more than once.
     pub fn bytes(&self, name: &str) -> Result<Option<&[u8]>, Problem> {
         let mut values = self.all_bytes(name);
         let first = values.next();
@@ -41,12 +41,12 @@ impl Query {
         Ok(first)
     }
 
-    /// The texts of a parameter that may be repeated.
+    /// Returns the texts of a parameter that may be repeated. Fails if one is not UTF-8.
     pub fn all(&self, name: &str) -> Result<Vec<&str>, Problem> {
         self.all_bytes(name).map(|value| text(name, value)).collect()
     }
 
-    /// The bytes of a parameter that may be repeated.
+    /// Returns the bytes of a parameter that may be repeated.
     pub fn all_bytes<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
@@ -67,10 +67,10 @@ pub fn percent_decode(text: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(text).collect()
 }
 
-/// The parameter that carries a stream's ticket.
+/// The parameter for the ticket of a stream.
 pub const TICKET: &str = "ticket";
 
-/// The first non-empty value of a parameter. Ignores all other parameters.
+/// Returns the first non-empty value of a parameter. Ignores all other parameters.
 pub fn first(raw: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(raw.as_bytes());
     pairs.find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.into_owned())

@@ -24,18 +24,18 @@ use warp::reply::Response;
 
 /// The maximum and the default number of records in a page.
 const MAX_PAGE: usize = 10_000;
-const PAGE: usize = 100;
+const DEFAULT_PAGE: usize = 100;
 /// Approximate bytes of a page, as fetched and as JSON. A single record may be larger.
 const PAGE_BYTES: usize = 1 << 20;
 const JSON_BYTES: usize = 4 << 20;
-/// Bytes reserved for the offsets after the records, of at most 20 digits each.
+/// Bytes reserved for the offsets at the end of a page, of at most 20 digits each.
 const ENDS_BYTES: usize = 128;
 /// Maximum of `timeout`, in ms.
 const MAX_WAIT: u64 = 30_000;
 /// Idle readers kept per leader; further ones are dropped.
-const IDLE: usize = 4;
+const MAX_IDLE: usize = 4;
 
-/// Idle readers, kept between pages: a new one costs a connection, and maybe a login.
+/// Idle readers, kept between pages, because a new reader needs a connection and possibly a login.
 #[derive(Default)]
 pub struct Readers(Mutex<HashMap<NodeId, Vec<Box<dyn PartitionReader>>>>);
 
@@ -46,20 +46,20 @@ impl Readers {
         &self,
         leader: NodeId,
         open: impl FnOnce() -> Box<dyn PartitionReader>,
-        want: FetchPosition,
+        position: FetchPosition,
         limits: FetchLimits,
     ) -> Result<Vec<FetchResult>, BrokerError> {
-        let wants = [want];
+        let positions = [position];
         let kept = self.idle().get_mut(&leader).and_then(Vec::pop);
         let fetch =
-            |mut reader: Box<dyn PartitionReader>| reader.fetch(&wants, limits).map(|fetched| (reader, fetched));
+            |mut reader: Box<dyn PartitionReader>| reader.fetch(&positions, limits).map(|fetched| (reader, fetched));
         let (reader, fetched) = match kept.map(fetch) {
             Some(Ok(done)) => done,
             _ => fetch(open())?,
         };
         let mut idle = self.idle();
         let idle = idle.entry(leader).or_default();
-        if idle.len() < IDLE {
+        if idle.len() < MAX_IDLE {
             idle.push(reader);
         }
         Ok(fetched)
@@ -70,10 +70,10 @@ impl Readers {
     }
 }
 
-/// A requested page.
+/// A request for a page.
 struct PageRequest {
     topic_partition: TopicPartition,
-    /// `None`: the log start offset.
+    /// `None` means the log start offset.
     offset: Option<Offset>,
     limit: usize,
 }
@@ -107,7 +107,7 @@ pub async fn records(
             partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
         },
         offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
-        limit: number("limit", MAX_PAGE as u64)?.map_or(PAGE, |limit| limit as usize),
+        limit: number("limit", MAX_PAGE as u64)?.map_or(DEFAULT_PAGE, |limit| limit as usize),
     });
     let deadline = Instant::now() + Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0));
     let find = || {
@@ -119,7 +119,7 @@ pub async fn records(
         && page.limit > 0
         && Instant::now() < deadline
     {
-        // A waiting request counts as a stream, because it waits like one.
+        // To the hub, a waiting request is a live stream, so it counts as one.
         let caller = request.caller(permit);
         let _slot = app.limits.stream(&caller)?;
         let mut next = Some(offset);
@@ -157,7 +157,7 @@ fn read(
         let range = format!("{topic_partition} has offsets {earliest} to {latest} (the next to be written)");
         return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
     }
-    let want = FetchPosition {
+    let position = FetchPosition {
         topic: topic_partition.topic.clone(),
         topic_id: info.id,
         partition: topic_partition.partition,
@@ -169,7 +169,7 @@ fn read(
     let mut out = PageBody::new(memory)?;
     out.add("{\"records\":[")?;
     let mut next = offset;
-    for fetched in readers.fetch(leader, || broker.reader(leader, memory), want, limits)? {
+    for fetched in readers.fetch(leader, || broker.reader(leader, memory), position, limits)? {
         let data = fetched.result?;
         next = data.next_offset.max(offset);
         // A batch may begin before the requested offset.
@@ -190,7 +190,7 @@ fn read(
     Ok(PageRecords { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
 }
 
-/// The topic of a response about one topic.
+/// Returns the topic of a response about a single topic.
 pub fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
     topics
         .into_iter()
@@ -224,14 +224,14 @@ impl PageBody {
         Ok(())
     }
 
-    /// Whether the record must be left for the next page: escaping can make a page several times larger than what was
-    /// fetched.
+    /// Whether the record must be left for the next page: escaping can make a page several times larger than the
+    /// fetched batches.
     fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
         self.json.len() + record.encoded_bound() + ENDS_BYTES > JSON_BYTES.min(self.largest())
     }
 
-    /// Returns the most bytes that the memory budget ever allows.
-    fn largest(&self) -> usize {
+    /// Returns the maximum size in bytes that the memory budget ever allows.
+    pub fn largest(&self) -> usize {
         self.memory.largest() + SMALL_RESPONSE
     }
 
@@ -281,7 +281,7 @@ mod tests {
     fn a_reader_is_reused_for_the_next_page_and_replaced_when_it_fails() {
         let readers = Readers::default();
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-        let want = FetchPosition {
+        let position = FetchPosition {
             topic: TopicName::new("t").unwrap(),
             topic_id: None,
             partition: 0,
@@ -295,7 +295,7 @@ mod tests {
                 opened.push(Arc::new(AtomicBool::new(is_up)));
                 Box::new(Connected(opened.last().unwrap().clone())) as Box<dyn PartitionReader>
             };
-            let page = readers.fetch(leader, open, want.clone(), limits).map(drop);
+            let page = readers.fetch(leader, open, position.clone(), limits).map(drop);
             (page, opened.clone())
         };
         for (leader, are_open) in [(1, 1), (1, 1), (2, 2), (1, 2), (2, 2)] {

@@ -1,5 +1,6 @@
 //! A request, as the routes see it.
 
+use super::accept;
 use super::limits::ClientKey;
 use super::peer::Peer;
 use super::problem::Problem;
@@ -18,7 +19,7 @@ pub struct Request {
     pub query: String,
     pub host: Option<Authority>,
     pub headers: HeaderMap,
-    /// The client, as trusted proxies name it.
+    /// The client, as reported by trusted proxies.
     pub peer: Peer,
     pub length: BodyLength,
 }
@@ -26,9 +27,9 @@ pub struct Request {
 /// Whether the request delimits its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
-    /// By `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2.
+    /// `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2 delimit the body.
     Given,
-    /// By RFC 9112, 6.3, such a body is empty, although in practice one often follows.
+    /// Such a body is empty (RFC 9112, 6.3), but in practice a body often follows.
     Missing,
 }
 
@@ -52,12 +53,12 @@ impl Request {
         }
     }
 
-    /// The client that the request counts against in the limits.
+    /// Returns the client that the request counts against in the limits.
     pub fn caller(&self, permit: &Permit) -> ClientKey {
         permit.identity().map_or_else(|| ClientKey::of(&self.peer), |identity| ClientKey::Key(identity.name().into()))
     }
 
-    /// The name of the session cookie.
+    /// Returns the name of the session cookie.
     pub fn cookie(&self) -> String {
         crate::auth::cookie_name(self.host.as_ref().and_then(Authority::port_u16))
     }
@@ -66,10 +67,15 @@ impl Request {
     pub fn is_for_a_stream(&self) -> bool {
         let segments = segments(&self.path).unwrap_or_default();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        self.method == Method::GET && matches!(segments[..], ["events"] | ["topics", _, "events"])
+        let is_stream = match segments[..] {
+            ["events"] | ["topics", _, "events"] => true,
+            ["topics", _, "series"] => accept::accept(&self.headers).contains("text/event-stream"),
+            _ => false,
+        };
+        self.method == Method::GET && is_stream
     }
 
-    /// Bytes of the request line and headers, as encoded by HTTP/1.1.
+    /// Returns the size in bytes of the request line and headers, as encoded by HTTP/1.1.
     pub fn head_size(&self) -> usize {
         let line = self.method.as_str().len() + self.path.len() + self.query.len() + "  HTTP/1.1\r\n".len();
         let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use bytes::Bytes;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 
-/// Bytes of a response that the memory budget does not count: its connection takes more.
+/// Bytes of a response that the memory budget does not count, because a connection takes more.
 pub const SMALL_RESPONSE: usize = 4 << 10;
 
 /// Counts a response in the memory budget until its client has received it.
@@ -15,12 +15,12 @@ pub fn counted(app: &App, body: Vec<u8>) -> Result<Bytes, Problem> {
     Ok(memory.hold(body))
 }
 
-/// The bytes that the memory budget counts: a small response is served whatever other clients hold.
+/// Returns the bytes that the memory budget counts. A small response is served even if other clients use up the budget.
 pub fn beyond_small(bytes: usize) -> usize {
     bytes.saturating_sub(SMALL_RESPONSE)
 }
 
-/// A JSON response that ends with a line feed, for terminals.
+/// Returns a JSON response that ends with a line feed, for terminals.
 pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
     as_json(json + "\n")
 }

@@ -1,4 +1,4 @@
-//! The routes: which handler serves which path and method.
+//! The routes: the handlers of paths and methods.
 
 use super::handoff::{HandoffSlot, Streaming};
 use super::limits::ClientKey;
@@ -6,7 +6,9 @@ use super::origin::{OriginPolicy, RequestOrigin};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::request::{BodyLength, Request, segments};
-use super::{App, api_docs, auth, dashboard, delete, health, login, produce, records, subscribe, topics, trace};
+use super::{
+    App, api_docs, auth, dashboard, delete, health, login, produce, records, series, subscribe, topics, trace,
+};
 use crate::auth::{Permit, Right};
 use crate::logging;
 use crate::sync::watchdog;
@@ -124,6 +126,7 @@ where
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, ends).await?
         }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
+        (["topics", topic, "series"], &Method::GET) => series::series(app, permit, topic, request).await?,
         (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, permit, topic, request).await?,
         (["events"], &Method::GET) => subscribe::topics(app, permit, request).await?,
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
@@ -144,7 +147,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         []
         | ["health" | "ready" | "metrics" | "openapi.json" | "client.js" | "topics" | "events"]
         | ["dashboard", _]
-        | ["topics", _, "events"]
+        | ["topics", _, "events" | "series"]
         | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
         _ => None,
     }
@@ -170,13 +173,14 @@ where
     D: Buf + Send + 'static,
 {
     let started = Instant::now();
-    let (mut response, origin) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
-        Ok(origin) => (admitted(&app, &request, &origin, body).await, origin),
-        Err(problem) => {
-            app.rejections.report(problem.detail());
-            (problem.response(), RequestOrigin::NoPage)
-        }
-    };
+    let (mut response, origin) =
+        match app.origin_policy().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
+            Ok(origin) => (admitted(&app, &request, &origin, body).await, origin),
+            Err(problem) => {
+                app.rejections.report(problem.detail());
+                (problem.response(), RequestOrigin::NoPage)
+            }
+        };
     OriginPolicy::mark(&origin, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();
@@ -184,7 +188,7 @@ where
     app.metrics.requests.count(&request.path, &request.method, response.status());
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
     let (method, path) = (request.method.as_str(), request.path.as_str());
-    // Without the query, which may contain a ticket.
+    // The query is not logged, because it may contain a ticket.
     debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms for {}", request.peer);
     response
 }

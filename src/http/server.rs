@@ -42,12 +42,12 @@ const BACKLOG: u32 = 4096;
 /// How often the shutdown checks whether streams and bodies have ended.
 const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Up to this multiple of the limit a request head is read to its end and rejected with its size; a larger one is rejected
-/// unread.
+/// A request head of up to this multiple of the limit is read completely and rejected with its size. A larger one is
+/// rejected unread.
 const HEAD_READ_FACTOR: usize = 4;
 
-/// How many connections beyond the limit may receive a rejection at a time, counted separately for loopback and for all
-/// other addresses, and how long each may take.
+/// Maximum number of connections beyond the limit that receive a rejection at a time, counted separately for loopback and
+/// for all other addresses, and the time limit for each.
 const MAX_REJECTIONS: usize = 64;
 const REJECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, app: Arc<App>,
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let max_connections = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
     let slots = Arc::new(Semaphore::new(max_connections));
-    // Counted separately, so that a local health check is answered however many remote clients are rejected.
+    // Counted separately, so that a local health check gets a response even while many remote clients are rejected.
     let (mut local_rejections, mut rejections) = (Rejections::default(), Rejections::default());
     let (shutdown_sender, shutdown_receiver) = watch::channel(false);
     // Dropping the set aborts its task.
@@ -90,7 +90,7 @@ pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, app: Arc<App>,
         let accepted = match result {
             Ok((stream, from)) => Accepted { stream, address: from.ip().to_canonical(), tls: tls.clone() },
             Err(error) => {
-                // Usually no file descriptor is free. Connections that are being rejected give theirs up first.
+                // Usually no file descriptor is free. Drop connections that are being rejected first.
                 if rejections.drop_oldest() || local_rejections.drop_oldest() {
                     tokio::task::yield_now().await;
                 } else {
@@ -160,8 +160,8 @@ pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, app: Arc<App>,
     }
 }
 
-/// Connections that are being told why they are rejected. One more than [`MAX_REJECTIONS`] replaces the oldest, whose client
-/// most likely is silent: a monitor sends its request for `/health` at once.
+/// Connections that receive a rejection. Beyond [`MAX_REJECTIONS`] the oldest is dropped, because its client most likely is
+/// silent: a monitor sends its request for `/health` at once.
 #[derive(Default)]
 struct Rejections(VecDeque<AbortHandle>);
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 /// Average time between the ends of two streams. Their clients reconnect elsewhere, at a rate that others can sustain.
 const STREAM_END_INTERVAL: Duration = Duration::from_millis(10);
-/// How long a client may pause in the middle of its request during the shutdown: at most this, and at most this part of
+/// Maximum pause of a client in the middle of its request during the shutdown: this time, but no more than this part of
 /// the drain timeout.
 const GRACE: Duration = Duration::from_secs(1);
 const GRACE_FRACTION: f64 = 0.2;
@@ -40,10 +40,11 @@ impl Phase {
 /// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
 pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
-/// The phase, for everything that depends on it. Its receivers count the open streams and bodies.
+/// The current phase of the shutdown. Counts the open streams and bodies, which receive it.
 pub struct Shutdown {
+    /// Its receivers count the open streams and NDJSON uploads.
     phase: watch::Sender<Phase>,
-    /// The same phase for bodies, which are counted separately.
+    /// A copy of the phase, whose receivers count the open bodies.
     bodies: watch::Sender<Phase>,
 }
 
@@ -76,7 +77,8 @@ impl Shutdown {
         BodyEnd(self.bodies.subscribe())
     }
 
-    /// Resolves to the reason when a stream or an upload must end: for `over`, or at a random moment of the drain.
+    /// Resolves to the reason when a stream or an upload must end: when `early_end` resolves, or at a random moment of the
+    /// drain.
     pub fn end_of_stream(&self, early_end: Option<Revoked>) -> Revoked {
         let mut phases = self.phase.subscribe();
         let draining = async move {
@@ -120,18 +122,18 @@ async fn wait_for_end(phases: &mut watch::Receiver<Phase>) -> Phase {
     }
 }
 
-/// The time over which `streams` streams end. A few end at once, so that Ctrl-C is quick.
+/// Returns the time over which `streams` streams end. A few end at once, so that Ctrl-C is quick.
 pub fn spread(streams: usize, drain: Duration) -> Duration {
     let all = STREAM_END_INTERVAL.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
     all.min(last_end(drain))
 }
 
-/// The time from the start of the drain within which every stream and body must end.
+/// Returns the time from the start of the drain within which every stream and body must end.
 pub fn last_end(drain: Duration) -> Duration {
     drain.mul_f64(STREAM_FRACTION)
 }
 
-/// How long a client may pause in the middle of a request.
+/// Returns the maximum pause of a client in the middle of a request.
 pub fn grace(drain: Duration) -> Duration {
     GRACE.min(drain.mul_f64(GRACE_FRACTION))
 }

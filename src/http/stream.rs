@@ -46,7 +46,7 @@ impl StreamStyle {
     }
 
     /// Returns the last frame of a stream that ends with `problem`, or the error that cuts it.
-    fn problem(self, problem: &Problem) -> Result<Bytes, CutOff> {
+    pub fn problem(self, problem: &Problem) -> Result<Bytes, CutOff> {
         let mut out = Vec::new();
         match self {
             Self::Sse => event::write_sse_problem(&mut out, problem),
@@ -56,7 +56,7 @@ impl StreamStyle {
         Ok(out.into())
     }
 
-    fn heartbeat(self) -> Option<Bytes> {
+    pub fn heartbeat(self) -> Option<Bytes> {
         match self {
             Self::Sse => Some(Bytes::from_static(b": heartbeat\n\n")),
             // Readers of NDJSON skip empty lines.

@@ -1,6 +1,7 @@
 //! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
 
 mod format;
+mod start;
 
 use super::App;
 use super::auth;
@@ -27,8 +28,9 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// The query parameters of a stream; `/events` also has `topic`.
-const PARAMETERS: [&str; 14] = [
+const PARAMETERS: [&str; 15] = [
     "from",
+    "since",
     "last_event_id",
     "lastEventId",
     "partition",
@@ -85,6 +87,7 @@ async fn open(
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
+    start::check_snapshot(app, tag(&request.caller(permit)), &subscription).await?;
     // HEAD opens no stream.
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
@@ -126,7 +129,7 @@ fn subscription(
         _ => Err(Problem::bad_request(format!("partition is {text:?}; it must be a number from 0 on"))),
     });
     let selection = Selection::of(partitions.collect::<Result<_, _>>()?);
-    let start = start(query, request, &topics, &selection)?;
+    let start = start::start(query, request, &topics, &selection)?;
     Ok(Subscription {
         start,
         topics,
@@ -166,26 +169,6 @@ fn is_reconnect_of_complete_stream(subscription: &Subscription, request: &Reques
     let is_bounded = subscription.until != Until::Forever || subscription.limit.is_some();
     let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     is_bounded && id.is_some_and(Cursor::is_complete)
-}
-
-/// Returns where the stream starts. A cursor wins over `from`, which a reconnecting EventSource repeats.
-fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
-    let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => {
-            return Err(Problem::bad_request(
-                "Last-Event-ID is not a cursor: it contains non-ASCII bytes; send the id of an event",
-            ));
-        }
-        None => None,
-    };
-    let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
-    if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
-        return Ok(Start::Cursor(Cursor::parse(id, topics.to_vec(), selection.clone())?));
-    }
-    let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_start(from, now()));
-    let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
-    Ok(from.resolve(topics, selection)?)
 }
 
 fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {

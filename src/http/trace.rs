@@ -8,15 +8,15 @@ use warp::http::header::{HeaderMap, HeaderValue};
 pub const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
-/// Bytes of the longest `tracestate` that must be passed on (Trace Context, 3.3.1.5). A longer one is dropped.
+/// Length in bytes up to which a `tracestate` must be passed on (Trace Context, 3.3.1.5). A longer one is dropped.
 const MAX_TRACESTATE: usize = 512;
 
 /// Whether records carry the identity of their request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// Records carry none of it.
+    /// Records do not carry it.
     Dropped,
-    /// `traceparent`, `tracestate` and `x-request-id`, as record headers of these names.
+    /// Records carry `traceparent`, `tracestate` and `x-request-id` as headers.
     Kept,
 }
 
@@ -32,14 +32,14 @@ pub fn identify(headers: &mut HeaderMap) -> RequestId {
     })
 }
 
-/// The request id as the value of a header.
+/// Returns the request id as the value of a header.
 pub fn value(id: &RequestId) -> Option<HeaderValue> {
     // Never `None`: an id contains only characters that a header may contain.
     HeaderValue::from_str(id).ok()
 }
 
 impl Trace {
-    /// The record headers for a request with these HTTP headers.
+    /// Returns the record headers for a request with these HTTP headers.
     pub fn headers(self, request_headers: &HeaderMap) -> Vec<Header> {
         if self == Self::Dropped {
             return Vec::new();

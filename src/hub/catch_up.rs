@@ -2,12 +2,13 @@
 //! feed. Each of them reads the log from its cursor, in turns on a small pool of threads, until it can join a feed.
 
 pub mod delayed;
-pub mod fair_queue;
+pub mod from_snapshot;
 pub mod opening;
 pub mod pool;
 mod positions;
 pub mod read_cache;
 pub mod shared_turns;
+pub mod snapshot_phase;
 pub mod task;
 pub mod task_queue;
 #[cfg(test)]

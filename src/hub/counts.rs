@@ -147,9 +147,10 @@ impl HubCounts {
         self.produce_latency.observe(took);
     }
 
-    pub(super) fn count_rejected(&self, sizes: &Sizes, refused: Rejected) -> Rejected {
+    /// Counts the records of a rejected request. Returns the reason.
+    pub(super) fn count_rejected(&self, sizes: &Sizes, reason: Rejected) -> Rejected {
         self.produced(ProduceOutcome::Rejected).add(sizes.records, sizes.all);
-        refused
+        reason
     }
 
     /// Counts a failed request to a broker.
@@ -162,6 +163,7 @@ impl HubCounts {
         lock(&self.errors).iter().map(|((request, kind), count)| (*request, *kind, *count)).collect()
     }
 
+    /// Counts a gap once for each stream that reports it.
     pub(super) fn count_gaps(&self, reason: GapReason, streams: usize) {
         self.gaps[reason as usize].fetch_add(streams as u64, Ordering::Relaxed);
     }
@@ -181,6 +183,7 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
+    /// Collects the sizes, in the order of the records.
     pub fn new(sizes: impl ExactSizeIterator<Item = usize>) -> Self {
         if sizes.len() == 1 {
             return Self { records: 1, all: sizes.map(|size| size as u64).sum(), each: Box::default() };

@@ -85,7 +85,7 @@ impl Hub {
     /// unexpectedly.
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<_> = watchdog::panicking();
-        faults.iter_mut().for_each(|name| *name = format!("thread {name} panics again and again"));
+        faults.iter_mut().for_each(|name| *name = format!("thread {name} panics repeatedly"));
         faults.extend(watchdog::stalled().iter().map(|name| format!("thread {name} hangs")));
         if !self.is_ending() {
             let threads = lock(&self.threads);

@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod chunk;
 pub mod chunk_budget;
 pub mod encoder;
+pub mod fair_queue;
 pub mod feed_key;
 pub mod filter_input;
 pub mod gap;

@@ -148,6 +148,12 @@ pub trait Format: Send + Sync + 'static {
     /// Whether frames contain ids.
     fn uses_ids(&self) -> bool;
 
+    /// Writes the frame between a snapshot of `keys` records and the records after it.
+    fn live(&self, out: &mut Vec<u8>, keys: u64, id: &str) {
+        let _ = keys;
+        self.checkpoint(out, id);
+    }
+
     /// Writes a record.
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str);
 
@@ -175,7 +181,7 @@ pub trait Format: Send + Sync + 'static {
     /// Writes the last frame of a stream that ends with this error.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError);
 
-    /// Writes that the stream waits for a missing topic.
+    /// Reports that the stream waits for a missing topic.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
         let _ = (out, topic);
     }

@@ -117,8 +117,8 @@ impl Broker for CrateDriver {
 
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
         let all = self.all_topics()?;
-        let answer = |name| all.get(name).cloned().ok_or_else(|| BrokerError::UnknownTopic(name.clone()));
-        Ok(topics.iter().map(answer).collect())
+        let result = |name| all.get(name).cloned().ok_or_else(|| BrokerError::UnknownTopic(name.clone()));
+        Ok(topics.iter().map(result).collect())
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
@@ -126,8 +126,8 @@ impl Broker for CrateDriver {
     }
 
     fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
-        let mut answers: HashMap<(TopicName, bool), Result<HashMap<Partition, Offset>, BrokerError>> = HashMap::new();
-        let answer = |(partition, at): &(TopicPartition, OffsetAt)| {
+        let mut found: HashMap<(TopicName, bool), Result<HashMap<Partition, Offset>, BrokerError>> = HashMap::new();
+        let result = |(partition, at): &(TopicPartition, OffsetAt)| {
             let at = match at {
                 OffsetAt::Earliest => FetchOffset::Earliest,
                 OffsetAt::Latest => FetchOffset::Latest,
@@ -137,14 +137,14 @@ impl Broker for CrateDriver {
                 }
             };
             let key = (partition.topic.clone(), matches!(at, FetchOffset::Earliest));
-            let offsets = answers.entry(key).or_insert_with(|| self.topic_offsets(&partition.topic, at)).as_ref();
+            let offsets = found.entry(key).or_insert_with(|| self.topic_offsets(&partition.topic, at)).as_ref();
             match offsets.map_err(Clone::clone)?.get(&partition.partition) {
                 Some(offset) if *offset >= 0 => Ok((*offset).into()),
                 Some(_) => Err(CorruptResponse::NegativeOffset(partition.clone()).into()),
                 None => Err(Staleness::NoLeader(partition.clone()).into()),
             }
         };
-        queries.iter().map(answer).collect()
+        queries.iter().map(result).collect()
     }
 
     /// Ignores `_memory`: the crate allocates whatever a broker announces, so the budget would not bound anything.

@@ -4,11 +4,13 @@ mod explain;
 mod sasl;
 mod scram;
 mod token;
+mod token_error;
 
 pub use explain::TlsFailure;
 pub use sasl::{RejectedCredentials, Sasl, SaslAccount, SaslExchange, SaslStep};
 pub use scram::{ScramAccount, ScramError, ScramHash};
-pub use token::{TokenCache, TokenClient, TokenError, TokenSource};
+pub use token::{TokenCache, TokenClient, TokenSource};
+pub use token_error::TokenError;
 
 use crate::tls::ClientTls;
 use std::sync::Arc;
@@ -16,7 +18,9 @@ use std::sync::Arc;
 /// TLS and SASL of all connections to one cluster. Without both, the protocol is `PLAINTEXT`.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
+    /// `None` for connections without encryption.
     pub tls: Option<Arc<ClientTls>>,
+    /// `None` for connections without SASL authentication.
     pub sasl: Option<Arc<Sasl>>,
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::doctor::examine;
-use super::wire::testing::{API_VERSIONS, Impostor, METADATA, answer, next_request};
+use super::wire::testing::{API_VERSIONS, Impostor, METADATA, next_request, respond_to};
 use super::*;
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use std::time::Duration;
 /// A server that claims to be the oldest Kafka, and announces more brokers than fit into memory.
 fn liar() -> Impostor {
     Impostor::start(|mut stream| {
-        while let Some(asked) = next_request(&mut stream)
-            && asked.key != API_VERSIONS
+        while let Some(request) = next_request(&mut stream)
+            && request.key != API_VERSIONS
         {
-            assert_eq!((asked.key, asked.version), (METADATA, 0));
-            answer(&mut stream, asked.correlation, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+            assert_eq!((request.key, request.version), (METADATA, 0));
+            respond_to(&mut stream, request.correlation, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
         }
     })
 }

@@ -13,6 +13,7 @@ pub struct TextLogger {
 }
 
 impl TextLogger {
+    /// Creates a logger for these levels.
     pub fn new(levels: Levels) -> Self {
         let logger = SimpleLogger::new().with_level(levels.own.max(levels.others)).with_utc_timestamps();
         Self { logger, levels }

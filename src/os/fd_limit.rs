@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard limit, if the system allows it. Returns the limit in force, `usize::MAX` if there is none.
+/// Raises the soft limit to the hard limit, if the system allows it. Returns the limit in force, or `usize::MAX` without a limit.
 pub fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let is_raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();

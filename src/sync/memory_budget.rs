@@ -29,10 +29,14 @@ pub struct MemoryBudget {
     pub bodies: Arc<Share>,
     /// Pages of records, from the fetch until the client has read the response.
     pub pages: Arc<Share>,
+    /// Tables of time series.
+    pub series: Arc<Share>,
     /// Batches that the live flow fetches, including those cached for streams that reconnect.
     pub live: Arc<Share>,
     /// Batches fetched for streams that catch up, including those cached for other streams.
     pub catch_up: Arc<Share>,
+    /// The latest records of topics, for streams that start with a snapshot.
+    pub snapshots: Arc<Share>,
     /// Chunks that wait for clients.
     pub chunks: Arc<Share>,
     /// A reserve for chunks of live streams whose clients are reading, for when slow clients have used up `chunks`.
@@ -46,17 +50,18 @@ impl MemoryBudget {
     pub fn new(total: usize) -> Self {
         let share = |name, most, parts: usize| Share::new(name, most, most / parts);
         let sixteenth = total / 16;
-        // A quarter of the memory for chunks.
+        // The reserve is a quarter of the memory for chunks.
         let live_chunks = sixteenth / 2;
-        let samples = sixteenth / 2;
+        let samples = sixteenth / 4;
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
-            bodies: share("bodies", 4 * sixteenth, 1),
-            pages: share("pages", 3 * sixteenth, 2),
-            // A batch may be as large as one that streams catch up with.
-            live: Share::new("live", 3 * sixteenth - samples, 3 * sixteenth / 2),
-            catch_up: share("catch_up", 3 * sixteenth, 2),
+            bodies: share("bodies", 3 * sixteenth, 1),
+            pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
+            series: share("series", sixteenth - samples, 1),
+            live: share("live", 5 * sixteenth / 2, 2),
+            catch_up: share("catch_up", 5 * sixteenth / 2, 2),
+            snapshots: share("snapshots", 2 * sixteenth, 1),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
             live_chunks: share("live_chunks", live_chunks, 1),
             samples: share("samples", samples, 2),
@@ -69,9 +74,21 @@ impl MemoryBudget {
     }
 
     /// Returns all shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 8] {
-        let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks, samples } = self;
-        [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks, samples]
+    pub fn shares(&self) -> [&Arc<Share>; 10] {
+        let Self {
+            total: _,
+            small_bodies,
+            bodies,
+            pages,
+            series,
+            live,
+            catch_up,
+            snapshots,
+            chunks,
+            live_chunks,
+            samples,
+        } = self;
+        [small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks, samples]
     }
 }
 

@@ -22,7 +22,7 @@ const PANIC_WINDOW: Duration = Duration::from_secs(5);
 /// Length of a series from which on its thread is reported as [`panicking`].
 const PANIC_LIMIT: u32 = 3;
 
-/// The busy threads, with the time since when they are busy.
+/// The busy threads, and the time when each of them became busy.
 static BUSY: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock::new(Mutex::default);
 
 /// Time after which a busy thread counts as stalled. The longest legitimate call takes two minutes: with the `crate` driver, to
@@ -63,7 +63,7 @@ impl Drop for Pause {
     }
 }
 
-/// Returns the names of the threads that have been busy for [`STALLED_AFTER`], so that they are not expected to finish.
+/// Returns the names of the threads that have been busy for ten minutes, so that they are not expected to finish.
 pub fn stalled() -> Vec<String> {
     busy_for(STALLED_AFTER)
 }

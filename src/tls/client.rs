@@ -38,6 +38,7 @@ static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// The TLS configuration of a client, shared by its connections.
 pub struct ClientTls {
+    /// The configuration for rustls.
     pub config: Arc<ClientConfig>,
 }
 

@@ -13,15 +13,15 @@ pub enum PemError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
-    /// The file does not contain what it is needed for.
+    /// The file does not contain the required item.
     #[error("{} holds no {wanted} in PEM", file.display())]
     Missing { file: PathBuf, wanted: PemItem },
-    /// The file is not in the format.
+    /// The file is not well-formed.
     #[error("{} is not well-formed PEM: {source}", file.display())]
     Malformed { file: PathBuf, source: pem::Error },
 }
 
-/// What a PEM file is needed for.
+/// The content that a PEM file must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PemItem {
     Certificates,

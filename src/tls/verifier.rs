@@ -18,9 +18,11 @@ pub enum NameCheck {
 /// certificate itself, and the name check can be disabled.
 #[derive(Debug)]
 pub struct CertificateVerifier {
+    /// WebPKI's verifier with the trust anchors.
     pub inner: Arc<WebPkiServerVerifier>,
     /// Certificates that are trusted regardless of their issuer.
     pub trusted: Vec<CertificateDer<'static>>,
+    /// Whether the host name is checked.
     pub names: NameCheck,
 }
 

@@ -58,8 +58,12 @@ fn world_on(listens: BindScope) -> SecuredBridge {
     std::fs::write(&path, file()).unwrap();
     let auth = Authenticator::from_file(&path).unwrap();
     let guard = OriginPolicy { origins: Origins::Listed(vec![PAGE.into()]), scope: listens };
-    let settings =
-        http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
+    let settings = http::Settings {
+        origin_policy: guard,
+        auth: auth.clone(),
+        deletion: http::Deletion::Allowed,
+        ..http::Settings::default()
+    };
     SecuredBridge { broker, auth, app: App::new(hub, settings), file: path }
 }
 
@@ -239,7 +243,7 @@ async fn only_authenticated_clients_learn_the_address_and_the_errors_of_the_brok
     };
     for stranger in strangers {
         let text = text(stranger).await;
-        assert!(text.starts_with("the broker is away") && !text.contains("10.0.0.7"), "{text}");
+        assert!(text.starts_with("the broker is unavailable") && !text.contains("10.0.0.7"), "{text}");
     }
     assert!(text(&right).await.contains("10.0.0.7"));
 }
@@ -372,7 +376,8 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Network };
-    let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
+    let app =
+        App::new(hub, http::Settings { origin_policy: guard, auth: listed.auth.clone(), ..http::Settings::default() });
     let any = SecuredBridge { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
     let cookie = listed.login("a-secret").await;
     let headers = [("origin", PAGE), ("cookie", cookie.as_str())];
@@ -567,9 +572,9 @@ fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
     watch.reload_soon();
     assert_eq!(status("n-secret"), 200, "the previous keys stay valid");
     // Editors and Kubernetes replace the file instead of writing to it.
-    let beside = world.file.with_extension("new");
-    std::fs::write(&beside, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
-    std::fs::rename(&beside, &world.file).unwrap();
+    let replacement = world.file.with_extension("new");
+    std::fs::write(&replacement, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
+    std::fs::rename(&replacement, &world.file).unwrap();
     until("l-secret", 200);
     until("n-secret", 401);
 }
@@ -580,19 +585,19 @@ fn an_auth_file_that_becomes_a_pipe_or_a_device_does_not_block_reloading() {
     let world = runtime.block_on(async { world() });
     let watch = AuthWatcher::start(world.auth.clone()).unwrap();
     let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
-    let beside = world.file.with_extension("new");
+    let replacement = world.file.with_extension("new");
     let replace = || {
-        std::fs::rename(&beside, &world.file).unwrap();
+        std::fs::rename(&replacement, &world.file).unwrap();
         watch.reload_soon();
     };
     // A plain open of a pipe blocks until there is a writer, and reading /dev/zero never ends.
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    rustix::fs::mknodat(rustix::fs::CWD, &beside, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &replacement, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     replace();
-    std::os::unix::fs::symlink("/dev/zero", &beside).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &replacement).unwrap();
     replace();
     assert_eq!(status("r-secret"), 200, "the previous keys stay valid");
-    std::fs::write(&beside, key("new", "n-secret", r#"consume = ["*"]"#)).unwrap();
+    std::fs::write(&replacement, key("new", "n-secret", r#"consume = ["*"]"#)).unwrap();
     replace();
     let deadline = std::time::Instant::now() + PATIENCE;
     while (status("n-secret"), status("r-secret")) != (200, 401) {

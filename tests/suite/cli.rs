@@ -1,4 +1,4 @@
-//! The binary, as a shell sees it: exit codes, and one line for what is wrong.
+//! The binary as seen by a shell: exit codes, and one line for each error.
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -8,52 +8,53 @@ fn curlew(args: &[&str], env: &[(&str, &str)]) -> Output {
     command.args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null()).output().unwrap()
 }
 
-fn refused(args: &[&str], env: &[(&str, &str)], expected: &str) {
+/// Checks that the arguments are rejected with one line that contains `expected`.
+fn rejected(args: &[&str], env: &[(&str, &str)], expected: &str) {
     let output = curlew(args, env);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("curlew: ") && said.contains(expected), "{args:?}: {said}");
-    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("curlew: ") && error.contains(expected), "{args:?}: {error}");
+    assert_eq!(error.lines().count(), 1, "{args:?}: {error}");
     assert!(output.stdout.is_empty());
     assert_eq!(output.status.code(), Some(2), "{args:?}");
 }
 
 #[test]
-fn a_wrong_setting_is_one_line_and_exit_code_2() {
-    refused(&["--lisen", "x"], &[], "a similar argument exists: '--listen'");
-    refused(&["--listen", "x", "--kafka", "a:1"], &[], "127.0.0.1:8080");
-    refused(&["serve", "--kafka", "nonsense"], &[], "give host:port");
-    refused(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: wire, crate]");
-    refused(&["consume"], &[], "<TOPIC>...");
-    refused(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, a time like");
-    refused(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");
-    refused(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
+fn an_invalid_setting_is_one_line_and_exit_code_2() {
+    rejected(&["--lisen", "x"], &[], "a similar argument exists: '--listen'");
+    rejected(&["--listen", "x", "--kafka", "a:1"], &[], "127.0.0.1:8080");
+    rejected(&["serve", "--kafka", "nonsense"], &[], "give host:port");
+    rejected(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: wire, crate]");
+    rejected(&["consume"], &[], "<TOPIC>...");
+    rejected(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, snapshot, a time like");
+    rejected(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");
+    rejected(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
 }
 
 #[test]
-fn a_wrong_variable_is_named() {
-    refused(&[], &[("CURLEW_KAFKA", "nonsense")], "(from the environment, CURLEW_KAFKA)");
-    refused(&[], &[("CURLEW_KAFKA", "a:1"), ("CURLEW_LOG_LEVEL", "loud")], "(from the environment, CURLEW_LOG_LEVEL)");
+fn an_invalid_variable_is_named() {
+    rejected(&[], &[("CURLEW_KAFKA", "nonsense")], "(from the environment, CURLEW_KAFKA)");
+    rejected(&[], &[("CURLEW_KAFKA", "a:1"), ("CURLEW_LOG_LEVEL", "loud")], "(from the environment, CURLEW_LOG_LEVEL)");
 }
 
 #[test]
-fn config_check_names_every_wrong_variable() {
+fn config_check_reports_every_invalid_variable() {
     let environment = [("CURLEW_LISTEN", "here"), ("CURLEW_LOG_LEVEL", "loud"), ("CURLEW_AUTH_FILE", "/none.toml")];
     let output = curlew(&["config", "check"], &environment);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
     for (name, _) in environment {
-        assert_eq!(said.lines().filter(|line| line.contains(name)).count(), 1, "{name} is not in\n{said}");
+        assert_eq!(error.lines().filter(|line| line.contains(name)).count(), 1, "{name} is not in\n{error}");
     }
-    assert!(said.lines().count() == 3 && output.status.code() == Some(2), "{said}");
-    // With what is wrong all the same, help is help.
+    assert!(error.lines().count() == 3 && output.status.code() == Some(2), "{error}");
+    // Help does not depend on the variables.
     let output = curlew(&["config", "check", "--help"], &environment);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_a_flag_over_both() {
-    let folder = std::env::temp_dir().join(format!("curlew-cli-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("curlew.toml");
+fn a_variable_overrides_the_file_and_a_flag_overrides_both() {
+    let dir = std::env::temp_dir().join(format!("curlew-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("curlew.toml");
     std::fs::write(&file, "max-streams = 1\nheartbeat = \"1s\"\npartitions = 3\nno-auto-create = true\n").unwrap();
     let file = file.to_str().unwrap();
     let environment = [
@@ -74,55 +75,55 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
     }
     std::fs::write(file, "lisen = 1\n").unwrap();
-    refused(&[], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is not a setting; a similar one is listen");
-    refused(&["config", "check"], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is not a setting");
-    // One in the folder where it is started is found.
+    rejected(&[], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is not a setting; a similar one is listen");
+    rejected(&["config", "check"], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is not a setting");
+    // The file in the working directory is used without --config.
     let mut here = Command::new(env!("CARGO_BIN_EXE_curlew"));
-    let output = here.args(["config", "check"]).env_clear().current_dir(&folder).output().unwrap();
+    let output = here.args(["config", "check"]).env_clear().current_dir(&dir).output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("curlew: ./curlew.toml:1: lisen is not a setting"));
-    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
-fn the_log_says_what_a_file_says_in_vain() {
-    let file = std::env::temp_dir().join(format!("curlew-in-vain-{}.toml", std::process::id()));
+fn the_log_reports_entries_of_the_file_that_a_variable_overrides() {
+    let file = std::env::temp_dir().join(format!("curlew-overridden-{}.toml", std::process::id()));
     std::fs::write(&file, "listen = \"127.0.0.1:0\"\ndata = \"d\"\nheartbeat = \"1s\"\n").unwrap();
     let environment = [("CURLEW_CONFIG", file.to_str().unwrap()), ("CURLEW_DATA", "/proc/none/such")];
     let output = curlew(&["--heartbeat", "2s"], &environment);
-    let said = String::from_utf8(output.stderr).unwrap();
-    let in_vain: Vec<_> = said.lines().filter(|line| line.contains("overrides it")).collect();
-    let [line] = in_vain[..] else { panic!("who types a flag knows of it: {said}") };
+    let error = String::from_utf8(output.stderr).unwrap();
+    let overridden: Vec<_> = error.lines().filter(|line| line.contains("overrides it")).collect();
+    let [line] = overridden[..] else { panic!("a flag that overrides an entry is not reported: {error}") };
     assert!(line.ends_with(&format!("{}:2: data: CURLEW_DATA overrides it", file.display())), "{line}");
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
-fn a_file_in_the_folder_that_cannot_be_read_is_not_passed_over() {
-    let folder = std::env::temp_dir().join(format!("curlew-unread-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+fn an_unreadable_file_in_the_working_directory_is_an_error() {
+    let dir = std::env::temp_dir().join(format!("curlew-unread-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
     for target in ["curlew.toml", "gone.toml"] {
-        std::os::unix::fs::symlink(target, folder.join("curlew.toml")).unwrap();
+        std::os::unix::fs::symlink(target, dir.join("curlew.toml")).unwrap();
         let mut here = Command::new(env!("CARGO_BIN_EXE_curlew"));
-        let output = here.args(["config", "check"]).env_clear().current_dir(&folder).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with("curlew: ./curlew.toml: cannot be read: "), "a link to {target}: {said}");
-        std::fs::remove_file(folder.join("curlew.toml")).unwrap();
+        let output = here.args(["config", "check"]).env_clear().current_dir(&dir).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with("curlew: ./curlew.toml: cannot be read: "), "a link to {target}: {error}");
+        std::fs::remove_file(dir.join("curlew.toml")).unwrap();
     }
-    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
-fn a_data_folder_that_cannot_be_used_is_one_line() {
+fn an_unusable_data_directory_is_one_line() {
     let address = "127.0.0.1:0";
-    refused(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another with --data");
-    refused(&["--listen", address, "--data", env!("CARGO_MANIFEST_DIR")], &[], "was not made by curlew");
+    rejected(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another directory with --data");
+    rejected(&["--listen", address, "--data", env!("CARGO_MANIFEST_DIR")], &[], "was not created by curlew");
 }
 
 #[test]
 fn a_taken_port_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    refused(&["--listen", &address, "--kafka", "127.0.0.1:1"], &[], "choose another port with --listen");
+    rejected(&["--listen", &address, "--kafka", "127.0.0.1:1"], &[], "choose another port with --listen");
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn help_into_a_closed_pipe_is_no_panic() {
+fn help_to_a_closed_pipe_does_not_panic() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_curlew"))
         .arg("--help")
         .stdout(Stdio::piped())
@@ -156,61 +157,61 @@ fn help_into_a_closed_pipe_is_no_panic() {
 }
 
 #[test]
-fn a_bridge_that_is_not_there_is_one_line_and_exit_code_1() {
+fn an_unreachable_bridge_is_one_line_and_exit_code_1() {
     for args in [&["consume", "t"][..], &["produce", "t"]] {
         let url = [args, &["--url", "http://127.0.0.1:1"]].concat();
         let output = curlew(&url, &[]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("cannot reach a bridge at http://127.0.0.1:1"), "{said}");
-        assert_eq!((said.lines().count(), output.status.code()), (1, Some(1)));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("cannot reach a bridge at http://127.0.0.1:1"), "{error}");
+        assert_eq!((error.lines().count(), output.status.code()), (1, Some(1)));
     }
 }
 
 #[test]
-fn a_new_key_is_shown_once_with_its_lines_for_the_auth_file() {
-    let made = |args: &[&str]| {
+fn a_new_key_is_printed_with_its_entry_for_the_auth_file() {
+    let printed = |args: &[&str]| {
         let output = curlew(args, &[]);
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
     let rights = ["--consume", "a.*", "--consume", "b", "--expires-in", "90d"];
-    let said = made(&[&["key", "new", "--name", "ann \"x\""], &rights[..]].concat());
-    let (key, lines) = said.split_once("\n\n").unwrap();
-    assert!(key.starts_with("curlew_") && !lines.contains(key), "{said}");
+    let output = printed(&[&["key", "new", "--name", "ann \"x\""], &rights[..]].concat());
+    let (key, lines) = output.split_once("\n\n").unwrap();
+    assert!(key.starts_with("curlew_") && !lines.contains(key), "{output}");
     let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with('#')).collect();
-    let [first, name, sha256, produce, consume, expires] = lines[..] else { panic!("{said}") };
+    let [first, name, sha256, produce, consume, expires] = lines[..] else { panic!("{output}") };
     assert_eq!([first, name], ["[[key]]", r#"name = "ann \"x\"""#]);
     assert_eq!([produce, consume], ["produce = []", r#"consume = ["a.*", "b"]"#]);
     assert_eq!(sha256.len(), "sha256 = ".len() + 66);
     assert!(expires.starts_with("expires = 20") && expires.ends_with('Z'), "{expires}");
-    assert!(made(&["key", "new"]).contains("produce = [\"*\"]\nconsume = [\"*\"]\n"));
-    refused(&["key", "new", "--name", "a:b"], &[], "no colon");
-    refused(&["key", "new", "--produce", "a*b"], &[], "a pattern is *");
+    assert!(printed(&["key", "new"]).contains("produce = [\"*\"]\nconsume = [\"*\"]\n"));
+    rejected(&["key", "new", "--name", "a:b"], &[], "no colon");
+    rejected(&["key", "new", "--produce", "a*b"], &[], "a pattern is *");
 }
 
 #[test]
-fn nobody_opens_a_bridge_to_a_network_unawares() {
-    let others = "the bridge is reachable from the network";
-    refused(&["--listen", "0.0.0.0:0", "--kafka", "a:1"], &[], others);
-    refused(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth if that is intended");
-    refused(&["demo", "--listen", "[::]:0"], &[], others);
-    refused(&["config", "check", "--listen", "0.0.0.0:0"], &[], others);
-    // An address of documentation is nobody's: what is refused now is the address itself.
+fn an_unauthenticated_bridge_is_not_exposed_to_a_network_by_mistake() {
+    let exposed = "the bridge is reachable from the network";
+    rejected(&["--listen", "0.0.0.0:0", "--kafka", "a:1"], &[], exposed);
+    rejected(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth if that is intended");
+    rejected(&["demo", "--listen", "[::]:0"], &[], exposed);
+    rejected(&["config", "check", "--listen", "0.0.0.0:0"], &[], exposed);
+    // No machine has this address, which is reserved for documentation, so binding to it fails.
     let elsewhere = "192.0.2.1:8080";
-    refused(&["--listen", elsewhere, "--insecure-no-auth"], &[], "choose another with --listen");
-    refused(&["--listen", elsewhere], &[("CURLEW_INSECURE_NO_AUTH", "true")], "choose another with --listen");
+    rejected(&["--listen", elsewhere, "--insecure-no-auth"], &[], "choose another with --listen");
+    rejected(&["--listen", elsewhere], &[("CURLEW_INSECURE_NO_AUTH", "true")], "choose another with --listen");
 }
 
 #[test]
-fn an_auth_file_that_cannot_be_used_is_one_line_without_its_secrets() {
-    refused(&["--auth-file", "/no/such.toml"], &[], "cannot read /no/such.toml");
+fn an_invalid_auth_file_is_one_line_without_its_secrets() {
+    rejected(&["--auth-file", "/no/such.toml"], &[], "cannot read /no/such.toml");
     let file = std::env::temp_dir().join(format!("curlew-cli-auth-{}", std::process::id()));
     std::fs::write(&file, "[[key]]\nname = \"a\"\nsha256 = \"curlew_hush\"\n").unwrap();
     let path = file.to_str().unwrap();
     for args in [&["--auth-file", path][..], &["config", "check", "--auth-file", path]] {
-        let said = String::from_utf8(curlew(args, &[]).stderr).unwrap();
-        assert!(said.contains("line 1: key \"a\": sha256 is not 64") && !said.contains("hush"), "{said}");
-        refused(args, &[], "sha256 is not 64 hexadecimal digits");
+        let error = String::from_utf8(curlew(args, &[]).stderr).unwrap();
+        assert!(error.contains("line 1: key \"a\": sha256 is not 64") && !error.contains("hush"), "{error}");
+        rejected(args, &[], "sha256 is not 64 hexadecimal digits");
     }
     std::fs::remove_file(&file).unwrap();
 }

@@ -125,11 +125,11 @@ async fn a_connection_beyond_the_limit_is_rejected_except_for_health_checks() {
     let mut first = Frames::connect(served.address, WINDOW).await;
     first.get(1, "/health").await;
     first.answer(1).await;
-    for (path, told) in [("/topics", "--max-connections"), ("/health", "\"status\":\"ok\"")] {
+    for (path, expected) in [("/topics", "--max-connections"), ("/health", "\"status\":\"ok\"")] {
         let mut client = Frames::connect(served.address, WINDOW).await;
         client.get(1, path).await;
         let answer = client.answer(1).await;
-        assert!(answer.contains(told), "{path}: {answer}");
+        assert!(answer.contains(expected), "{path}: {answer}");
         assert!(client.resets_until_closed().await.is_empty());
     }
 }

@@ -20,8 +20,8 @@ struct Offsets {
     work: Duration,
     written: AtomicUsize,
     /// Another format. Its number of written records is stored whenever this format writes a record.
-    beside: Option<Arc<Offsets>>,
-    written_beside: AtomicUsize,
+    observed: Option<Arc<Offsets>>,
+    written_by_observed: AtomicUsize,
 }
 
 impl Format for Offsets {
@@ -35,8 +35,8 @@ impl Format for Offsets {
         let started = Instant::now();
         while started.elapsed() < self.work {}
         self.written.fetch_add(1, Ordering::Relaxed);
-        if let Some(beside) = &self.beside {
-            self.written_beside.store(beside.written.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(observed) = &self.observed {
+            self.written_by_observed.store(observed.written.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         out.extend(format!("{}\n", record.offset).bytes());
     }
@@ -130,7 +130,7 @@ fn a_slow_filter_delays_no_stream_of_another_topic_and_its_lag_is_reported() {
     }
     broker.append("other", 0, "1");
     let started = Instant::now();
-    until("the other topic's record comes", || {
+    until("the other topic's record arrives", || {
         plain.read();
         plain.text == "0\n"
     });
@@ -175,8 +175,8 @@ fn many_selections_of_partitions_delay_no_stream_of_another_topic() {
             OffsetClient::subscribe(&hub, 1, Subscription { selection, format: format.clone(), ..plain("mine") })
         })
         .collect();
-    let beside = Arc::new(Offsets { beside: Some(format.clone()), ..Offsets::default() });
-    let mut other = OffsetClient::subscribe(&hub, 2, Subscription { format: beside.clone(), ..plain("other") });
+    let observer = Arc::new(Offsets { observed: Some(format.clone()), ..Offsets::default() });
+    let mut other = OffsetClient::subscribe(&hub, 2, Subscription { format: observer.clone(), ..plain("other") });
     until("all streams are live", || {
         chosen.iter_mut().for_each(OffsetClient::read);
         other.read();
@@ -186,11 +186,11 @@ fn many_selections_of_partitions_delay_no_stream_of_another_topic() {
         broker.append("mine", 0, n.to_string());
     }
     broker.append("other", 0, "1");
-    until("the other topic's record comes", || {
+    until("the other topic's record arrives", || {
         other.read();
         other.text == "0\n"
     });
-    let written = beside.written_beside.load(Ordering::Relaxed);
+    let written = observer.written_by_observed.load(Ordering::Relaxed);
     assert!(written < chosen.len() * RECORDS, "the other topic's stream was delivered before all of them");
     let mut lag_is_reported = false;
     let wanted: Vec<u64> = (0..RECORDS as u64).collect();
@@ -263,14 +263,14 @@ fn many_streams_of_one_client_delay_another_clients_stream_by_a_few_turns() {
         mine.iter().all(|client| !client.text.is_empty())
     });
     let before = format.written.load(Ordering::Relaxed);
-    let beside = Arc::new(Offsets { beside: Some(format.clone()), ..Offsets::default() });
+    let observer = Arc::new(Offsets { observed: Some(format.clone()), ..Offsets::default() });
     let mut other =
-        OffsetClient::subscribe(&hub, 2, Subscription { format: beside.clone(), ..from_the_start("other") });
-    until("the other client's record comes", || {
+        OffsetClient::subscribe(&hub, 2, Subscription { format: observer.clone(), ..from_the_start("other") });
+    until("the other client's record arrives", || {
         mine.iter_mut().for_each(OffsetClient::read);
         other.read();
         other.text == "0\n"
     });
-    let written = beside.written_beside.load(Ordering::Relaxed) - before;
+    let written = observer.written_by_observed.load(Ordering::Relaxed) - before;
     assert!(written < STREAMS, "{written} turns of the first client came first");
 }

@@ -21,7 +21,7 @@ pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
 pub fn bridge_with(broker: &Arc<MemoryBroker>, limits: http::limits::Settings) -> Arc<App> {
     let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
     let settings_of_http = http::Settings {
-        guard: OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback },
+        origin_policy: OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback },
         heartbeat: Duration::from_secs(60),
         limits,
         ..http::Settings::default()

@@ -34,8 +34,12 @@ fn world_that(guard: OriginPolicy, deletion: http::Deletion) -> World {
     let broker = MemoryBroker::new();
     let settings = hub::Settings { metadata_refresh: Duration::from_millis(50), ..hub::Settings::default() };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
-    let settings =
-        http::Settings { guard, deletion, heartbeat: Duration::from_millis(100), ..http::Settings::default() };
+    let settings = http::Settings {
+        origin_policy: guard,
+        deletion,
+        heartbeat: Duration::from_millis(100),
+        ..http::Settings::default()
+    };
     World { broker, app: App::new(hub, settings) }
 }
 

@@ -1,6 +1,7 @@
 //! The dashboard in a real Chromium, on the embedded log and behind real proxies.
 
 mod client;
+mod numbers;
 mod prefix;
 mod proxies;
 

@@ -279,9 +279,9 @@ fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
         assert!(written < 1000, "the disk is not full");
     };
     assert_eq!(full.status, 507, "{}", full.text());
-    assert!(full.text().contains("no room on the disk"), "{}", full.text());
+    assert!(full.text().contains("no space left on the disk"), "{}", full.text());
     let ready = bridge.get("/ready");
-    assert!(ready.status == 503 && ready.text().contains("no room on the disk"), "{}", ready.text());
+    assert!(ready.status == 503 && ready.text().contains("no space left on the disk"), "{}", ready.text());
     let metrics = bridge.get("/metrics").text();
     assert!(metrics.contains("curlew_unwritable_partitions{topic=\"t\"}"), "{metrics}");
     let assert_complete = |expected: usize| {

@@ -22,6 +22,7 @@ mod security;
 mod select;
 mod service;
 mod ship;
+mod snapshot;
 mod streams;
 mod survive;
 mod terminal;

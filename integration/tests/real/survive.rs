@@ -89,8 +89,11 @@ fn a_broker_restart_loses_nothing() {
     }
     numbered.assert_exactly_once(&follower.seen);
     assert_eq!(follower.connections(), 1, "the stream stays open meanwhile");
-    let made =
-        bridge.post("/topics/restart?partition=3", "application/json", numbered.record(3)["value"].as_str().unwrap());
+    let made = bridge.post(
+        "/topics/restart?partition=3",
+        "application/json",
+        numbered.record(3)["value"].as_str().expect("a string"),
+    );
     assert_eq!(made.expect(200).json()["offsets"][0]["offset"], 100);
 }
 

@@ -15,10 +15,10 @@ const MAX_LEEWAY: Duration = Duration::from_secs(600);
 /// The default and the maximum of `jwks_refresh`, the interval between fetches of a key set.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(300);
 const MAX_REFRESH: Duration = Duration::from_secs(86_400);
-/// The default of `jwks_floor`, the shortest interval between fetches that unknown keys cause.
+/// The default of `jwks_floor`, the shortest interval between fetches because of unknown keys.
 const DEFAULT_FLOOR: Duration = Duration::from_secs(10);
 
-/// Where an issuer's keys come from. Paths are relative to the directory of the auth file.
+/// The source of an issuer's keys. Paths are relative to the directory of the auth file.
 #[derive(Debug, Clone)]
 pub enum KeySource {
     Secret(Secret),

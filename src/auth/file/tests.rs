@@ -79,11 +79,11 @@ fn errors_name_the_line_and_contain_no_secret() {
         ("secret = 'hushhush".into(), 1, ""),
     ];
     for (text, line, expected) in cases {
-        let said = parse(&text).unwrap_err().to_string();
-        assert!(said.starts_with(&format!("line {line}: ")) && said.contains(expected), "{text}\n{said}");
+        let message = parse(&text).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("line {line}: ")) && message.contains(expected), "{text}\n{message}");
         let secrets = ["hush", "9090", "2718", "true"];
-        let is_discreet = !secrets.iter().any(|secret| said.replace("certificate = true", "").contains(secret));
-        assert!(is_discreet && !said.contains('\n'), "{text}\n{said}");
+        let is_discreet = !secrets.iter().any(|secret| message.replace("certificate = true", "").contains(secret));
+        assert!(is_discreet && !message.contains('\n'), "{text}\n{message}");
     }
 }
 
@@ -95,18 +95,18 @@ proptest! {
 
     #[test]
     fn a_damaged_file_causes_no_panic_and_reveals_no_secret(at in 0usize..300, with in any::<u8>(), cut in 0usize..300) {
-        let whole = format!(
+        let text = format!(
             "ticket_secret = \"hushhushhushhushhushhushhushhush\"\nsession = \"1h\"\n[[key]]\nname = \"a\"\n\
              sha256 = \"{HEX}\"\nproduce = [\"a.*\", \"b\"]\nexpires = 2027-01-31T00:00:00Z\n"
         );
-        let mut bytes = whole.into_bytes();
+        let mut bytes = text.into_bytes();
         if let Some(byte) = bytes.get_mut(at) {
             *byte = with;
         }
         bytes.truncate(bytes.len().saturating_sub(cut));
         if let Err(error) = parse(&String::from_utf8_lossy(&bytes)) {
-            let said = format!("{error} {error:?}");
-            prop_assert!(!said.contains("hushhush") && !said.contains(&HEX[..16]), "{}", said);
+            let message = format!("{error} {error:?}");
+            prop_assert!(!message.contains("hushhush") && !message.contains(&HEX[..16]), "{}", message);
         }
     }
 }

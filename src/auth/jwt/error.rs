@@ -1,6 +1,6 @@
 //! Errors of key sets.
 
-use std::error::Error as StdError;
+use crate::tls::UnsupportedCpu;
 use std::io;
 use thiserror::Error;
 
@@ -34,7 +34,7 @@ pub enum KeySetError {
 #[derive(Debug, Error)]
 pub enum FetcherError {
     #[error(transparent)]
-    Tls(Box<dyn StdError + Send + Sync>),
+    UnsupportedCpu(#[from] UnsupportedCpu),
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
 }

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most keys that one token is verified with, which bounds the cost of a forged token.
+/// Maximum number of keys tried for one token. It bounds the cost of a forged token.
 const MAX_KEYS_TRIED: usize = 8;
 /// The longest subject, in characters: names appear in logs and tickets.
 const MAX_NAME_LEN: usize = 100;
@@ -22,12 +22,12 @@ const MAX_NAME_LEN: usize = 100;
 /// The settings of an issuer, except for its keys.
 #[derive(Debug, Clone)]
 pub struct IssuerSettings {
-    /// The prefix of its subjects' names.
+    /// The prefix of the names of its subjects.
     pub name: String,
     /// The accepted values of `iss`. Any value is accepted if this is empty.
     pub issuers: Vec<String>,
-    /// The accepted values of `aud`. If this is empty, tokens with an audience are rejected: they are meant for another
-    /// service.
+    /// The accepted values of `aud`. If this is empty, tokens with an audience are rejected, because they are meant for
+    /// another service.
     pub audiences: Vec<String>,
     /// The tolerated clock skew.
     pub leeway: Duration,
@@ -35,7 +35,7 @@ pub struct IssuerSettings {
     pub identity: String,
     /// The claim with the rights: a member's name, or a JSON pointer (RFC 6901).
     pub claim: String,
-    /// The rights that each of its tokens has.
+    /// The rights of every token of the issuer, in addition to those in its claim.
     pub rights: Rights,
 }
 
@@ -48,7 +48,7 @@ impl IssuerSettings {
         let lists = [issuers.clone(), audiences.clone(), patterns(produce), patterns(consume), patterns(manage)];
         let mut values = vec![name.clone(), identity.clone(), claim.clone()];
         values.extend([leeway.as_millis().to_string(), metrics.to_string()]);
-        // The length keeps the end of one list apart from the start of the next.
+        // The length of each list separates it from the next list.
         values.extend(lists.into_iter().flat_map(|list| std::iter::once(list.len().to_string()).chain(list)));
         Digest::of_parts(&values.iter().map(String::as_bytes).collect::<Vec<_>>())
     }
@@ -58,7 +58,7 @@ impl IssuerSettings {
 pub struct Issuer {
     settings: IssuerSettings,
     keys: IssuerKeys,
-    /// Changes with the settings, which ends all sessions and tickets from tokens of this issuer.
+    /// Depends on all settings: a change ends all sessions and tickets that come from tokens of this issuer.
     pub fingerprint: String,
 }
 
@@ -80,7 +80,7 @@ pub enum TokenVerdict {
     UnknownKey(Arc<Remote>),
 }
 
-/// Why a token with a valid signature is rejected.
+/// The reason for rejecting a token with a valid signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenFlaw {
     Expired,
@@ -99,7 +99,7 @@ impl Issuer {
         self.key_set().is_none_or(|keys| keys.contains(fingerprint))
     }
 
-    /// Whether it takes its keys from `remote`.
+    /// Whether the keys come from `remote`.
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
         matches!(&self.keys, IssuerKeys::Remote(own) if Arc::ptr_eq(own, remote))
     }
@@ -178,7 +178,7 @@ impl Issuer {
         }))
     }
 
-    /// Returns `ISSUER/SUBJECT`. The slash keeps it apart from the names of keys.
+    /// Returns `ISSUER/SUBJECT`. The names of keys contain no slash, so they cannot be the same.
     fn name_of(&self, claims: &Value) -> String {
         let subject = claims.get(&self.settings.identity).and_then(Value::as_str).unwrap_or("(no name)");
         let subject: String = subject.chars().filter(|c| !c.is_control()).take(MAX_NAME_LEN).collect();
@@ -186,7 +186,7 @@ impl Issuer {
     }
 }
 
-/// Classifies an error. Returns `None` if the key has not signed the token.
+/// Returns the flaw of a signed token, or `None` if the key has not signed the token.
 fn classify(kind: &ErrorKind) -> Option<TokenFlaw> {
     let other = |what: &str| Some(TokenFlaw::Other(format!("the token {what}")));
     match kind {

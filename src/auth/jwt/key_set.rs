@@ -13,7 +13,7 @@ use std::fmt;
 const MIN_RSA_MODULUS_LEN: usize = 256;
 /// The length of an uncompressed P-256 point, in bytes (SEC 1, 2.3.3).
 const P256_POINT_LEN: usize = 65;
-/// The most keys of a set; the rest are ignored.
+/// Maximum number of keys in a set. Further keys are ignored.
 const MAX_KEYS: usize = 100;
 
 #[derive(Default, Clone)]
@@ -28,7 +28,7 @@ pub struct TokenKey {
     pub fingerprint: String,
 }
 
-/// Where a key set comes from. Shared secrets are accepted from files only, never from a URL.
+/// The source of a key set. Shared secrets are accepted from files only, never from a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySetSource {
     File,
@@ -89,7 +89,7 @@ impl KeySet {
         self.0.iter().any(|key| key.fingerprint == fingerprint)
     }
 
-    /// Whether both sets have the same keys with the same `kid`s. A key that only got a new `kid` counts as a change.
+    /// Whether both sets have the same keys with the same `kid`s. A new `kid` for the same key counts as a change.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let named = |key: &TokenKey| (key.id.clone(), key.fingerprint.clone());
         self.0.iter().map(named).eq(other.0.iter().map(named))
@@ -123,7 +123,7 @@ fn parse_pem_block(block: &str) -> Result<TokenKey, KeySetError> {
     }
     let bytes = block.as_bytes();
     if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
-        // The DER is longer than its modulus by a few bytes.
+        // The DER encoding is a few bytes longer than the modulus.
         return match key.try_get_as_bytes() {
             Ok(der) if der.len() > MIN_RSA_MODULUS_LEN => Ok(TokenKey::new(None, Algorithm::RS256, key)),
             _ => Err(KeySetError::ShortRsa),

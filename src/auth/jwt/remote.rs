@@ -1,5 +1,5 @@
-//! A key set behind a URL. A thread fetches it at intervals and when a token names an unknown key, and keeps the last keys
-//! while the URL is unreachable.
+//! A key set that is fetched from a URL, at intervals and when a token names an unknown key. The last keys stay in use while
+//! the URL is unreachable.
 
 use super::error::{FetchError, FetcherError};
 use super::key_set::{KeySet, KeySetSource};
@@ -30,8 +30,7 @@ pub struct KeySetUrl {
     pub ca_certificates: Option<Vec<CertificateDer<'static>>>,
     /// The interval between fetches.
     pub interval: Duration,
-    /// The shortest interval between fetches that unknown keys cause, because anyone can make a token with an unknown
-    /// key.
+    /// The shortest interval between fetches because of unknown keys: any client can send a token that names one.
     pub min_interval: Duration,
 }
 
@@ -59,8 +58,8 @@ struct FetchedKeys {
 }
 
 impl Fetcher {
-    /// Starts fetching. `keys` are the keys fetched from this URL before; `changed` is notified when a fetch returns
-    /// different ones.
+    /// Starts the thread. `keys` are the last keys fetched from this URL. `changed` is notified when a fetch returns
+    /// different keys.
     pub fn start(
         location: KeySetUrl,
         keys: Option<Arc<KeySet>>,
@@ -170,8 +169,7 @@ fn agent(location: &KeySetUrl) -> Result<ureq::Agent, FetcherError> {
         return Ok(config.build().new_agent());
     }
     let anchors = location.ca_certificates.clone().unwrap_or_else(|| tls::trust_anchors(tls::Trust::System));
-    let tls = tls::ureq_config(&anchors).map_err(|error| FetcherError::Tls(error.into()))?;
-    Ok(config.https_only(true).tls_config(tls).build().new_agent())
+    Ok(config.https_only(true).tls_config(tls::ureq_config(&anchors)?).build().new_agent())
 }
 
 impl fmt::Debug for Remote {

@@ -162,8 +162,8 @@ fn a_signed_token_that_is_rejected_gets_a_reason() {
     for (changes, expected) in cases {
         match (verify(&of_secret(settings()), &hs256(&with(&changes))), expected) {
             (Ok(_), Ok(())) => {}
-            (Err(said), Err(expected)) => assert!(said.contains(expected), "{changes}: {said}"),
-            (said, expected) => panic!("{changes}: {said:?}, not {expected:?}"),
+            (Err(message), Err(expected)) => assert!(message.contains(expected), "{changes}: {message}"),
+            (message, expected) => panic!("{changes}: {message:?}, not {expected:?}"),
         }
     }
     // Without configured audiences, a token with an audience is meant for another service.

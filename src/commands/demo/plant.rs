@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 
 /// Period of the fan's overheating in seconds.
 pub const PERIOD: f64 = 240.0;
-/// The fan's normal temperature, and that at which it is taken out of service, in °C.
+/// The normal temperature of the fan and its temperature when overheated, in °C.
 const COOL: f64 = 46.0;
 const HOT: f64 = 96.0;
 
@@ -65,7 +65,7 @@ impl Machine {
     }
 }
 
-/// The phase of the fan's cycle, in 0..1.
+/// Returns the phase of the fan's cycle, in 0..1.
 fn phase(at: Timestamp) -> f64 {
     (at as f64 / 1000.0).rem_euclid(PERIOD) / PERIOD
 }
@@ -87,7 +87,7 @@ pub fn fan_temperature(at: Timestamp) -> f64 {
         Fan::Running => COOL,
         Fan::HeatingUp => COOL + (HOT - COOL) * ((p - 0.5) / 0.2).powi(2),
         Fan::Overheated => HOT,
-        // Newton's law of cooling. At the end of the cycle the rest is smaller than the noise.
+        // Newton's law of cooling. At the end of the cycle the difference to [`COOL`] is smaller than the noise.
         Fan::CoolingDown => COOL + (HOT - COOL) * (-5.5 * (p - 0.76) / 0.24).exp(),
     }
 }

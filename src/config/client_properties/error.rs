@@ -1,4 +1,4 @@
-//! Errors of a `client.properties` file. None contains a password.
+//! Errors in a `client.properties` file. No text contains a password.
 
 use super::sasl::SaslPropertyError;
 use super::tls::TlsPropertyError;
@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why the file of --kafka-config is rejected.
+/// An error in the file of --kafka-config.
 #[derive(Debug, Error)]
 #[error("--kafka-config {}: {source}", .path.display())]
 pub struct ClientPropertiesError {
@@ -15,7 +15,7 @@ pub struct ClientPropertiesError {
     pub source: PropertyError,
 }
 
-/// Why a property is rejected.
+/// An invalid or unsupported property.
 #[derive(Debug, Error)]
 pub enum PropertyError {
     #[error("it cannot be read: {0}")]
@@ -31,7 +31,7 @@ pub enum PropertyError {
     MaxRequestSize(String),
     #[error("security.protocol is {0:?}; {PROTOCOLS}")]
     UnknownProtocol(String),
-    /// With the name of a security property.
+    /// Contains the name of a security property.
     #[error("there is {0} but no security.protocol; {PROTOCOLS}")]
     MissingProtocol(String),
     #[error("there is no property {name}{}", did_you_mean(.similar))]

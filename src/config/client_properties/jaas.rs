@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// `org.apache.kafka.….PlainLoginModule required username="alice" password="…";`
+/// An entry such as `org.apache.kafka.….PlainLoginModule required username="alice" password="…";`.
 pub struct JaasEntry {
     /// The class name without its package.
     pub module: String,
@@ -20,7 +20,7 @@ enum JaasToken {
     Semicolon,
 }
 
-/// Why an entry is rejected.
+/// A syntax error in an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum JaasError {
     #[error("there is no login module; {EXAMPLE}")]

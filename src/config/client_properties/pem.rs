@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use thiserror::Error;
 
-/// The content of a PEM text, in order.
+/// The sections of a PEM text, in order.
 #[derive(Default)]
 pub struct Pem {
     pub certificates: Vec<CertificateDer<'static>>,
@@ -21,7 +21,7 @@ pub struct PemPropertyError {
     fault: PemFault,
 }
 
-/// With the label of the section, such as `CERTIFICATE`.
+/// An error in a PEM text. Contains the label of the section, such as `CERTIFICATE`.
 #[derive(Debug, Error)]
 enum PemFault {
     #[error("a PEM's BEGIN line is cut off")]

@@ -4,14 +4,13 @@ use super::Properties;
 use super::jaas::{self, JaasEntry, JaasError};
 use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
 use crate::secret::Secret;
-use crate::tls::{Trust, trust_anchors, ureq_config};
+use crate::tls::{Trust, UnsupportedCpu, trust_anchors, ureq_config};
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a SASL property is rejected.
+/// An invalid or unsupported SASL property.
 #[derive(Debug, Error)]
 pub enum SaslPropertyError {
     #[error("sasl.jaas.config: {0}")]
@@ -47,8 +46,8 @@ pub enum SaslPropertyError {
     MissingClientOption(&'static str),
     #[error("SASL extension {0:?} must have a name of letters and a value in ASCII")]
     Extension(String),
-    #[error("{0}")]
-    TokenClient(#[source] Box<dyn StdError + Send + Sync>),
+    #[error(transparent)]
+    UnsupportedCpu(#[from] UnsupportedCpu),
 }
 
 /// Returns the URL of the token endpoint without removing it.
@@ -58,7 +57,7 @@ pub fn endpoint(properties: &Properties) -> &str {
 
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 
-/// Returns a note about an insecure setting.
+/// Returns a warning if tokens come from another machine without TLS.
 pub fn note(sasl: &Sasl) -> Option<String> {
     let Sasl::OAuthBearer { tokens, .. } = sasl else { return None };
     let url = tokens.describe();
@@ -111,7 +110,7 @@ fn login(properties: &mut Properties) -> Result<JaasEntry, JaasError> {
 }
 
 impl JaasEntry {
-    /// Checks that the login module, if given, is that of the mechanism.
+    /// Rejects the login module of another mechanism. The module may be missing.
     fn require_module(self, required: &'static str) -> Result<Self, SaslPropertyError> {
         if self.module.is_empty() || self.module == required {
             Ok(self)
@@ -120,7 +119,7 @@ impl JaasEntry {
         }
     }
 
-    /// Removes username and password.
+    /// Returns username and password.
     fn credentials(mut self) -> Result<(String, Secret), SaslPropertyError> {
         let mut option = |name: &'static str| {
             let value = self.options.remove(name).filter(|value| !value.is_empty());
@@ -169,8 +168,7 @@ impl TokenEndpoint {
                 let scope = option(self.scope, "scope");
                 let given = matches!(trust, Trust::Given(_)).then(|| trust_anchors(trust)).unwrap_or_default();
                 let anchors = || [given, trust_anchors(Trust::System)].concat();
-                let tls = url.starts_with("https://").then(|| ureq_config(&anchors())).transpose();
-                let tls = tls.map_err(|e| SaslPropertyError::TokenClient(e.into()))?;
+                let tls = url.starts_with("https://").then(|| ureq_config(&anchors())).transpose()?;
                 TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, tls)))
             }
             None => return Err(SaslPropertyError::TokenEndpoint(url)),
@@ -179,7 +177,7 @@ impl TokenEndpoint {
     }
 }
 
-/// KIP-342: `extension_NAME` of JAAS, or librdkafka's `NAME=VALUE,…`.
+/// Reads the SASL extensions (KIP-342): the JAAS options `extension_NAME`, and librdkafka's list `NAME=VALUE,…`.
 fn extensions(
     options: &BTreeMap<String, String>,
     list: Option<&str>,

@@ -4,14 +4,14 @@ use crate::kafka::security::Sasl;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
-/// A temporary folder that is removed with the test.
-struct Folder(PathBuf);
+/// A temporary directory that is removed with the test.
+struct TempDir(PathBuf);
 
-impl Folder {
+impl TempDir {
     fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("curlew-properties-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&folder).unwrap();
-        Self(folder)
+        let dir = std::env::temp_dir().join(format!("curlew-properties-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&dir).unwrap();
+        Self(dir)
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
@@ -21,7 +21,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).unwrap();
     }
@@ -133,8 +133,8 @@ fn an_unencrypted_token_endpoint_is_noted() {
 
 #[test]
 fn a_truststore_is_pem_in_a_file_or_a_property() {
-    let folder = Folder::new();
-    let file = folder.write("ca.pem", CA);
+    let dir = TempDir::new();
+    let file = dir.write("ca.pem", CA);
     let blanks = CA.trim().replace('\n', " ");
     let continued = CA.trim().replace('\n', " \\\n  ");
     for lines in [
@@ -151,10 +151,10 @@ fn a_truststore_is_pem_in_a_file_or_a_property() {
 
 #[test]
 fn unsupported_properties_are_rejected_with_a_remedy() {
-    let folder = Folder::new();
-    let jks = folder.write("trust.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
-    let pkcs12 = folder.write("key.p12", [0x30, 0x82, 4, 1]);
-    let der = folder.write("nothing.pem", "certificate");
+    let dir = TempDir::new();
+    let jks = dir.write("trust.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
+    let pkcs12 = dir.write("key.p12", [0x30, 0x82, 4, 1]);
+    let der = dir.write("nothing.pem", "certificate");
     let sasl = |mechanism: &str, jaas: &str| {
         format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\nsasl.jaas.config={jaas}")
     };

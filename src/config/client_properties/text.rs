@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Decodes UTF-8, or Latin-1 where that fails, as Java writes it. A byte order mark is removed, since it would become part
+/// Decodes UTF-8. Invalid UTF-8 is decoded as Latin-1, which Java writes. Removes a byte order mark, which would become part
 /// of the first name.
 pub fn decode(bytes: &[u8]) -> String {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
@@ -35,7 +35,7 @@ pub fn parse(text: &str) -> BTreeMap<String, String> {
 
 const BLANK: [char; 3] = [' ', '\t', '\x0c'];
 
-/// Whether the line ends in an odd number of backslashes. An even number is escaped backslashes.
+/// Returns whether the line ends in an odd number of backslashes. An even number is escaped backslashes.
 fn ends_in_continuation(line: &str) -> bool {
     line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }

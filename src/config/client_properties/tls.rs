@@ -7,16 +7,16 @@ use pem::PemPropertyError;
 use std::io;
 use thiserror::Error;
 
-/// Why a TLS property is rejected.
+/// An invalid or unsupported TLS property.
 #[derive(Debug, Error)]
 pub enum TlsPropertyError {
     #[error("{property}: {path} cannot be read: {source}")]
     Unreadable { property: &'static str, path: String, source: io::Error },
     #[error("{property}: {path} holds no PEM")]
     NotPem { property: &'static str, path: String },
-    /// With the command that converts the store to a PEM file, and the name of that file.
+    /// `command` converts the store to the file `pem`.
     #[error(
-        "{property}: {path} is {store}, which is not supported; convert it with: {command} — and set {property}={pem}"
+        "{property}: {path} is {store}, which is not supported; convert it with `{command}` and set {property}={pem}"
     )]
     UnsupportedStore { property: &'static str, path: String, store: &'static str, command: String, pem: &'static str },
     #[error(transparent)]
@@ -94,7 +94,7 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<TlsProperties, 
 fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, TlsPropertyError> {
     properties.take("ssl.keystore.type");
     properties.take("ssl.keystore.password");
-    // Encrypted keys are rejected by the PEM parser.
+    // The PEM parser rejects encrypted keys.
     properties.take("ssl.key.password");
     let store = source(properties, ("ssl.keystore.location", "ssl.keystore.location"), KEYSTORE)?;
     let chain = source(properties, ("ssl.certificate.location", "ssl.certificate.location"), KEYSTORE)?;
@@ -158,7 +158,7 @@ const KEYSTORE: StoreFormat = StoreFormat {
     from_pkcs12: "openssl pkcs12 -in FILE -nodes -out keystore.pem",
 };
 
-/// Reads the PEM file of a property. Its first bytes decide about the format; the properties `ssl.*store.type` are ignored.
+/// Reads the PEM file of a property. Its first bytes determine the format; the properties `ssl.*store.type` are ignored.
 fn source(
     properties: &mut Properties,
     (property, other): (&'static str, &str),

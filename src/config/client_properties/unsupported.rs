@@ -90,7 +90,7 @@ const UNSUPPORTED: [Unsupported; 15] = [
 /// Properties with this prefix are [`Unsupported`] too.
 const ASSERTION: &str = "sasl.oauthbearer.assertion.";
 
-/// Supported properties. Those of the other protocols are ignored. Also the suggestions for misspelt names.
+/// Supported properties, which the protocol in use may ignore. Also the suggestions for misspelt names.
 const SUPPORTED: [&str; 31] = [
     "security.protocol",
     "ssl.truststore.location",
@@ -159,7 +159,7 @@ fn check_one(name: &str, value: &str, protocol: Protocol) -> Result<(), Property
     }
 }
 
-/// The Levenshtein distance.
+/// Returns the Levenshtein distance.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

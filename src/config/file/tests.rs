@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 fn check(text: &str, expected: &Expect) {
-    let said = match ConfigText::parse(Path::new("curlew.toml"), text) {
+    let output = match ConfigText::parse(Path::new("curlew.toml"), text) {
         Ok(file) => file.entries.iter().map(|e| format!("{} {} = {:?}\n", e.line, e.name, e.value)).collect::<String>(),
-        Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
+        Err(errors) => errors.iter().map(|error| format!("{error}\n")).collect(),
     };
-    expected.assert_eq(&said);
+    expected.assert_eq(&output);
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn invalid_entries_are_reported_with_their_line() {
 
 #[test]
 fn the_error_for_a_missing_file_names_it() {
-    let said = ConfigText::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
-    assert!(said.starts_with("no/such.toml: cannot be read: No such file"), "{said}");
+    let error = ConfigText::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
+    assert!(error.starts_with("no/such.toml: cannot be read: No such file"), "{error}");
 }
 
 proptest! {
@@ -103,20 +103,20 @@ impl Drop for TempFile {
 }
 
 /// Returns the output or the error, with FILE in place of the path and DIR in place of its directory.
-fn said(line: &str, text: &str) -> Result<String, String> {
+fn run(line: &str, text: &str) -> Result<String, String> {
     let file = TempFile::new(text);
     let (path, dir) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
-    let plain = |said: String| said.replace(path, "FILE").replace(dir, "DIR");
+    let plain = |text: String| text.replace(path, "FILE").replace(dir, "DIR");
     match read_line(&line.replace("FILE", path)) {
-        Err(EarlyExit::Output(said)) => Ok(plain(said)),
-        Err(EarlyExit::Error(said)) => Err(plain(said)),
+        Err(EarlyExit::Output(output)) => Ok(plain(output)),
+        Err(EarlyExit::Error(error)) => Err(plain(error)),
         Ok(command) => Ok(plain(format!("{command:?}"))),
     }
 }
 
 /// Returns the line of `name` in the output of `config show`.
 fn shown(arguments: &str, text: &str, name: &str) -> String {
-    let all = said(&format!("curlew config show --config FILE {arguments}"), text).unwrap();
+    let all = run(&format!("curlew config show --config FILE {arguments}"), text).unwrap();
     let line = all.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{name} = ")));
     line.unwrap_or_else(|| panic!("no {name} in\n{all}")).to_owned()
 }
@@ -167,20 +167,20 @@ fn errors_in_a_file_name_the_line() {
         ("listen", "FILE:1: "),
     ];
     for (text, expected) in cases {
-        let said = said("curlew serve --config FILE", text).unwrap_err();
-        assert!(said.starts_with(expected), "{text}: {said}");
-        assert!(!said.contains('\n'), "{text}: {said}");
+        let error = run("curlew serve --config FILE", text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
+        assert!(!error.contains('\n'), "{text}: {error}");
     }
-    let all = said("curlew config check --config FILE", "a = 1\nb = 2").unwrap_err();
+    let all = run("curlew config check --config FILE", "a = 1\nb = 2").unwrap_err();
     assert_eq!(all.lines().count(), 2, "{all}");
-    let none = said("curlew serve --config FILE.not", "").unwrap_err();
+    let none = run("curlew serve --config FILE.not", "").unwrap_err();
     assert!(none.starts_with("FILE.not: cannot be read: No such file"), "{none}");
 }
 
 #[test]
 fn an_invalid_flag_is_not_attributed_to_the_file() {
-    let said = said("curlew serve --config FILE --listen here", "listen = \"127.0.0.1:1\"").unwrap_err();
-    assert!(said.starts_with("invalid value 'here' for '--listen") && !said.contains("FILE"), "{said}");
+    let error = run("curlew serve --config FILE --listen here", "listen = \"127.0.0.1:1\"").unwrap_err();
+    assert!(error.starts_with("invalid value 'here' for '--listen") && !error.contains("FILE"), "{error}");
 }
 
 #[test]
@@ -212,12 +212,12 @@ fn the_output_of_config_show_is_an_equivalent_file() {
         lines.map(|line| line.rsplit_once("  # ").map_or(line, |(setting, _)| setting).to_owned()).collect::<Vec<_>>()
     };
     let first =
-        said("curlew config show --config FILE", "max-streams = 5\ncors-origin = \"*\"\nkafka = \"a:1\"").unwrap();
-    let second = said("curlew config show --config FILE", &first).unwrap();
+        run("curlew config show --config FILE", "max-streams = 5\ncors-origin = \"*\"\nkafka = \"a:1\"").unwrap();
+    let second = run("curlew config show --config FILE", &first).unwrap();
     assert_eq!(without_sources(first), without_sources(second));
 }
 
-/// A value of `arg` that is not its default, found by trying.
+/// Returns a value that `arg` accepts and that is not its default.
 fn another_value(command: &clap::Command, arg: &clap::Arg) -> String {
     if matches!(arg.get_action(), clap::ArgAction::SetTrue) {
         return "true".to_owned();
@@ -239,22 +239,22 @@ fn another_value(command: &clap::Command, arg: &clap::Arg) -> String {
     let fits = |value: &String| {
         let is_default = arg.get_default_values().iter().any(|default| default == value.as_str());
         let words = ["serve".to_owned(), format!("--{}={value}", arg.get_long().unwrap())];
-        let refused = command.clone().try_get_matches_from(words).err().map(|e| e.kind());
+        let rejected = command.clone().try_get_matches_from(words).err().map(|e| e.kind());
         use clap::error::ErrorKind::{InvalidValue, ValueValidation};
-        !is_default && !matches!(refused, Some(InvalidValue | ValueValidation))
+        !is_default && !matches!(rejected, Some(InvalidValue | ValueValidation))
     };
     let value = names.chain(typical.map(str::to_owned)).find(fits);
     value.unwrap_or_else(|| panic!("add a value of --{} to this test", arg.get_long().unwrap()))
 }
 
 #[test]
-fn every_setting_of_serve_can_stand_in_the_file() {
+fn every_setting_of_serve_is_allowed_in_the_file() {
     let definition = definition();
     let serve = definition.find_subcommand("serve").unwrap();
     let names: BTreeSet<_> = settings(serve).into_keys().collect();
     let flags = serve.get_arguments().filter_map(clap::Arg::get_long);
     let flags: BTreeSet<_> = flags.filter(|flag| !["config", "help"].contains(flag)).collect();
-    assert_eq!(names, flags, "a flag without a variable cannot stand in the file");
+    assert_eq!(names, flags, "a flag without a variable is not a setting of the file");
     for (name, arg) in settings(serve) {
         let value = another_value(serve, arg);
         let bare = matches!(arg.get_action(), clap::ArgAction::SetTrue) || value.parse::<i64>().is_ok();
@@ -289,11 +289,11 @@ fn settings_named_like_secrets_are_masked() {
 #[test]
 fn config_check_finds_missing_and_invalid_files() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let fine = said("curlew config check --config FILE", "max-streams = 5\ndata = \"new\"\n").unwrap();
+    let fine = run("curlew config check --config FILE", "max-streams = 5\ndata = \"new\"\n").unwrap();
     assert_eq!(fine, "FILE is fine: it sets 2 of the settings\n");
     let text = format!("max-streams = 5\ndata = {:?}\n", here.to_str().unwrap());
-    let said = said("curlew config check --config FILE", &text).unwrap_err();
-    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is not a directory"), "{said}");
+    let error = run("curlew config check --config FILE", &text).unwrap_err();
+    assert!(error.starts_with("FILE:2: data: ") && error.ends_with("is not a directory"), "{error}");
     // The file exists, but has other content.
     for (text, words) in [
         (format!("tls-cert = {here:?}\ntls-key = {here:?}\n"), "holds no certificates"),
@@ -303,8 +303,8 @@ fn config_check_finds_missing_and_invalid_files() {
         ),
         (format!("auth-file = {here:?}\n"), "Cargo.toml"),
     ] {
-        let said = self::said("curlew config check --config FILE", &text).unwrap_err();
-        assert!(said.contains(words), "{text}: {said}");
+        let error = run("curlew config check --config FILE", &text).unwrap_err();
+        assert!(error.contains(words), "{text}: {error}");
     }
 }
 
@@ -312,7 +312,7 @@ fn config_check_finds_missing_and_invalid_files() {
 fn config_check_reports_every_error_of_a_file() {
     let text = "lisen = \"a\"\nmax-streams = \"many\"\nauth-file = \"none.toml\"\nlisten = \"0.0.0.0:1\"\n\
                 tls-cert = \"curlew.toml\"\ntls-key = \"none.pem\"\nkafka-config = \"curlew.toml\"\n";
-    let said = said("curlew config check --config FILE", text).unwrap_err();
+    let error = run("curlew config check --config FILE", text).unwrap_err();
     let begins = [
         "FILE:1: lisen is not a setting; a similar one is listen",
         "FILE:2: invalid value 'many' for '--max-streams <N>'",
@@ -321,9 +321,9 @@ fn config_check_reports_every_error_of_a_file() {
         "the file of --kafka-config has no bootstrap.servers",
     ];
     for begin in begins {
-        assert_eq!(said.lines().filter(|line| line.starts_with(begin)).count(), 1, "{begin} is not in\n{said}");
+        assert_eq!(error.lines().filter(|line| line.starts_with(begin)).count(), 1, "{begin} is not in\n{error}");
     }
-    assert_eq!(said.lines().count(), begins.len(), "{said}");
+    assert_eq!(error.lines().count(), begins.len(), "{error}");
 }
 
 #[test]
@@ -343,6 +343,6 @@ fn completions_and_manuals_name_every_command() {
         let Err(EarlyExit::Output(page)) = read_line(&format!("curlew man {command}")) else { panic!("{command}") };
         assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{page}");
     }
-    let Err(EarlyExit::Error(said)) = read_line("curlew man nonsense") else { panic!() };
-    assert!(said.contains("nonsense is not a command of curlew; the commands are serve, "), "{said}");
+    let Err(EarlyExit::Error(error)) = read_line("curlew man nonsense") else { panic!() };
+    assert!(error.contains("nonsense is not a command of curlew; the commands are serve, "), "{error}");
 }

@@ -64,6 +64,10 @@ impl Format for Ndjson {
     /// Writes nothing: each line has its partition and offset, and there is no cursor to carry.
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}
 
+    fn live(&self, out: &mut Vec<u8>, keys: u64, _id: &str) {
+        out.extend_from_slice(format!("{{\"event\":\"live\",\"keys\":{keys}}}\n").as_bytes());
+    }
+
     fn gap(&self, out: &mut Vec<u8>, gap: &Gap, _id: &str) {
         out.extend_from_slice(b"{\"event\":\"gap\",");
         envelope::write_gap_members(out, gap);

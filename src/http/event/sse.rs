@@ -92,6 +92,11 @@ impl Format for Sse {
         write_id(out, id);
     }
 
+    fn live(&self, out: &mut Vec<u8>, keys: u64, id: &str) {
+        out.extend_from_slice(format!("event: live\ndata: {{\"keys\":{keys}}}\n").as_bytes());
+        write_id(out, id);
+    }
+
     /// Writes an event with data: npm's `eventsource` ignores the id of a frame without data, and would reconnect
     /// forever. The event name keeps it from `onmessage`.
     fn complete(&self, out: &mut Vec<u8>, id: &str) {
@@ -129,10 +134,14 @@ pub fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
     out.extend_from_slice(b"\n\n");
 }
 
+/// Ends a frame. A frame of a snapshot has no id: an empty one would make clients forget theirs.
 fn write_id(out: &mut Vec<u8>, id: &str) {
-    out.extend_from_slice(b"id: ");
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(b"\n\n");
+    if !id.is_empty() {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(id.as_bytes());
+        out.push(b'\n');
+    }
+    out.push(b'\n');
 }
 
 fn write_value(out: &mut Vec<u8>, value: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The tokens that are left of a burst; refilled at a constant rate.
+/// The remaining tokens of a burst, refilled at a constant rate.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     tokens: f64,
@@ -17,7 +17,7 @@ impl Bucket {
         Self { tokens: rate * BURST, at: now }
     }
 
-    /// Takes one token, or returns how long until one is available.
+    /// Takes one token, or returns the time until one is available.
     pub fn take(&mut self, rate: f64, now: Instant) -> Result<(), Duration> {
         self.fill(rate, now);
         if self.tokens >= 1.0 {
@@ -27,7 +27,7 @@ impl Bucket {
         Err(Duration::from_secs_f64((1.0 - self.tokens) / rate))
     }
 
-    /// Returns a token. The next refill cuts off what exceeds the capacity.
+    /// Returns a token. The next refill discards tokens beyond the capacity.
     pub fn refund(&mut self) {
         self.tokens += 1.0;
     }

@@ -9,9 +9,9 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Number of locks, so that clients seldom wait for each other.
+/// Number of shards. Each has a lock, so that clients seldom wait for each other.
 const SHARDS: usize = 16;
-/// Clients in each shard; an entry takes a few hundred bytes.
+/// Maximum number of clients in a shard. An entry takes a few hundred bytes.
 const MAX_CLIENTS: usize = 4096;
 /// Time between two searches for entries that are no longer needed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,18 +24,18 @@ pub enum SlotKind {
     Password,
 }
 
-/// What is limited by a rate.
+/// The events whose rate is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateKind {
     Requests,
-    /// Passwords that were checked and not refunded.
+    /// Checks of passwords that were not refunded.
     WrongPasswords,
 }
 
-/// Rate of wrong passwords, per second.
+/// Allowed rate of wrong passwords, per second.
 const WRONG_PASSWORD_RATE: f64 = 2.0;
 
-/// The client and kind of a counted slot, for its release.
+/// Identifies a counted slot, to release it.
 #[derive(Debug)]
 pub struct Charge {
     shard: usize,
@@ -78,7 +78,7 @@ struct TableShard {
 pub struct ClientTable {
     shards: [Mutex<TableShard>; SHARDS],
     hasher: RandomState,
-    /// Rate of requests, per second.
+    /// Allowed rate of requests, per second.
     requests: f64,
 }
 
@@ -87,7 +87,7 @@ impl ClientTable {
         Self { shards: Default::default(), hasher: RandomState::new(), requests: requests as f64 }
     }
 
-    /// Counts one more slot, or returns `None` if the client has `most` already.
+    /// Counts a slot, or returns `None` if the client already has `most` slots.
     pub fn count(&self, client: &ClientKey, kind: SlotKind, most: usize) -> Option<Charge> {
         let at = self.shard(client);
         let mut shard = self.lock(at);
@@ -107,7 +107,7 @@ impl ClientTable {
         }
     }
 
-    /// Takes a token, or returns how long until one is available.
+    /// Takes a token, or returns the time until one is available.
     pub fn take(&self, client: &ClientKey, rate: RateKind, now: Instant) -> Result<(), Duration> {
         let mut shard = self.lock(self.shard(client));
         self.entry(&mut shard, client, now).1.left(rate).take(self.rate_of(rate), now)
@@ -126,7 +126,7 @@ impl ClientTable {
         }
     }
 
-    /// The client's entry, or the one that all new clients share.
+    /// Returns the client's entry, or the entry that all new clients share while the table is full.
     fn entry<'a>(
         &self,
         shard: &'a mut TableShard,
@@ -156,7 +156,7 @@ impl ClientTable {
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, TableShard> {
-        // In bounds: callers pass a remainder already.
+        // Always in bounds, because callers pass a remainder.
         lock(&self.shards[shard % SHARDS])
     }
 }

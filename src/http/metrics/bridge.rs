@@ -8,7 +8,7 @@ use std::fmt::{self, Debug, Error};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Topics that are named; all others share a name that no topic can have.
+/// Maximum number of topics with a label value. All others share a name that no topic can have.
 const MAX_TOPICS: usize = 100;
 const OTHER_TOPICS: &str = "(other)";
 
@@ -40,7 +40,7 @@ impl BridgeMetrics {
         let help = "Records that clients sent to be produced, by their outcome: acknowledged, sent (acks=0), \
                     unconfirmed (they may have been written), failed, refused (the queue was full)";
         page.counters(("curlew_produced_records", help), ["outcome"], all(Amount::records))?;
-        let help = "Bytes of their keys, values and headers";
+        let help = "Bytes of the keys, values and headers of curlew_produced_records";
         page.counters(("curlew_produced_bytes", help), ["outcome"], all(Amount::bytes))?;
         let help = "Time from the queueing of a request's records to the receipt of the last one";
         page.histogram("curlew_produce_latency_seconds", help, &counts.produce_latency)?;
@@ -61,12 +61,12 @@ impl BridgeMetrics {
         let help = "Records delivered to streams, counted once for each stream";
         page.counter("curlew_delivered_records", help, counts.delivered.records())?;
         page.counter("curlew_delivered_bytes", "Bytes of the frames delivered to streams", counts.delivered.bytes())?;
-        let help = "Of curlew_delivered_records, those that a client did not take before it left or fell behind; if it \
-                    goes on, it is given them again";
+        let help = "Records of curlew_delivered_records that a client did not read before it disconnected or fell behind; \
+                    it receives them again when it resumes";
         page.counter("curlew_untaken_records", help, counts.untaken.records())?;
-        page.counter("curlew_untaken_bytes", "Bytes of their frames", counts.untaken.bytes())?;
-        let help = "From the timestamp of a batch's first record to the moment when all live streams have the batch; left \
-                    out where that is more than an hour";
+        page.counter("curlew_untaken_bytes", "Bytes of the frames of curlew_untaken_records", counts.untaken.bytes())?;
+        let help = "Time from the timestamp of a batch's first record until all live streams have the batch; times of more \
+                    than an hour are left out";
         page.histogram("curlew_delivery_latency_seconds", help, &counts.delivery_latency)?;
         let help = "Gaps reported to streams, by their reason";
         let gaps = GapReason::ALL.into_iter().map(|reason| ([reason.as_str()], counts.gaps(reason)));
@@ -75,23 +75,23 @@ impl BridgeMetrics {
 
     fn broker(&self, page: &mut MetricsEncoder<'_>) -> Result<(), Error> {
         let counts = self.0.counts();
-        let help = "Errors of brokers, by request and kind; each record that could not be produced counts";
-        // Present from the start, so that `rate()` sees the first error of each.
+        let help = "Errors of brokers, by request (asked) and kind; each record that could not be produced counts";
+        // Present from the start, so that `rate()` counts the first error.
         let mut errors = [RequestKind::Produce, RequestKind::Fetch, RequestKind::Metadata]
-            .map(|asked| (asked, "unavailable", 0))
+            .map(|request| (request, "unavailable", 0))
             .to_vec();
-        for (asked, kind, count) in counts.errors() {
-            match errors.iter_mut().find(|(a, k, _)| (*a, *k) == (asked, kind)) {
+        for (request, kind, count) in counts.errors() {
+            match errors.iter_mut().find(|(r, k, _)| (*r, *k) == (request, kind)) {
                 Some((_, _, known)) => *known = count,
-                None => errors.push((asked, kind, count)),
+                None => errors.push((request, kind, count)),
             }
         }
-        let errors = errors.into_iter().map(|(asked, kind, count)| ([asked.as_str(), kind], count));
+        let errors = errors.into_iter().map(|(request, kind, count)| ([request.as_str(), kind], count));
         page.counters(("curlew_broker_errors", help), ["asked", "kind"], errors)?;
         let outages = counts.outages.load(Ordering::Relaxed);
-        let help = "Brokers that streams read from and that are unavailable";
+        let help = "Unavailable brokers from which streams read";
         page.gauge("curlew_broker_outages", help, outages)?;
-        let help = "Times that a broker could be read again after an outage";
+        let help = "Outages of brokers that have ended";
         page.counter("curlew_broker_recoveries", help, counts.recoveries.load(Ordering::Relaxed))?;
         let connections = self.0.broker().connections();
         page.counter("curlew_broker_connections", "Connections opened to brokers", connections.opened)?;
@@ -102,7 +102,7 @@ impl BridgeMetrics {
     }
 }
 
-/// Covers only topics with records that wait or cannot be written.
+/// Encodes the backlogs of topics with records that wait or cannot be written.
 fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<(), Error> {
     let (named, others) = backlogs.split_at(backlogs.len().min(MAX_TOPICS));
     let mut unwritable: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.unwritable as u64)).collect();
@@ -111,8 +111,8 @@ fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<
         unwritable.push((OTHER_TOPICS.to_owned(), others.iter().map(|b| b.unwritable as u64).sum()));
         oldest.push((OTHER_TOPICS.to_owned(), longest));
     }
-    let help = "Partitions of a topic that have records of which none was acknowledged for 5 s, or whose disk is full; topics \
-                without records that wait are left out, and beyond 100 topics the rest is (other)";
+    let help = "Partitions of a topic that have records but no acknowledgement for 5 s, or whose disk is full; topics \
+                without waiting records are left out, and beyond 100 topics the rest is (other)";
     page.gauges(("curlew_unwritable_partitions", help), "topic", unwritable)?;
     let help = "Age of the oldest record of a topic that waits to be written, in whole seconds";
     page.gauges(("curlew_oldest_waiting_record_seconds", help), "topic", oldest)
@@ -130,7 +130,7 @@ fn streams(page: &mut MetricsEncoder<'_>, status: &HubStatus) -> Result<(), Erro
     let help = "Bytes that slow streams hold beyond a small chunk each";
     page.gauge("curlew_held_bytes", help, status.held_bytes)?;
     let help = "Records that the slowest stream is behind the end of a partition: of the live streams, which are all at the \
-                same place, and of the others, as they last saw it";
+                same offset, and of the other streams, as of their last read";
     let live = status.live_lag.iter().map(|(_, lag)| *lag).max().unwrap_or(0);
     page.gauges(("curlew_stream_lag_records", help), "flow", [("live", live), ("behind", status.behind.lag)])?;
     let help = "Records that the live streams of a topic are behind the end of a partition; beyond 100 topics, the rest is (other)";

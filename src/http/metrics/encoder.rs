@@ -1,4 +1,4 @@
-//! Encodes values that are counted elsewhere.
+//! Encodes metrics whose values are counted elsewhere.
 
 use crate::hub::Histogram;
 use prometheus_client::encoding::{

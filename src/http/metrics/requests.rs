@@ -20,7 +20,7 @@ pub struct RequestMetrics(Family<Labels, Counter>);
 impl RequestMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let family = Family::default();
-        let help = "Requests by route, method and class of the answer's status; a stream counts when it begins";
+        let help = "Requests by route, method and class of the response's status; a stream counts when it begins";
         registry.register("curlew_http_requests", help, family.clone());
         Self(family)
     }
@@ -38,7 +38,7 @@ impl RequestMetrics {
     }
 }
 
-/// The method's label. Unknown ones share one, because clients can invent any number of methods.
+/// Returns the label of a method. Unknown methods share a label, because clients can invent any number of them.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -59,13 +59,13 @@ static ROUTES: LazyLock<Vec<(&'static str, Vec<&'static str>)>> = LazyLock::new(
         #[serde(borrow)]
         paths: std::collections::BTreeMap<&'static str, serde::de::IgnoredAny>,
     }
-    // A test ensures that it can be parsed.
+    // A test ensures that the document can be parsed.
     let document: Option<OpenApi> = serde_json::from_str(include_str!("../openapi.json")).ok();
     let paths = document.into_iter().flat_map(|document| document.paths.into_keys());
     paths.map(|path| (path, path.trim_matches('/').split('/').collect())).collect()
 });
 
-/// The pattern of the route that a path leads to; `(none)` if there is no route.
+/// Returns the pattern of the route of a path, or `(none)` if there is no route.
 fn route(path: &str) -> &'static str {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -2,7 +2,7 @@
 //! the memory of all requests together.
 
 use super::Settings;
-use super::gunzip::Gunzip;
+use super::gunzip::{Gunzip, InvalidGzip};
 use crate::http::problem::Problem;
 use crate::http::shutdown::BodyEnd;
 use crate::sync::memory_budget::{MemoryBudget, Reservation, Share, Shortage};
@@ -11,18 +11,19 @@ use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
-/// The longest pause within a body. NDJSON bodies, which may be endless, may pause as long as they like.
-const PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause within a body. NDJSON bodies, which may be endless, may pause for any time.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The first bytes of each body are charged to a separate share of the memory budget, so that large bodies cannot keep
 /// small ones out.
 const SMALL: usize = 64 << 10;
-/// The first bytes of each body are charged to no share: they are fewer than its connection takes. Measurements from
-/// devices get through even when many bodies are held back.
+/// The first bytes of each body are charged to no share, because a connection takes more memory. Measurements from devices
+/// are accepted even when many incomplete bodies use up the budget.
 const EXEMPT: usize = 2 << 10;
 
 pub struct BodyReader<B> {
@@ -33,20 +34,20 @@ pub struct BodyReader<B> {
     turns: Arc<Semaphore>,
 }
 
-/// Why a body could not be read to its end.
+/// A body could not be read to its end.
+#[derive(Debug, Error)]
 pub enum BodyError {
-    /// The client disconnected.
+    /// The client disconnected. Contains the text of the connection's error.
+    #[error("the body ended early: {0}")]
     Cut(String),
     /// The bytes do not match the `Content-Encoding`.
-    Damaged(String),
+    #[error("the body is not gzip, as its Content-Encoding says: {0}")]
+    Damaged(#[from] InvalidGzip),
 }
 
 impl From<BodyError> for Problem {
-    fn from(fault: BodyError) -> Self {
-        Self::bad_request(match fault {
-            BodyError::Cut(what) => format!("the body ended early: {what}"),
-            BodyError::Damaged(what) => format!("the body is not gzip, as its Content-Encoding says: {what}"),
-        })
+    fn from(error: BodyError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }
 
@@ -56,7 +57,7 @@ where
     D: Buf,
     E: Display,
 {
-    /// Decodes the body as its `Content-Encoding` says. Rejects encodings other than gzip.
+    /// Creates a reader that decodes the `Content-Encoding`. Rejects encodings other than gzip.
     pub fn new(chunks: B, headers: &HeaderMap, bodies: &Bodies) -> Result<Self, Problem> {
         let turns = bodies.turns.clone();
         let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
@@ -88,13 +89,13 @@ where
                 match inflated {
                     Ok(inflated) if inflated.is_empty() => {}
                     Ok(inflated) => return Some(Ok(inflated)),
-                    Err(what) => return Some(Err(BodyError::Damaged(what))),
+                    Err(error) => return Some(Err(error.into())),
                 }
             }
             let chunk = match (self.chunks.next().await, &mut self.gzip) {
                 (Some(Ok(mut chunk)), _) => chunk.copy_to_bytes(chunk.remaining()),
                 (Some(Err(error)), _) => return Some(Err(BodyError::Cut(error.to_string()))),
-                (None, Some(gzip)) => return gzip.end().err().map(|what| Err(BodyError::Damaged(what))),
+                (None, Some(gzip)) => return gzip.end().err().map(|error| Err(error.into())),
                 (None, None) => return None,
             };
             match &mut self.gzip {
@@ -139,13 +140,13 @@ where
         let paused = |_| {
             Problem::too_slow(format!(
                 "no byte of the body arrived for {} s, the longest pause allowed",
-                PAUSE.as_secs()
+                MAX_PAUSE.as_secs()
             ))
         };
         let mut held = BodyMemory::new(&settings.bodies);
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
-            let next = timeout_at(deadline, timeout(PAUSE, self.next()));
+            let next = timeout_at(deadline, timeout(MAX_PAUSE, self.next()));
             let next = tokio::select! {
                 biased;
                 next = next => next.map_err(too_slow)?.map_err(paused)?,
@@ -177,7 +178,7 @@ where
     }
 }
 
-/// Reads the body, of at most `most` bytes, of a request that does not produce.
+/// Reads the body of any request except a produce request, up to `most` bytes.
 pub async fn collect<B, D, E>(
     body: B,
     most: usize,
@@ -194,7 +195,7 @@ where
     Ok(body.read_within((most, "the limit for this request"), settings, headers, &mut end).await?.0)
 }
 
-/// What all request bodies share: memory, and turns to decompress.
+/// The resources that all request bodies share: memory, and turns to decompress.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     small: Arc<Share>,
@@ -216,7 +217,7 @@ impl Bodies {
     }
 }
 
-/// The memory reserved for one body, until this is dropped.
+/// The memory reserved for one body. Dropping it releases the memory.
 #[derive(Debug)]
 pub struct BodyMemory {
     small: Reservation,

@@ -1,6 +1,7 @@
 //! The `{"records":[…]}` envelopes of the Confluent REST Proxy v2, with Strimzi's `timestamp` and `headers`.
 
 use super::body::BodyMemory;
+use super::json::check_bom;
 use crate::http::problem::Problem;
 use crate::record::{Header, NewRecord, Partition, Timestamp};
 use crate::start_position::parse_timestamp;
@@ -12,16 +13,17 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 use std::fmt;
+use thiserror::Error;
 
 /// Maximum number of records in one envelope.
-const MOST: usize = 100_000;
-/// Bytes of memory charged for a record beside its data, from parsing to the response. `{}` is two bytes of a body, and
-/// hundreds of bytes of memory with its error.
-pub const RECORD: usize = 512;
-/// The same for a record header.
-pub const HEADER: usize = 192;
-/// Maximum length in bytes of an error text, since some texts quote the record.
-const ERROR: usize = 160;
+const MAX_RECORDS: usize = 100_000;
+/// Memory charged for a record in addition to its data, in bytes, from parsing to the response. `{}` takes two bytes of a
+/// body, but hundreds of bytes of memory with its error.
+pub const RECORD_MEMORY: usize = 512;
+/// Memory charged for a record header in addition to its data, in bytes.
+pub const HEADER_MEMORY: usize = 192;
+/// Maximum length of an error text, in bytes. Some texts quote the record.
+const MAX_ERROR_LEN: usize = 160;
 
 /// The encoding of keys and values in an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +34,14 @@ pub enum Form {
     Binary,
 }
 
-/// The members that the bridge has no use for, such as schemas, are ignored.
+/// The body of a request. Other members, such as schemas, are ignored.
 #[derive(Deserialize)]
 struct ProduceEnvelope<'a> {
     #[serde(borrow)]
     records: EnvelopeRecords<'a>,
 }
 
-/// The JSON texts of at most [`MOST`] records, and the number of all records.
+/// The JSON texts of at most [`MAX_RECORDS`] records, and the number of all records.
 struct EnvelopeRecords<'a> {
     texts: Vec<&'a RawValue>,
     count: usize,
@@ -60,7 +62,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeRecords<'a> {
                 let mut records = EnvelopeRecords { texts: Vec::new(), count: 0 };
                 while let Some(text) = items.next_element()? {
                     records.count += 1;
-                    if records.count <= MOST {
+                    if records.count <= MAX_RECORDS {
                         records.texts.push(text);
                     }
                 }
@@ -81,7 +83,7 @@ struct EnvelopeRecord<'a> {
     value: Option<&'a RawValue>,
     #[serde(default)]
     partition: Option<Number>,
-    /// Text, like the headers: a parsed list of lists would take many times the memory.
+    /// Unparsed JSON, like the headers: a parsed list of lists would take many times the memory.
     #[serde(borrow, default)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -108,7 +110,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// Parses an envelope into records, in order. An invalid record does not keep the others from being written. `held`
 /// grows to cover all of them.
 pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
-    super::no_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
+    check_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
     let ProduceEnvelope { records } = serde_json::from_slice(body).map_err(|error| {
         let what = clipped(error.to_string());
         Problem::unprocessable(format!(
@@ -116,36 +118,37 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
         ))
     })?;
     let EnvelopeRecords { texts, count } = records;
-    if count > MOST {
+    if count > MAX_RECORDS {
         return Err(Problem::too_large(format!(
-            "the envelope has {count} records; at most {MOST} are allowed, send several envelopes"
+            "the envelope has {count} records; at most {MAX_RECORDS} are allowed, send several envelopes"
         )));
     }
     if texts.is_empty() {
         return Err(Problem::unprocessable("the envelope has no records; expected is {\"records\":[{\"value\":…}]}"));
     }
     // Keys and values are copied out of the body, so it counts twice.
-    let mut memory = 2 * body.len() + count * RECORD;
+    let mut memory = 2 * body.len() + count * RECORD_MEMORY;
     held.set(memory)?;
     let mut entries = Vec::with_capacity(count);
     for (index, text) in texts.into_iter().enumerate() {
         let entry = match serde_json::from_str::<EnvelopeRecord>(text.get()) {
             Ok(item) => {
-                memory += item.header_count() * HEADER;
+                memory += item.header_count() * HEADER_MEMORY;
                 held.set(memory)?;
                 record(form, item)
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(EnvelopeError::Syntax(error)),
         };
-        let invalid = |what| Problem::unprocessable(format!("records[{index}]: {}", clipped(what)));
+        let invalid =
+            |error: EnvelopeError| Problem::unprocessable(format!("records[{index}]: {}", clipped(error.to_string())));
         entries.push(entry.map_err(invalid));
     }
     Ok(entries)
 }
 
 fn clipped(mut text: String) -> String {
-    if text.len() > ERROR {
-        let end = (0..=ERROR).rev().find(|end| text.is_char_boundary(*end));
+    if text.len() > MAX_ERROR_LEN {
+        let end = (0..=MAX_ERROR_LEN).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
         text.push('…');
         text.shrink_to_fit();
@@ -153,33 +156,69 @@ fn clipped(mut text: String) -> String {
     text
 }
 
-fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, String> {
+/// An error in a record of an envelope.
+#[derive(Debug, Error)]
+enum EnvelopeError {
+    #[error(transparent)]
+    Syntax(serde_json::Error),
+    #[error("\"value\" is missing; null is a tombstone")]
+    MissingValue,
+    #[error("partition is {0}; it must be a number from 0 on")]
+    Partition(Number),
+    /// Contains the timestamp, as JSON or as the text of a string.
+    #[error("timestamp is {0}; it must be ms since 1970 or a time like \"2026-01-31T08:00:00Z\"")]
+    Timestamp(String),
+    #[error("headers: {0}")]
+    Headers(#[source] serde_json::Error),
+    #[error("{0} is not a base64 string")]
+    NotText(RecordPart),
+    #[error("{part} is not base64: {source}")]
+    NotBase64 { part: RecordPart, source: base64::DecodeError },
+}
+
+/// The part of a record that an error refers to.
+#[derive(Debug)]
+enum RecordPart {
+    Key,
+    Value,
+    Header(String),
+}
+
+impl fmt::Display for RecordPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key => f.write_str("key"),
+            Self::Value => f.write_str("value"),
+            Self::Header(name) => write!(f, "the value of header {name:?}"),
+        }
+    }
+}
+
+fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, EnvelopeError> {
     let EnvelopeRecord { key, value, partition, timestamp, headers } = item;
-    let value = value.ok_or("\"value\" is missing; null is a tombstone")?;
+    let value = value.ok_or(EnvelopeError::MissingValue)?;
     let partition = partition.map(|given| {
         let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());
-        partition
-            .filter(|partition| *partition >= 0)
-            .ok_or(format!("partition is {given}; it must be a number from 0 on"))
+        partition.filter(|partition| *partition >= 0).ok_or(EnvelopeError::Partition(given))
     });
     let headers = headers.map(|text| serde_json::from_str::<Vec<ItemHeader>>(text.get()));
-    let headers = headers.transpose().map_err(|error| format!("headers: {error}"))?;
+    let headers = headers.transpose().map_err(EnvelopeError::Headers)?;
     Ok(NewRecord {
         partition: partition.transpose()?,
-        key: key.map_or(Ok(None), |key| data(form, "key", key))?,
-        value: data(form, "value", value)?,
+        key: key.map_or(Ok(None), |key| data(form, RecordPart::Key, key))?,
+        value: data(form, RecordPart::Value, value)?,
         headers: headers.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?,
         timestamp: timestamp.map(|text| time(text.get())).transpose()?,
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+fn time(text: &str) -> Result<Timestamp, EnvelopeError> {
     if let Ok(ms) = serde_json::from_str::<Number>(text) {
-        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| bad_time(&ms));
+        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| EnvelopeError::Timestamp(ms.to_string()));
     }
     match serde_json::from_str::<String>(text) {
-        Ok(text) => parse_timestamp(&text).ok_or_else(|| bad_time(&text)),
-        Err(_) => Err(bad_time(&text)),
+        Ok(text) => parse_timestamp(&text).ok_or(EnvelopeError::Timestamp(text)),
+        Err(_) => Err(EnvelopeError::Timestamp(text.to_owned())),
     }
 }
 
@@ -190,29 +229,27 @@ fn integer(number: &Number) -> Option<i64> {
     number.as_i64().or_else(of_double)
 }
 
-fn bad_time(given: &dyn fmt::Display) -> String {
-    format!("timestamp is {given}; it must be ms since 1970 or a time like \"2026-01-31T08:00:00Z\"")
-}
-
-fn data(form: Form, what: &str, raw: &RawValue) -> Result<Option<Bytes>, String> {
+fn data(form: Form, part: RecordPart, raw: &RawValue) -> Result<Option<Bytes>, EnvelopeError> {
     let text = raw.get();
     match form {
         _ if text == "null" => Ok(None),
         Form::Json => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
-        Form::Binary => {
-            let text: String = serde_json::from_str(text).map_err(|_| format!("{what} is not a base64 string"))?;
-            Ok(Some(base64(what, &text)?))
-        }
+        Form::Binary => match serde_json::from_str::<String>(text) {
+            Ok(text) => Ok(Some(base64(&text).map_err(|source| EnvelopeError::NotBase64 { part, source })?)),
+            Err(_) => Err(EnvelopeError::NotText(part)),
+        },
     }
 }
 
-fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, String> {
-    let what = format!("the value of header {name:?}");
-    Ok(Header { name, value: value.map(|value| base64(&what, &value)).transpose()? })
+fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, EnvelopeError> {
+    match value.map(|value| base64(&value)).transpose() {
+        Ok(value) => Ok(Header { name, value }),
+        Err(source) => Err(EnvelopeError::NotBase64 { part: RecordPart::Header(name), source }),
+    }
 }
 
-fn base64(what: &str, text: &str) -> Result<Bytes, String> {
-    STANDARD.decode(text).map(Bytes::from).map_err(|error| format!("{what} is not base64: {error}"))
+fn base64(text: &str) -> Result<Bytes, base64::DecodeError> {
+    STANDARD.decode(text).map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -236,7 +273,8 @@ mod tests {
         }
         let one = |partition: &str| {
             let text = format!(r#"{{"value":1,"partition":{partition}}}"#);
-            serde_json::from_str(&text).map_err(|error| error.to_string()).and_then(|item| record(Form::Json, item))
+            let item = serde_json::from_str(&text).map_err(EnvelopeError::Syntax);
+            item.and_then(|item| record(Form::Json, item)).map_err(|error| error.to_string())
         };
         assert_eq!(one("2.0").unwrap().partition, Some(2));
         assert_eq!(one("null").unwrap().partition, None);

@@ -1,9 +1,9 @@
-//! Decompresses gzip (RFC 1952, with several members too) in small pieces, so that a small body that expands to a large
-//! one is never in memory as a whole.
+//! Decompresses gzip (RFC 1952, including several members) in small pieces, so that a small body that expands to a large
+//! one is never completely in memory.
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Compressed bytes per step. Deflate expands at most 1032 times, so a step yields at most half a megabyte.
 const PIECE: usize = 512;
@@ -11,6 +11,15 @@ const PIECE: usize = 512;
 pub struct Gunzip {
     waiting: Bytes,
     decoder: MultiGzDecoder<Vec<u8>>,
+}
+
+/// The data is not gzip.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidGzip {
+    #[error(transparent)]
+    Malformed(io::Error),
+    #[error("it was cut off, or its checksum is wrong")]
+    CutOff(#[source] io::Error),
 }
 
 impl Default for Gunzip {
@@ -26,10 +35,10 @@ impl Gunzip {
     }
 
     /// Returns the next decompressed piece; empty if it needs another chunk.
-    pub fn inflate(&mut self) -> Result<Bytes, String> {
+    pub fn inflate(&mut self) -> Result<Bytes, InvalidGzip> {
         while !self.waiting.is_empty() {
             let piece = self.waiting.split_to(self.waiting.len().min(PIECE));
-            self.decoder.write_all(&piece).and_then(|()| self.decoder.flush()).map_err(|error| error.to_string())?;
+            self.decoder.write_all(&piece).and_then(|()| self.decoder.flush()).map_err(InvalidGzip::Malformed)?;
             let inflated = std::mem::take(self.decoder.get_mut());
             if !inflated.is_empty() {
                 return Ok(inflated.into());
@@ -39,7 +48,7 @@ impl Gunzip {
     }
 
     /// Fails if the data was cut off.
-    pub fn end(&mut self) -> Result<(), String> {
-        self.decoder.try_finish().map_err(|_| "it was cut off, or its checksum is wrong".to_owned())
+    pub fn end(&mut self) -> Result<(), InvalidGzip> {
+        self.decoder.try_finish().map_err(InvalidGzip::CutOff)
     }
 }

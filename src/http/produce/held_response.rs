@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the body may keep the bridge waiting before the response starts. Bytes that arrive restore this time at
+/// Time for which the bridge waits for the body in total before the response starts. Received bytes restore this time at
 /// [`RATE`].
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes per second. A slower body leaves the socket empty, so the proxy continues to forward it.

@@ -18,7 +18,7 @@ pub struct BodyLines {
     partial: BytesMut,
     held: BodyMemory,
     max_line: usize,
-    /// Why the current line is already rejected; the rest of it is discarded.
+    /// Set if the current line is already rejected. The rest of the line is discarded.
     rejected: Option<Problem>,
     /// The number of the current line.
     number: u64,
@@ -75,7 +75,7 @@ impl BodyLines {
         }
         match self.rejected {
             None => self.partial.extend_from_slice(&chunk),
-            // Release its memory as well.
+            // Release the memory of the start of the line as well.
             Some(_) => {
                 self.partial = BytesMut::new();
                 let _ = self.held.set(0);

@@ -7,9 +7,10 @@
 
 use super::body::{BodyError, BodyMemory, BodyReader};
 use super::held_response::{HeldResponse, ResponseStart};
+use super::json::check_json;
 use super::lines::{BodyLine, BodyLines};
 use super::receipts::{Disconnected, Outbox, ReceiptSink};
-use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings, check_json};
+use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings};
 use crate::broker::{BrokerError, DeliveryResult};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Rejected};
@@ -30,17 +31,18 @@ use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
 /// Maximum number of lines submitted together.
-const GROUP: usize = 4096;
+const MAX_GROUP: usize = 4096;
 /// Maximum number of groups and of lines in flight. At either limit the body is not read.
-const GROUPS: usize = 32;
-const LINES: usize = 16 * 1024;
-/// Bytes of lines that are exempt from the memory budget if the upload has no other lines in flight; fewer than its
-/// connection takes. Each upload makes progress even when the budget is used up.
+const MAX_GROUPS: usize = 32;
+const MAX_LINES: usize = 16 * 1024;
+/// Bytes of lines that are exempt from the memory budget if the upload has no other lines in flight, so that each upload
+/// makes progress even when the budget is used up. A connection takes more memory.
 const EXEMPT_LINES: usize = 8 << 10;
-/// After a failure the rest of the body is discarded before the response, because many clients read no response before
-/// they have sent everything. A pause of this length ends the wait.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The same pause, and the longest wait, when the bridge shuts down or the client's grant ends: both must finish soon.
+/// After a failure the rest of the body is discarded before the response is sent, because many clients do not read the
+/// response until they have sent the complete body. Discarding ends when the client pauses for this long.
+const DISCARD_PAUSE: Duration = Duration::from_secs(1);
+/// The pause that ends discarding, and its time limit, when the bridge shuts down or the client's grant ends: both must
+/// finish soon.
 const INTERRUPT_PAUSE: Duration = Duration::from_millis(100);
 const INTERRUPT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -54,14 +56,14 @@ struct LineGroup {
     _memory: Option<Reservation>,
 }
 
-/// How reading the body ended.
+/// The end of reading a body.
 enum UploadEnd {
     Complete,
     /// The client disconnected before the end of the body.
     Cut(String),
     /// The rest of the body is not written, for this reason.
     Stopped(Problem),
-    /// The same, because the bridge shuts down or the client's grant has ended.
+    /// Like `Stopped`, because the bridge shuts down or the client's grant has ended.
     Interrupted(Problem),
     /// The client disconnected from its receipts.
     Disconnected,
@@ -89,8 +91,8 @@ where
     match receipts {
         ReceiptMode::AtEnd => {
             let (done, summary) = oneshot::channel();
-            // A separate task: if the client disconnects, the lines that have arrived are still written, and the log
-            // says how many.
+            // A separate task, so that the received lines are written and counted in the log even if the client
+            // disconnects.
             spawn(async move {
                 upload.run().await;
                 if let ReceiptSink::AtEnd(summary) = upload.report {
@@ -131,7 +133,7 @@ struct NdjsonUpload<B> {
     groups: VecDeque<LineGroup>,
     /// Number of lines in `groups`.
     in_flight: usize,
-    /// Why the upload must stop.
+    /// Set if the upload must stop.
     stop: Option<Problem>,
     held: HeldResponse,
     report: ReceiptSink,
@@ -198,15 +200,15 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.groups.len() < GROUPS && self.in_flight < LINES && self.report.has_room()
+        self.groups.len() < MAX_GROUPS && self.in_flight < MAX_LINES && self.report.has_room()
     }
 
-    /// Returns how many lines may be read and the memory reserved for them. `None` if lines in flight must be settled
-    /// first.
+    /// Returns the number of lines that may be read, and the memory reserved for them. Returns `None` if lines in flight
+    /// must be settled first.
     fn reserve_lines(&self) -> Option<(usize, Option<Reservation>)> {
         let each = self.target.memory();
         let exempt = (EXEMPT_LINES / each).max(1);
-        let mut count = self.lines.complete_lines(GROUP).max(1);
+        let mut count = self.lines.complete_lines(MAX_GROUP).max(1);
         loop {
             if count <= exempt && self.groups.is_empty() {
                 return Some((count, None));
@@ -221,7 +223,7 @@ where
         }
     }
 
-    /// Submits the lines that are JSON. Returns how the upload ends if the rest of the body should not be read.
+    /// Submits the lines that are JSON. Returns the end of the upload if the rest of the body should not be read.
     async fn submit(&mut self, found: Vec<BodyLine>, memory: Option<Reservation>) -> Option<UploadEnd> {
         if found.is_empty() {
             return None;
@@ -243,11 +245,11 @@ where
         if !values.is_empty() {
             match queue(&self.hub, &self.settings, &self.target, &values).await {
                 Ok(waiting) => group.waiting = Some(waiting),
-                Err(refused) => {
-                    let problem = Problem::from(refused);
+                Err(rejected) => {
+                    let problem = Problem::from(rejected);
                     group.invalid.extend(group.queued.drain(..).map(|number| (number, problem.clone())));
                     group.invalid.sort_by_key(|(number, _)| *number);
-                    stop = match refused {
+                    stop = match rejected {
                         Rejected::ShuttingDown => Some(UploadEnd::Interrupted(problem)),
                         _ if self.report.is_at_end() => Some(UploadEnd::Stopped(problem)),
                         _ => None,
@@ -288,7 +290,7 @@ where
         let written = self.report.counts();
         let (pause, most) = match end {
             UploadEnd::Interrupted(_) => (INTERRUPT_PAUSE, INTERRUPT_LIMIT),
-            _ => (PAUSE, self.settings.timeout),
+            _ => (DISCARD_PAUSE, self.settings.timeout),
         };
         match end {
             UploadEnd::Complete => {}

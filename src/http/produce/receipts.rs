@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes of receipts that may wait until the client reads them.
-const WAITING: usize = 64 << 10;
+/// Maximum number of bytes of receipts that wait until the client reads them.
+const MAX_WAITING: usize = 64 << 10;
 /// If the client reads nothing for this long, further receipts are merged. Many clients (Python's requests, wget) read
 /// nothing before they have written everything, and would deadlock.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ impl ReceiptSink {
     pub fn has_room(&self) -> bool {
         match self {
             Self::AtEnd(_) => true,
-            Self::Stream(outbox) => outbox.is_merging || outbox.text.len() < WAITING,
+            Self::Stream(outbox) => outbox.is_merging || outbox.text.len() < MAX_WAITING,
         }
     }
 
@@ -134,7 +134,7 @@ impl Outbox {
         }
         response::write(&mut self.text, &entry, self.acks);
         self.text.push(b'\n');
-        if self.text.len() >= WAITING && self.full_since.is_none() {
+        if self.text.len() >= MAX_WAITING && self.full_since.is_none() {
             self.full_since = Some(Instant::now());
         }
     }
@@ -156,7 +156,7 @@ impl Outbox {
         let text = std::mem::take(&mut self.text);
         self.full_since = None;
         let text = match self.merged.take() {
-            // First the text, then the merged receipt once the client has taken the text.
+            // The text comes first. The merged receipt follows once the client has taken the text.
             Some(merged) if !text.is_empty() => {
                 self.merged = Some(merged);
                 text

@@ -8,7 +8,7 @@ use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
-/// The result for one record. The problem is the broker's, or the reason why the record was never sent.
+/// The result for one record: a problem if the broker reported an error or the record was never sent.
 pub type RecordResult = Result<RecordLocation, Problem>;
 
 /// Appends `{"partition":0,"offset":42}` or `{"error_code":…,"error":…}`. With `acks=0` the offset is unknown and left
@@ -62,7 +62,7 @@ pub fn respond(
             write(&mut out, entry, acks);
         }
     }
-    // The line end keeps the prompt of a terminal off the body.
+    // The line feed keeps the prompt of a terminal on a separate line.
     out.extend_from_slice(b"]}\n");
     let v2 = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/vnd.kafka.v2+json"));
     let content_type = if v2 { "application/vnd.kafka.v2+json" } else { "application/json" };

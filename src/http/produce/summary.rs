@@ -10,9 +10,9 @@ use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 /// Maximum number of failed lines that are listed.
-const ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 /// Maximum number of offset ranges that are listed. Records of other producers split the ranges.
-const RANGES: usize = 1000;
+const MAX_RANGES: usize = 1000;
 
 #[derive(Debug, Default, Serialize)]
 pub struct UploadSummary {
@@ -27,7 +27,7 @@ pub struct UploadSummary {
     /// Failed lines that are not listed.
     #[serde(skip_serializing_if = "is_zero")]
     errors_omitted: u64,
-    /// Why the body was not read to its end.
+    /// The reason if the body was not read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<String>,
     #[serde(skip)]
@@ -56,13 +56,13 @@ fn is_zero(number: &u64) -> bool {
 impl UploadSummary {
     pub fn add(&mut self, line: u64, entry: RecordResult) {
         match entry {
-            Ok(placed) => {
+            Ok(location) => {
                 self.written += 1;
-                self.add_offset(placed);
+                self.add_offset(location);
             }
             Err(problem) => {
                 self.failed += 1;
-                match self.errors.len() < ERRORS {
+                match self.errors.len() < MAX_ERRORS {
                     true => self.errors.push(LineError {
                         line,
                         error_code: problem.error_code(),
@@ -82,7 +82,7 @@ impl UploadSummary {
             && range.last.checked_add(1) == Some(offset)
         {
             range.last = offset;
-        } else if self.offsets.len() < RANGES {
+        } else if self.offsets.len() < MAX_RANGES {
             self.offsets.push(OffsetRange { partition, first: offset, last: offset });
         } else {
             self.offsets_omitted += 1;
@@ -96,7 +96,7 @@ impl UploadSummary {
         });
     }
 
-    /// Records why the body was not read to its end. The lines that follow were not written.
+    /// Stores the reason why the body was not read to its end. The lines that follow were not written.
     pub fn incomplete(&mut self, problem: Problem) {
         self.incomplete = Some(problem.detail().to_owned());
         self.blame(problem);
@@ -146,11 +146,11 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn placed(partition: Partition, offset: Offset) -> RecordResult {
+    fn written(partition: Partition, offset: Offset) -> RecordResult {
         Ok(RecordLocation { partition, offset: Some(offset) })
     }
 
-    fn seen(summary: &UploadSummary) -> Value {
+    fn json_of(summary: &UploadSummary) -> Value {
         serde_json::to_value(summary).unwrap()
     }
 
@@ -158,33 +158,39 @@ mod tests {
     fn offsets_join_into_ranges_for_each_partition() {
         let mut summary = UploadSummary::default();
         let locations = [(0, 5), (1, 0), (0, 6), (1, 1), (0, 7), (0, 9)];
-        (1..).zip(locations).for_each(|(line, (partition, offset))| summary.add(line, placed(partition, offset)));
+        (1..).zip(locations).for_each(|(line, (partition, offset))| summary.add(line, written(partition, offset)));
         let range =
             |partition: i32, first: i64, last: i64| json!({"partition": partition, "first": first, "last": last});
         let expected = json!({
             "written": 6, "failed": 0, "offsets": [range(0, 5, 7), range(1, 0, 1), range(0, 9, 9)], "errors": [],
         });
-        assert_eq!(seen(&summary), expected);
+        assert_eq!(json_of(&summary), expected);
     }
 
     #[test]
     fn no_range_continues_past_the_largest_offset() {
         let mut summary = UploadSummary::default();
-        [Offset::MAX, Offset::MIN].into_iter().zip(1..).for_each(|(offset, line)| summary.add(line, placed(0, offset)));
-        assert_eq!(seen(&summary)["offsets"].as_array().unwrap().len(), 2);
+        [Offset::MAX, Offset::MIN]
+            .into_iter()
+            .zip(1..)
+            .for_each(|(offset, line)| summary.add(line, written(0, offset)));
+        assert_eq!(json_of(&summary)["offsets"].as_array().unwrap().len(), 2);
     }
 
     #[test]
     fn a_summary_is_bounded_and_counts_what_it_leaves_out() {
         let mut summary = UploadSummary::default();
         for line in 1..=1_000_000 {
-            summary.add(2 * line, placed(0, 2 * line as i64));
+            summary.add(2 * line, written(0, 2 * line as i64));
             summary.add(2 * line + 1, Err(Problem::unprocessable("bad")));
         }
-        let seen = seen(&summary);
-        assert_eq!((&seen["written"], &seen["failed"]), (&json!(1_000_000), &json!(1_000_000)));
-        assert_eq!((seen["offsets"].as_array().unwrap().len(), &seen["offsets_omitted"]), (RANGES, &json!(999_000)));
-        assert_eq!((seen["errors"].as_array().unwrap().len(), &seen["errors_omitted"]), (ERRORS, &json!(999_900)));
-        assert!(seen.to_string().len() < 64 << 10);
+        let json = json_of(&summary);
+        assert_eq!((&json["written"], &json["failed"]), (&json!(1_000_000), &json!(1_000_000)));
+        assert_eq!(
+            (json["offsets"].as_array().unwrap().len(), &json["offsets_omitted"]),
+            (MAX_RANGES, &json!(999_000))
+        );
+        assert_eq!((json["errors"].as_array().unwrap().len(), &json["errors_omitted"]), (MAX_ERRORS, &json!(999_900)));
+        assert!(json.to_string().len() < 64 << 10);
     }
 }

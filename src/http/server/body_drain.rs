@@ -1,7 +1,7 @@
 //! Discards the part of a request body that its handler did not read. A rejection need not read the body, but the client must
 //! be able to read the rejection and to send its next request.
 //!
-//! HTTP/1.1 must read a body to its end before the connection can be reused, so the little that usually is on its way is
+//! HTTP/1.1 must read a body to its end before the connection can be reused, so the few bytes that usually are in transit are
 //! discarded before the response. HTTP/2 resets the stream of an unread body (RFC 9113, 8.1), and a client that sees the
 //! reset before it has read the response reports a broken stream: there the rest is discarded for a moment, also after the
 //! response.
@@ -19,10 +19,10 @@ use warp::http::Request;
 /// Maximum number of bytes discarded before a response. Discarding also ends after [`DISCARD_TIMEOUT`].
 const MAX_DISCARDED: usize = 64 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(250);
-/// How long an HTTP/2 client may take to read its response and to stop sending.
+/// Time for an HTTP/2 client to read its response and to stop sending.
 const RESET_DELAY: Duration = Duration::from_secs(1);
 
-/// A request body that hands over its unread rest when it is dropped.
+/// A request body whose unread rest is kept or discarded when it is dropped.
 pub struct DrainedBody<B: Body + Send + Unpin + 'static> {
     body: Option<B>,
     then: OnDrop<B>,
@@ -83,7 +83,7 @@ impl<B: Body + Send + Unpin + 'static> Drop for DrainedBody<B> {
 }
 
 impl<B: Body + Unpin> UnreadBody<B> {
-    /// Discards what arrives within the limits. A slower client receives its response all the same.
+    /// Discards the bytes that arrive within the limits. A slower client still receives its response.
     pub async fn discard(self) {
         let rest = lock(&self.0).take();
         if let Some(body) = rest {
@@ -117,7 +117,7 @@ mod tests {
 
     type Item = Result<Frame<Bytes>, Infallible>;
 
-    /// A body of 16 KiB chunks that counts how many are read.
+    /// Returns a body of 16 KiB chunks that counts the chunks read.
     fn body(chunks: usize, read: &Arc<AtomicUsize>) -> impl Body<Data = Bytes> + Send + Unpin + use<> {
         let read = read.clone();
         StreamBody::new(stream::iter((0..chunks).map(move |_| {

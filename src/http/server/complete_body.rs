@@ -11,7 +11,7 @@ use warp::http::{Request, Version};
 /// The request body that the routes read.
 pub type IncomingBody = DrainedBody<CompleteBody>;
 
-/// Why a connection or a body on it ended early.
+/// The reason why a connection or a body on it ended early.
 pub type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct CompleteBody {
@@ -41,8 +41,8 @@ impl Body for CompleteBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // hyper reports a reset with NO_ERROR as the end of the body (a server that needs no more sends it: RFC 9113, 8.1),
-        // but Node sends it for an aborted upload too.
+        // hyper reports a reset with NO_ERROR as the end of the body. RFC 9113, 8.1, defines it for a server that needs no more of
+        // the body, but Node sends it for an aborted upload as well.
         if frame.is_none() && self.version == Version::HTTP_2 && !self.body.is_end_stream() {
             return Poll::Ready(Some(Err("the client reset the request".into())));
         }

@@ -29,7 +29,7 @@ use warp::http::header::{CONNECTION, EXPECT};
 use warp::http::{Method, Request, Response};
 use warp::reply::Response as WarpResponse;
 
-/// How long a client may take to receive the last response of its connection.
+/// Time limit for a client to receive the last response of its connection.
 const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a body that hyper may read ahead of its handler.
 const READ_AHEAD: usize = 64 << 10;
@@ -80,8 +80,8 @@ where
 }
 
 impl Accepted {
-    /// Completes the TLS handshake and detects the protocol. Returns `None` if the client sent plain HTTP where TLS is
-    /// required, which it has been told.
+    /// Completes the TLS handshake and detects the protocol. If the client sent plain HTTP where TLS is required, responds
+    /// with an error and returns `None`.
     async fn open(self, stall: Duration) -> io::Result<Option<(ClientIo, DetectedProtocol, Peer)>> {
         // Receipts and single events are small; Nagle's algorithm would delay them.
         self.stream.set_nodelay(true)?;
@@ -106,7 +106,7 @@ impl Accepted {
         Ok(Some((client, protocol, Peer { address: self.address, is_hidden: false, scheme, certificate })))
     }
 
-    /// Answers the first request with `problem`, or with the bridge's health if it is a request for `/health`.
+    /// Responds to the first request with `problem`, or with the bridge's health if it is a request for `/health`.
     pub async fn reject(
         self,
         problem: &Problem,
@@ -137,7 +137,7 @@ impl Accepted {
     }
 }
 
-/// Answers the client's first bytes with `problem`.
+/// Responds with `problem` to the first bytes of the client.
 async fn respond_to_first_request(mut client: ClientIo, problem: &Problem) -> io::Result<()> {
     client.detect_protocol().await?;
     write_last_response(client, problem.response()).await
@@ -224,7 +224,7 @@ where
                 }
                 let _ = write_last_response(parts.io, response).await;
             } else if error.is_timeout() && !parts.read_buf.is_empty() {
-                // An idle connection has no request to answer.
+                // An idle connection has no request that needs a response.
                 let _ = write_last_response(parts.io, head_timeout(timeouts.head).response()).await;
             }
             return Err(error);
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// The result of a connection whose client sends `begin` and then nothing; `None` if it stays open.
+    /// Returns the result of a connection whose client sends `begin` and then nothing; `None` if it stays open.
     async fn served(begin: &[u8]) -> Option<Result<(), String>> {
         let listener = crate::http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

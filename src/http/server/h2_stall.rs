@@ -1,5 +1,5 @@
-//! Responses over HTTP/2 that their clients do not read. The connection may be busy with other requests, so the stall must
-//! be detected for each response. One that has stalled for too long is reset (RFC 9113, 5.4.2), which frees its memory.
+//! Detects HTTP/2 responses that their clients do not read. The connection may be busy with other requests, so each response
+//! is watched separately. One that has stalled for too long is reset (RFC 9113, 5.4.2), which frees its memory.
 
 use crate::sync::watchdog;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 use warp::http::Response;
 
-/// Bytes of a response that hyper holds at a time. The rest waits in [`WatchedBody`], where a stall shows.
+/// Maximum number of bytes of a response that hyper buffers. The rest stays in [`WatchedBody`], which detects a stall.
 const MAX_PIECE: usize = 16 << 10;
-/// Bytes of the last piece. The request ends for us once hyper has them, although the client may never read them.
+/// Size of the last piece, in bytes. The request counts as complete once hyper has it, although the client may never read
+/// it.
 const LAST_PIECE: usize = 4 << 10;
 
 /// The progress of a request, for the task that watches it.
@@ -147,7 +148,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    /// hyper polls for more once the client's window has room for what it holds.
+    /// hyper polls for the next frame once the client's flow-control window has room for the bytes that it buffers.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut frame = match std::mem::take(&mut self.rest) {
             rest if rest.is_empty() => Pin::new(&mut self.body).poll_frame(cx),
@@ -178,7 +179,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     }
 }
 
-/// The size of the next piece of `bytes`, chosen so that the last piece is small.
+/// Returns the size of the next piece of `bytes`, chosen so that the last piece is small.
 fn next_piece(bytes: usize) -> usize {
     if bytes <= LAST_PIECE { bytes } else { (bytes - LAST_PIECE).min(MAX_PIECE) }
 }

@@ -19,11 +19,11 @@ use warp::reply::Response;
 
 /// Concurrent requests of a connection. RFC 9113, 6.5.2, recommends at least 100.
 const MAX_STREAMS: u32 = 128;
-/// Flow-control window, in bytes, for all request bodies of a connection. No upload was faster with 1 MiB.
+/// Flow-control window, in bytes, for all request bodies of a connection. A window of 1 MiB made no upload faster.
 const WINDOW: u32 = 256 << 10;
 /// Bytes of a response that hyper buffers for a client that does not read.
 const SEND_BUFFER: usize = 64 << 10;
-/// Silence after which the client is sent a PING.
+/// Silence after which the bridge sends a PING.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Serves until the client disconnects, sends no request for too long, or the bridge shuts down.
@@ -43,7 +43,7 @@ where
         let request = discard_unread(CompleteBody::counted(request, received.clone()));
         let service = service.clone();
         // Boxed, and created only when it is polled, so that its memory is freed once there is a response. A client may send
-        // a hundred requests at once and read none of the responses for long.
+        // a hundred requests at once and not read the responses for a long time.
         async move { Box::pin(service.call(request)).await.map(|response| watched(response, received)) }
     });
     let requests = OpenRequests::new(timeouts.stall);
@@ -63,7 +63,7 @@ where
     }
 }
 
-/// Answers the first request, and closes the connection gracefully (GOAWAY).
+/// Responds to the first request, and closes the connection gracefully (GOAWAY).
 pub async fn reject<F>(client: ClientIo, stall: Duration, respond: F) -> hyper::Result<()>
 where
     F: Fn(&Request<Incoming>) -> warp::http::Response<Bytes>,

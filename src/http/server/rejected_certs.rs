@@ -1,5 +1,6 @@
 //! Reports rejected client certificates. The client receives a TLS alert at most, so the log gives the reason and the
-//! remedy: rarely, because any client can cause these lines, and in fixed words, because the certificate is untrusted.
+//! remedy. The lines are rate-limited, because any client can cause them, and have fixed texts, because the certificate is
+//! untrusted.
 
 use crate::sync::lock;
 use log::warn;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Time between two log lines with the same reason.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// When each reason was last logged.
+/// Rate-limits the log lines about rejected client certificates: the time of the last line per reason.
 #[derive(Default)]
 pub struct RejectedCerts(Mutex<[Option<Instant>; REASONS.len()]>);
 

@@ -55,11 +55,11 @@ where
     response.unwrap_or_else(|| Ok(Problem::unserved().response()))
 }
 
-/// hyper rejects requests with more headers.
+/// Maximum number of headers that hyper accepts.
 const MAX_HEADERS: usize = 100;
 
-/// The problem of a request that hyper cannot parse. `unread` starts with the request's head, unless only the value of a
-/// header was invalid.
+/// Returns the problem of a request that hyper cannot parse. `unread` starts with the request's head, unless only the value
+/// of a header was invalid.
 pub fn unparsable(error: &hyper::Error, unread: &[u8], max_head: usize) -> Problem {
     if error.is_parse_too_large() {
         let lines = unread.iter().filter(|byte| **byte == b'\n').take(MAX_HEADERS + 1).count();

@@ -1,16 +1,16 @@
-//! The time limits of a connection, and the signal that it must end.
+//! The time limits of a connection, and the signal to end it.
 
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a client may take.
+/// The time limits for a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// For the TLS handshake, and for the head of a request.
     pub head: Duration,
     /// For the rest of a head when the bridge shuts down.
     pub last_head: Duration,
-    /// To read any of what was sent.
+    /// For reading at least some of the sent bytes.
     pub stall: Duration,
 }
 

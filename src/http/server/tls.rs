@@ -5,8 +5,9 @@ use crate::http::certificate::ClientCertificate;
 use crate::http::transport::ClientTransport;
 use crate::os::file_stamp::FileStamp;
 use crate::sync::{read_lock, write_lock};
+use crate::tls::{self, PemError, UnsupportedCpu};
 use log::{error, info};
-use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{Acceptor, NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,6 +16,7 @@ use std::pin::pin;
 use std::sync::{Arc, RwLock};
 use std::task::Poll;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
@@ -38,6 +40,23 @@ pub enum ClientCertificates {
     Required(PathBuf),
 }
 
+/// The files of [`TlsFiles`] cannot be used. Names the file at fault, for the operator.
+#[derive(Debug, Error)]
+pub enum ServerTlsError {
+    #[error(transparent)]
+    UnsupportedCpu(#[from] UnsupportedCpu),
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[source] rustls::Error),
+    #[error("{} contains a certificate that cannot be used as a CA: {source}", file.display())]
+    Authority { file: PathBuf, source: rustls::Error },
+    #[error("{} cannot be used for clients: {source}", file.display())]
+    Clients { file: PathBuf, source: VerifierBuilderError },
+    #[error("the certificate in {} and the key in {} cannot be used: {source}", certificate.display(), key.display())]
+    Certificate { certificate: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
 /// The TLS configuration of the listener.
 #[derive(Clone)]
 pub struct ServerTls {
@@ -46,20 +65,20 @@ pub struct ServerTls {
     loaded: Vec<FileStamp>,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     rejected: Arc<RejectedCerts>,
-    /// Limits how many handshakes use the CPU at a time.
+    /// Limits the number of handshakes that use the CPU at a time.
     handshakes: Arc<Semaphore>,
 }
 
 /// The first byte of every TLS connection: the content type of a handshake record (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
-/// Bytes of plaintext that may wait, encrypted, for a slow client: two full records.
+/// Maximum number of plaintext bytes that wait, encrypted, for a slow client: two full records.
 const SEND_BUFFER: usize = 32 << 10;
-/// How often the files are checked for changes.
+/// Interval between two checks of the files for changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerTls {
-    /// Loads the files. The error text names the file at fault, for the operator.
-    pub fn load(files: TlsFiles) -> Result<Self, String> {
+    /// Loads the files.
+    pub fn load(files: TlsFiles) -> Result<Self, ServerTlsError> {
         let loaded = files.stamps();
         let config = Arc::new(RwLock::new(load(&files)?));
         // Handshakes may use half of the cores; the others serve open connections.
@@ -71,11 +90,11 @@ impl ServerTls {
     /// Waits for a client's first byte, and returns whether it begins a TLS handshake.
     pub async fn begins_handshake(stream: &TcpStream) -> io::Result<bool> {
         let mut first = [0];
-        // A client that disconnects at once has not spoken plain HTTP.
+        // A client that disconnects at once has not sent plain HTTP.
         Ok(stream.peek(&mut first).await? == 0 || first[0] == HANDSHAKE)
     }
 
-    /// Completes a handshake, and returns the names of the client's certificate. It has no time limit.
+    /// Completes a handshake, and returns the names in the client's certificate. The caller limits the time.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(ClientTransport, Option<Arc<ClientCertificate>>)> {
         let client = stream.peer_addr().ok();
         self.handshake(stream).await.inspect_err(|error| self.rejected.log(error, client))
@@ -144,19 +163,18 @@ impl ClientCertificates {
     }
 }
 
-fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
-    let provider = crate::tls::provider()?;
-    let chain = crate::tls::certificates(&files.certificate)?;
-    let key = crate::tls::private_key(&files.key)?;
+fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServerTlsError> {
+    let provider = tls::provider()?;
+    let chain = tls::certificates(&files.certificate)?;
+    let key = tls::private_key(&files.key)?;
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|e| format!("TLS cannot be set up: {e}"))?;
+    let builder = builder.map_err(ServerTlsError::Setup)?;
     let builder = match files.clients.authority() {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let mut roots = RootCertStore::empty();
-            for certificate in crate::tls::certificates(file)? {
-                let rejected =
-                    |e| format!("{} contains a certificate that cannot be used as a CA: {e}", file.display());
+            for certificate in tls::certificates(file)? {
+                let rejected = |source| ServerTlsError::Authority { file: file.clone(), source };
                 roots.add(certificate).map_err(rejected)?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -164,19 +182,20 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
                 ClientCertificates::Required(_) => verifier,
                 ClientCertificates::Anonymous | ClientCertificates::Requested(_) => verifier.allow_unauthenticated(),
             };
-            let rejected = |e| format!("{} cannot be used for clients: {e}", file.display());
+            let rejected = |source| ServerTlsError::Clients { file: file.clone(), source };
             builder.with_client_cert_verifier(verifier.build().map_err(rejected)?)
         }
     };
-    let (certificate, key_file) = (files.certificate.display(), files.key.display());
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|e| format!("the certificate in {certificate} and the key in {key_file} cannot be used: {e}"))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|source| ServerTlsError::Certificate {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        source,
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     match files.clients {
         // Tickets make resumption cheap, and the server keeps no state for them.
         ClientCertificates::Anonymous => {
-            config.ticketer = rustls_graviola::Ticketer::new().map_err(|e| format!("TLS cannot be set up: {e}"))?;
+            config.ticketer = rustls_graviola::Ticketer::new().map_err(ServerTlsError::Setup)?;
         }
         // Without resumption every connection verifies the client's certificate.
         ClientCertificates::Requested(_) | ClientCertificates::Required(_) => {

@@ -3,7 +3,7 @@
 use super::task::CatchUpTask;
 use std::time::Instant;
 
-/// A task in a pause. The order is that of the times at which the pauses end.
+/// A task in a pause. Tasks are ordered by the end of their pauses.
 pub struct Delayed {
     /// The end of the pause.
     pub due: Instant,

@@ -1,5 +1,6 @@
 //! The first turns of a stream: looks up its topics, and finds the position at which it starts in each partition.
 
+use super::from_snapshot;
 use super::positions::positions;
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use super::until::{self, EndsFound};
@@ -15,7 +16,7 @@ use std::time::Instant;
 
 /// Finds the position at which the stream starts, and sends its id.
 pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
-    let CatchUpPhase::Opening(Opening { start, until }) = &task.phase else { return TurnOutcome::Again(task) };
+    let CatchUpPhase::Opening(Opening { start, until, .. }) = &task.phase else { return TurnOutcome::Again(task) };
     let (start, until) = (start.clone(), *until);
     // If a feed has these topics, its cursor saves the look-up.
     if until == Until::Forever
@@ -33,7 +34,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
                 task.stream.encoder.move_to(cursor);
                 return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
-            Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) => {}
+            Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) | Start::Snapshot { .. } => {}
         }
     }
     if let Start::Cursor(cursor) | Start::End(cursor) = &start {
@@ -44,6 +45,15 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     }
     match find_ends_and_start(&mut task, &start, until, broker) {
         Ok((_, EndsFound::Unknown)) => task.later(),
+        Ok((_, ends)) if let Start::Snapshot { since } = start => {
+            let views = match &mut task.phase {
+                CatchUpPhase::Opening(opening) => std::mem::take(&mut opening.views),
+                _ => Vec::new(),
+            };
+            ends.apply(&mut task);
+            let ends = task.stream.encoder.bounds.ends.take();
+            from_snapshot::begin(task, views, since, ends)
+        }
         Ok((at_end, ends)) => begin(task, at_end, ends),
         Err(error) => task.retry(RequestKind::Metadata, &error),
     }
@@ -57,7 +67,7 @@ fn find_ends_and_start(
 ) -> Result<(AtEnd, EndsFound), BrokerError> {
     let ends = until::ends(task, until, broker)?;
     let at = match start {
-        Start::Cursor(_) | Start::End(_) => None,
+        Start::Cursor(_) | Start::End(_) | Start::Snapshot { .. } => None,
         Start::Latest => Some(OffsetAt::Latest),
         Start::Earliest => Some(OffsetAt::Earliest),
         Start::Time(time) => Some(OffsetAt::Time(*time)),

@@ -1,12 +1,10 @@
 //! The threads of the catch-up pool, and one turn of a stream on them.
 
-use super::fair_queue::RunningTask;
-use super::opening;
 use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
 use super::task_queue::{TaskQueue, WhenEmpty, park};
-use super::until;
+use super::{from_snapshot, opening, until};
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, PartitionData,
     PartitionReader, Remedy, Staleness,
@@ -16,6 +14,7 @@ use crate::hub::live::join::JoinOutcome;
 use crate::hub::live::registry::{Live, Wakeup};
 use crate::hub::stream::chunk_budget::ChunkSize;
 use crate::hub::stream::encoder::{EncodeLimits, Flow};
+use crate::hub::stream::fair_queue::RunningTask;
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::log_span::CachedSpan;
@@ -125,6 +124,8 @@ impl CatchUp {
         }
         match &task.phase {
             CatchUpPhase::Opening(_) => return opening::open(task, &self.live, &*self.broker),
+            CatchUpPhase::AwaitingSnapshot(_) => return from_snapshot::look(task),
+            CatchUpPhase::SendingSnapshot(_) => return from_snapshot::send(task, chunk_size, TURN_TIME),
             CatchUpPhase::LookingUp => return opening::look_up(task, &*self.broker),
             CatchUpPhase::Reading { .. } if task.stream.encoder.is_finished() => return task.finish(),
             CatchUpPhase::Reading { at_end } => {

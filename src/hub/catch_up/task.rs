@@ -1,5 +1,6 @@
 //! The state of a stream in the catch-up pool between its turns.
 
+use super::snapshot_phase::{AwaitedSnapshot, SentSnapshot};
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
 use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
@@ -9,6 +10,7 @@ use crate::hub::stream::lag::{LagGuard, LagTracker};
 use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
+use crate::hub::view::store::ViewLease;
 use crate::record::Position;
 use crate::start_position::Start;
 use crate::sync::backoff::Backoff;
@@ -24,7 +26,7 @@ const TRIES: u32 = 3;
 const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
 /// Pause of a stream that waits for memory.
-const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause of a stream that waits outside the live flow for a missing topic to reappear.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
@@ -60,9 +62,9 @@ pub struct CatchUpTask {
     pub shared_pauses: Backoff,
     /// Number of consecutive errors that may end the stream.
     pub failures: u32,
-    /// Number of records between the stream and the end of the log, in the partition with the largest lag of the last turn.
+    /// Number of records between the stream and the end of the log at its last turn, in the partition with the largest lag.
     pub records_behind: u64,
-    /// The time when a fetch last checked a cursor that is ahead of the live flow.
+    /// The time of the last check of a cursor that is ahead of the live flow.
     pub ahead_since: Option<Instant>,
     /// What the next turn tries first.
     pub first: TurnStart,
@@ -80,6 +82,10 @@ pub struct CatchUpTask {
 pub enum CatchUpPhase {
     /// Opens the stream.
     Opening(Opening),
+    /// Waits until the log has been read for the snapshot with which the stream starts.
+    AwaitingSnapshot(Box<AwaitedSnapshot>),
+    /// Sends the snapshot.
+    SendingSnapshot(Box<SentSnapshot>),
     /// Looks up the topics again.
     LookingUp,
     /// Joins the live flow or reads.
@@ -96,6 +102,8 @@ pub struct Opening {
     pub start: Start,
     /// Where the stream ends.
     pub until: Until,
+    /// For a start with a snapshot: the view of each topic.
+    pub views: Vec<ViewLease>,
 }
 
 /// What the next turn tries first.
@@ -110,7 +118,9 @@ pub enum TurnStart {
 /// Whether the stream has read everything that the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
+    /// The stream has read up to the last stable offset of every partition.
     Yes,
+    /// There may be more records.
     No,
 }
 
@@ -264,7 +274,7 @@ impl CatchUpTask {
         TurnOutcome::Later(self, RETURN_PAUSE)
     }
 
-    /// Whether the stream waits for a topic that existed before to reappear.
+    /// Whether the stream waits for a deleted topic to reappear.
     pub fn waits_for_return(&self) -> bool {
         self.stream.topics.iter().any(|topic| matches!(topic, TopicState::Away(_)))
     }

@@ -2,9 +2,9 @@
 //! streams a client has, it delays another client by one turn of each thread.
 
 use super::delayed::Delayed;
-use super::fair_queue::FairQueue;
 use super::task::CatchUpTask;
 use crate::hub::Rejected;
+use crate::hub::stream::fair_queue::FairQueue;
 use crate::hub::stream::state::Weight;
 use crate::sync::lock;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
@@ -75,8 +75,8 @@ impl TaskQueue {
     pub fn delay(&self, task: Box<CatchUpTask>, pause: Duration) {
         let due = Instant::now() + pause;
         let mut delayed = lock(&self.delayed);
-        // A client that reconnects during each pause leaves a task every time. Less than half of the tasks belong to open
-        // streams, so this is needed rarely.
+        // A client that disconnects during a pause leaves its task here. Less than half of the tasks belong to open streams,
+        // so each cleanup makes space for many tasks.
         let closed = if delayed.len() < self.most { BinaryHeap::new() } else { take_closed(&mut delayed) };
         let first = delayed.peek().is_none_or(|first| due < first.0.due);
         delayed.push(Reverse(Delayed { due, task }));

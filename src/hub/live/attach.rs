@@ -19,18 +19,17 @@ pub fn new_tail(name: TopicName, topic: &TopicState) -> Tail {
 /// delivered in between. A partition that no feed reads yet starts at the position of the cursor.
 pub fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) {
     let mut state = tail.state();
-    let own = cursor.clone();
+    let feed_cursor = cursor.clone();
     cursor.set_id(topic, IdTag::of(state.id));
     cursor.clear(topic);
     while let Some(number) = cursor.next_partition(topic)
         && let Some(partition) = state.partition(number)
     {
-        let wanted = own.position(topic, number).unwrap_or(Position::from(0));
+        let start = feed_cursor.position(topic, number).unwrap_or(Position::from(0));
         if partition.position.is_none() {
-            (partition.position, partition.epoch) = (Some(wanted.next), wanted.epoch);
+            (partition.position, partition.epoch) = (Some(start.next), start.epoch);
         }
-        cursor
-            .add_position(topic, Position { next: partition.position.unwrap_or(wanted.next), epoch: partition.epoch });
+        cursor.add_position(topic, Position { next: partition.position.unwrap_or(start.next), epoch: partition.epoch });
     }
     state.feeds.push(feed.clone());
 }

@@ -17,7 +17,7 @@ impl Feed {
     }
 
     /// Returns the size of the next chunk. If slow clients have used up the budget, there is a reserve for feeds with a client
-    /// that has taken much.
+    /// that has taken many bytes.
     pub fn chunk_size(&self, state: &mut FeedState) -> ChunkSize {
         let chunk_budget = &self.settings.chunk_budget;
         if chunk_budget.chunk_size() == ChunkSize::Ahead {
@@ -87,8 +87,8 @@ impl Feed {
     }
 }
 
-/// Takes back the chunks that the client has not taken: soon no other mailbox would have them, so they would be memory of
-/// this client alone. Returns an encoder at the position before them.
+/// Takes back the chunks that the client has not taken. Otherwise they would soon use memory for this client alone. Returns an
+/// encoder at the position before them.
 fn take_back(encoder: &Encoder, member: &MailboxSender) -> Encoder {
     let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.fork() };
     let mut own = encoder.at(Cursor::clone(&cursor));

@@ -42,7 +42,7 @@ pub struct Feed {
 
 /// The mutable part of a [`Feed`].
 pub struct FeedState {
-    /// Writes the frames, and has the position.
+    /// Writes the frames, and tracks the position.
     pub encoder: Encoder,
     /// The mailboxes of the streams.
     pub members: Vec<MailboxSender>,
@@ -155,7 +155,7 @@ impl Feed {
         (delivery, budget): (DeliveryBudget, &TimeBudget),
     ) -> u64 {
         let streams = u32::try_from(self.state().members.len()).unwrap_or(u32::MAX);
-        // Without a filter and a limit, a feed is bound only by the budget that all feeds share.
+        // Without a filter and a limit, a feed is limited only by the budget that all feeds share.
         let most = if self.key.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
         let own = match delivery {
             DeliveryBudget::Free => budget.unlimited(),
@@ -289,13 +289,13 @@ impl Feed {
         self.change(name, |encoder, topic, out| out.extend(encoder.waiting(topic)));
     }
 
-    /// Moves all streams to the beginning of a topic that replaced one of the same name.
+    /// Moves all streams to the beginning of a topic that was recreated, and reports the gap.
     pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
         let streams = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
         self.settings.counts.count_gaps(GapReason::Recreated, streams);
     }
 
-    /// Adds the new partitions of a topic, each at offset 0, if it now has `partitions` partitions.
+    /// Adds the new partitions of a topic, each at offset 0. `partitions` is the new number of partitions.
     pub fn grow(&self, name: &TopicName, id: IdTag, partitions: usize) {
         self.change(name, |encoder, topic, _| {
             encoder.cursor.set_id(topic, id);

@@ -72,7 +72,7 @@ impl LeaderFetcher {
     }
 
     /// Interrupts the fetch if `positions` has partitions that it does not have. An interrupt can cost a connection and a login,
-    /// so there is none for partitions that are no longer needed.
+    /// so partitions that are no longer needed do not cause one.
     pub fn update(&self, positions: &[FetchPosition]) {
         // Locked until after the interrupt, so that it cannot hit the next fetch, which has these partitions.
         let fetching = lock(&self.fetching);

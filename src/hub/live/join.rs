@@ -20,8 +20,8 @@ use std::time::Duration;
 /// Time budget of the filter while a stream joins. The feed is locked meanwhile.
 const JOIN_TIME: Duration = Duration::from_millis(2);
 
-/// Maximum size of the records that a stream gets when it joins, in bytes. They are encoded while the feed is locked, and no
-/// other stream may hold their frames.
+/// Maximum size of the records that a stream gets when it joins, in bytes. They are encoded while the feed is locked, and
+/// often no other stream shares their frames.
 const MAX_JOIN: usize = 4 * CHUNK;
 
 /// The result of an attempt to join the live flow.

@@ -1,7 +1,7 @@
 //! Bounds the memory of chunks that wait for clients, over all streams. A small chunk per stream is exempt, so a thousand
 //! clients that stop reading cost a thousand small chunks and not much more.
 //!
-//! Slow clients can use the whole budget except a reserve for live streams whose clients have read much. If such a client
+//! Slow clients can use the whole budget except a reserve for live streams whose clients have read many bytes. If such a client
 //! stops reading, the chunks in its mailbox are taken back once it has taken nothing between two checks, which are at most
 //! 5 s apart. Only the chunk that is being written remains, until the client has taken it, or until `http` disconnects the
 //! client because it takes less than 16 KiB within the stall timeout.
@@ -17,8 +17,8 @@ pub const SMALL: usize = 16 << 10;
 /// Approximate size of the chunks of a feed, in bytes. A fetched span can take many chunks.
 pub const CHUNK: usize = 128 << 10;
 
-/// A client that has taken this many bytes is reading, in all likelihood: on most networks the buffers between the bridge
-/// and the client hold less.
+/// A client that has taken this many bytes is probably reading: on most networks the buffers between the bridge and the client
+/// hold less.
 pub const PROOF: usize = 512 << 10;
 
 /// A client that has taken this many bytes is certainly reading. The largest buffers that were measured held 4.2 MB, between
@@ -79,7 +79,7 @@ impl ChunkBudget {
         self.chunks.empty_reservation()
     }
 
-    /// Returns an empty reservation for a chunk of a live feed, in the reserve if `chunk_size` says so.
+    /// Returns an empty reservation for a chunk of a live feed. A `Reserved` chunk is charged to the reserve.
     pub fn empty_reservation_for(&self, chunk_size: ChunkSize) -> Reservation {
         match chunk_size {
             ChunkSize::Reserved { .. } => self.reserve.empty_reservation(),

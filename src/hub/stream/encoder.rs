@@ -59,7 +59,7 @@ enum Completion {
     Sent,
 }
 
-/// Writes the frames of a stream, and knows its position.
+/// Writes the frames of a stream, and tracks its position.
 pub struct Encoder {
     /// The position after the frames written so far.
     pub cursor: Cursor,
@@ -340,7 +340,7 @@ impl Encoder {
         self.cursor.check_length(most).map_err(BrokerError::IdTooLong)
     }
 
-    /// Adds new partitions to the cursor, each at offset 0, if the topic now has `partitions` partitions.
+    /// Adds new partitions to the cursor, each at offset 0. `partitions` is the new number of partitions of the topic.
     pub fn grow(&mut self, topic: usize, partitions: usize) {
         while let Some(next) = self.cursor.next_partition(topic)
             && (next as usize) < partitions
@@ -364,6 +364,7 @@ impl Encoder {
     }
 }
 
+pub mod snapshot;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

@@ -106,8 +106,9 @@ fn record_before(reader: &mut dyn PartitionReader, position: &FetchPosition) -> 
     }
     let before = FetchPosition { offset: position.offset - 1, last_epoch: NO_EPOCH, ..position.clone() };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-    let own = |fetched: &FetchResult| fetched.topic == position.topic && fetched.partition == position.partition;
-    let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
+    let is_requested =
+        |fetched: &FetchResult| fetched.topic == position.topic && fetched.partition == position.partition;
+    let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(is_requested);
     match fetched.map(|fetched| fetched.result) {
         // If the record has been removed, this is the epoch of the next one.
         Some(Ok(data)) => match data.epochs.before(position.offset) {

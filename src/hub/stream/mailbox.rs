@@ -27,6 +27,8 @@ pub struct Mailbox {
     shared: Arc<MailboxState>,
     /// Writes the last frame of a stream that is cut off. `None` after the end of the stream.
     format: Option<Arc<dyn Format>>,
+    /// Dropped with the stream.
+    kept: Option<Box<dyn Send + Sync>>,
     _slot: StreamSlot,
 }
 
@@ -101,7 +103,7 @@ pub fn mailbox(
         _ended: Arc::new(WakeAtEnd(shared.clone())),
         shared: shared.clone(),
     };
-    (sender, Mailbox { chunks: receiver, shared, format: Some(format), _slot: slot })
+    (sender, Mailbox { chunks: receiver, shared, format: Some(format), kept: None, _slot: slot })
 }
 
 impl MailboxSender {
@@ -207,6 +209,11 @@ impl MailboxState {
 }
 
 impl Mailbox {
+    /// Keeps a value until the stream is dropped.
+    pub fn keep(&mut self, value: impl Send + Sync + 'static) {
+        self.kept = Some(Box::new(value));
+    }
+
     /// Returns the next frames, or `None` at the end of the stream.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(next) = self.take() {

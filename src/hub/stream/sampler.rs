@@ -5,7 +5,8 @@
 //! latest record of each key is sent, in the order of offsets. So the position after each sent record covers exactly what was
 //! sent and what a later record has replaced: a stream that resumes there repeats nothing, and misses no latest record.
 
-use crate::record::{Offset, Partition, Position, RecordRef, Records};
+use crate::record::owned::OwnedRecord;
+use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Share};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ const MAX_KEYS: usize = 10_000;
 /// whose clocks differ take turns, so some of their records belong to the present interval.
 const MAX_LATE: u32 = 100;
 /// Bytes of a held record besides its data.
-const RECORD_BYTES: usize = 320;
+const RECORD_BYTES: usize = 160;
 
 /// The held records of one stream or feed.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ struct HeldRecords {
 /// A record that can still be replaced, or is to be sent.
 #[derive(Debug)]
 pub struct HeldRecord {
-    records: Records,
+    record: OwnedRecord,
     /// The position after the record.
     pub after: Position,
     bytes: usize,
@@ -70,8 +71,8 @@ impl HeldRecord {
         self.after.next - 1
     }
 
-    pub fn record(&self) -> Option<RecordRef<'_>> {
-        self.records.iter().next()
+    pub fn record(&self) -> RecordRef<'_> {
+        self.record.as_ref()
     }
 }
 
@@ -117,7 +118,7 @@ impl Sampler {
             }
         }
         let key = record.key.map(Box::<[u8]>::from);
-        let bytes = RECORD_BYTES + 2 * key.as_ref().map_or(0, |key| key.len()) + record.bytes();
+        let bytes = RECORD_BYTES + 2 * key.as_ref().map_or(0, |key| key.len()) + OwnedRecord::memory_for(record);
         let replaced = held.latest.get(&key).map(|held| held.bytes);
         let is_full = replaced.is_none() && held.latest.len() >= MAX_KEYS;
         let wanted = (self.memory.bytes() + bytes).saturating_sub(replaced.unwrap_or(0));
@@ -132,7 +133,7 @@ impl Sampler {
             _ if own >= held.interval => (0, i64::MIN),
             _ => (held.late.0 + 1, held.late.1.max(own)),
         };
-        held.latest.insert(key, HeldRecord { records: record.to_records(), after, bytes });
+        held.latest.insert(key, HeldRecord { record: OwnedRecord::copy(record), after, bytes });
         Offer::Held
     }
 

@@ -37,7 +37,7 @@ impl StreamSettings {
 pub struct StreamState {
     /// The feed that the stream can join.
     pub key: FeedKey,
-    /// Writes the frames, and has the position.
+    /// Writes the frames, and tracks the position.
     pub encoder: Encoder,
     /// Sends the frames to the client.
     pub sender: MailboxSender,

@@ -40,10 +40,12 @@ impl From<CrateError> for BrokerError {
 }
 
 impl CrateClient {
+    /// Creates a client that connects on the first call.
     pub fn new(settings: &WireSettings) -> Self {
         Self { settings: settings.clone(), kafka: None }
     }
 
+    /// Like [`try_call`](Self::try_call), without the distinction whether a broker may have processed the request.
     pub fn call<T>(&mut self, ask: impl FnOnce(&mut KafkaClient) -> Result<T, Error>) -> Result<T, BrokerError> {
         Ok(self.try_call(ask)?)
     }
@@ -58,9 +60,9 @@ impl CrateClient {
             None => self.connect().map_err(CrateError::NotSent)?,
         };
         let failure = match catch_unwind(AssertUnwindSafe(|| ask(&mut kafka))) {
-            Ok(Ok(answer)) => {
+            Ok(Ok(response)) => {
                 self.kafka = Some(kafka);
-                return Ok(answer);
+                return Ok(response);
             }
             Ok(Err(error)) => failure(&error),
             Err(_) => CrateError::Cut(CorruptResponse::Malformed.into()),
@@ -112,7 +114,7 @@ fn probe(broker: &str, settings: &WireSettings) -> std::io::Result<()> {
 
 fn failure(error: &Error) -> CrateError {
     match error {
-        // These occur only while connecting.
+        // These errors occur only while connecting.
         Error::Io(e)
             if matches!(
                 e.kind(),
@@ -145,7 +147,7 @@ fn failure(error: &Error) -> CrateError {
     }
 }
 
-/// The crate keeps its error, so this copies the kind and the text.
+/// Copies the kind and the text of an error that the crate does not give away.
 fn unavailable(error: &std::io::Error) -> BrokerError {
     BrokerError::Unavailable(Cause::new(std::io::Error::new(error.kind(), error.to_string())))
 }

@@ -33,7 +33,7 @@ impl From<OldProtocolLimit> for BrokerError {
     }
 }
 
-/// A response that the crate cannot read, or that makes no sense.
+/// A response that the crate cannot read, or that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CorruptResponse {
     /// The bytes make the crate panic.

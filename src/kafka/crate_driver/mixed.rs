@@ -24,9 +24,9 @@ pub fn before(
     let (mut nothing, mut too_many) = (0, bytes);
     while too_many - nothing >= MIN_RECORD_BYTES {
         let half = nothing + (too_many - nothing) / 2;
-        let answer = fetch(half)?;
-        match answer.first {
-            Some(offset) if offset < first => return Ok(Some(answer)),
+        let response = fetch(half)?;
+        match response.first {
+            Some(offset) if offset < first => return Ok(Some(response)),
             Some(_) => too_many = half,
             None => nothing = half,
         }
@@ -43,7 +43,7 @@ mod tests {
     /// A log of plain records of `plain` bytes from offset 5, then a compressed set at offset 9.
     fn found(plain: usize, compressed: usize, bytes: usize) -> (Option<Offset>, usize) {
         let mut fetches = 0;
-        let answer = before(9, bytes, |bytes| {
+        let response = before(9, bytes, |bytes| {
             fetches += 1;
             Ok(CrateResponse::at(match bytes {
                 b if b >= plain + compressed => Some(9),
@@ -51,7 +51,7 @@ mod tests {
                 _ => None,
             }))
         });
-        (answer.unwrap().and_then(|answer| answer.first), fetches)
+        (response.unwrap().and_then(|response| response.first), fetches)
     }
 
     #[test]

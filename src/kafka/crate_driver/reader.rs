@@ -24,6 +24,7 @@ const MIN_POLL: Duration = Duration::from_millis(5);
 /// The limit of a partition's fetch size, which doubles while a record does not fit.
 const MAX_FETCH_BYTES: usize = 128 << 20;
 
+/// The reader of one leader.
 pub struct CrateReader {
     client: CrateClient,
     leader: NodeId,
@@ -37,6 +38,7 @@ pub struct CrateReader {
 }
 
 impl CrateReader {
+    /// Creates a reader for the partitions of `leader`.
     pub fn new(client: CrateClient, leader: NodeId) -> Self {
         Self {
             client,
@@ -51,9 +53,9 @@ impl CrateReader {
     /// Separates the positions that this leader serves from the others, which get an error.
     fn sort<'a>(
         &mut self,
-        wants: &'a [FetchPosition],
+        positions: &'a [FetchPosition],
     ) -> Result<(Vec<&'a FetchPosition>, Vec<FetchResult>), BrokerError> {
-        if wants.iter().any(|want| self.check(want).is_err()) {
+        if positions.iter().any(|position| self.check(position).is_err()) {
             self.topics = self.client.call(|kafka| {
                 kafka.load_metadata_all()?;
                 Ok(topic_infos(kafka))
@@ -61,125 +63,127 @@ impl CrateReader {
         }
         let mut ours = Vec::new();
         let mut others = Vec::new();
-        for want in wants {
-            match self.check(want) {
-                Ok(()) => ours.push(want),
-                Err(error) => others.push(fetched(want, Err(error))),
+        for position in positions {
+            match self.check(position) {
+                Ok(()) => ours.push(position),
+                Err(error) => others.push(fetched(position, Err(error))),
             }
         }
         Ok((ours, others))
     }
 
-    fn check(&self, want: &FetchPosition) -> Result<(), BrokerError> {
-        let topic = self.topics.get(&want.topic).ok_or_else(|| BrokerError::UnknownTopic(want.topic.clone()))?;
-        let partition = topic.partitions.iter().find(|p| p.partition == want.partition);
-        match partition.ok_or_else(|| BrokerError::UnknownPartition(partition_of(want)))?.leader {
+    fn check(&self, position: &FetchPosition) -> Result<(), BrokerError> {
+        let topic =
+            self.topics.get(&position.topic).ok_or_else(|| BrokerError::UnknownTopic(position.topic.clone()))?;
+        let partition = topic.partitions.iter().find(|p| p.partition == position.partition);
+        match partition.ok_or_else(|| BrokerError::UnknownPartition(partition_of(position)))?.leader {
             Some(leader) if leader == self.leader => Ok(()),
-            _ => Err(Staleness::NotLeader { node: self.leader, topic_partition: partition_of(want) }.into()),
+            _ => Err(Staleness::NotLeader { node: self.leader, topic_partition: partition_of(position) }.into()),
         }
     }
 
-    fn bytes(&self, want: &FetchPosition, limits: FetchLimits, wants: usize) -> usize {
-        let usual = (limits.max_bytes / wants.max(1)).clamp(64 << 10, limits.partition_max_bytes.max(64 << 10));
-        self.larger.get(&(want.topic.clone(), want.partition)).copied().unwrap_or(usual)
+    fn bytes(&self, position: &FetchPosition, limits: FetchLimits, positions: usize) -> usize {
+        let usual = (limits.max_bytes / positions.max(1)).clamp(64 << 10, limits.partition_max_bytes.max(64 << 10));
+        self.larger.get(&(position.topic.clone(), position.partition)).copied().unwrap_or(usual)
     }
 
-    /// Sends one request.
+    /// Sends one request for the positions, which this leader serves.
     fn poll(
         &mut self,
-        wants: &[&FetchPosition],
+        positions: &[&FetchPosition],
         limits: FetchLimits,
         wait: Duration,
     ) -> Result<Vec<FetchResult>, BrokerError> {
-        let asked: Vec<_> = wants.iter().map(|want| (*want, self.bytes(want, limits, wants.len()))).collect();
-        let answers = self.client.call(|kafka| {
+        let requested: Vec<_> =
+            positions.iter().map(|position| (*position, self.bytes(position, limits, positions.len()))).collect();
+        let responses = self.client.call(|kafka| {
             // A recreated client has no metadata.
             if kafka.topics().is_empty() {
                 kafka.load_metadata_all()?;
             }
             kafka.set_fetch_max_wait_time(wait)?;
-            let answers = kafka.fetch_messages(asked.iter().map(|(want, bytes)| ask(want, *bytes)))?;
-            Ok(asked.iter().map(|(want, _)| (*want, find(&answers, want))).collect::<Vec<_>>())
+            let responses = kafka.fetch_messages(requested.iter().map(|(position, bytes)| ask(position, *bytes)))?;
+            Ok(requested.iter().map(|(position, _)| (*position, find(&responses, position))).collect::<Vec<_>>())
         })?;
         let mut all = Vec::new();
-        for (want, answer) in answers {
-            let no_answer = || Err(Staleness::NoLeader(partition_of(want)).into());
-            let result = match answer.unwrap_or_else(no_answer) {
-                Ok(answer) => self.complete(want, answer, self.bytes(want, limits, wants.len())),
+        for (position, response) in responses {
+            let no_response = || Err(Staleness::NoLeader(partition_of(position)).into());
+            let result = match response.unwrap_or_else(no_response) {
+                Ok(response) => self.complete(position, response, self.bytes(position, limits, positions.len())),
                 Err(error) => {
                     // The metadata may be stale, whatever the error is.
                     self.topics.clear();
                     Err(error)
                 }
             };
-            if !matches!(&result, Ok(data) if data.next_offset == want.offset) {
-                all.push(fetched(want, result));
+            if !matches!(&result, Ok(data) if data.next_offset == position.offset) {
+                all.push(fetched(position, result));
             }
         }
         Ok(all)
     }
 
-    /// Interprets the response to a request for up to `bytes`.
+    /// Converts the response to a request for up to `bytes`, with records that the crate has dropped.
     fn complete(
         &mut self,
-        want: &FetchPosition,
-        answer: CrateResponse,
+        position: &FetchPosition,
+        response: CrateResponse,
         bytes: usize,
     ) -> Result<PartitionData, BrokerError> {
-        let key = (want.topic.clone(), want.partition);
-        let Some(first) = answer.first else {
+        let key = (position.topic.clone(), position.partition);
+        let Some(first) = response.first else {
             // The log continues, but the response has no complete record: the next one is larger.
-            if answer.end > want.offset {
+            if response.end > position.offset {
                 let more = bytes.saturating_mul(2);
                 if more < MAX_FETCH_BYTES {
                     self.larger.insert(key, more);
-                } else if self.stuck.insert((key, want.offset)) {
+                } else if self.stuck.insert((key, position.offset)) {
                     // It may be a transaction marker, which the old protocol does not return.
                     log::warn!(
                         "{} at offset {}: no readable record in {bytes} bytes, waiting for later records; driver wire \
                          can read more formats",
-                        partition_of(want),
-                        want.offset
+                        partition_of(position),
+                        position.offset
                     );
                 }
             }
-            return Ok(answer.into_data(want.offset));
+            return Ok(response.into_data(position.offset));
         };
         self.larger.remove(&key);
-        self.stuck.retain(|(place, _)| *place != key);
-        if first == want.offset {
-            return Ok(answer.into_data(want.offset));
+        self.stuck.retain(|(partition_key, _)| *partition_key != key);
+        if first == position.offset {
+            return Ok(response.into_data(position.offset));
         }
         let found = mixed::before(first, bytes, |bytes| {
             self.client
                 .call(|kafka| {
                     kafka.set_fetch_max_wait_time(Duration::ZERO)?;
-                    let answers = kafka.fetch_messages([ask(want, bytes)])?;
-                    Ok(find(&answers, want))
+                    let responses = kafka.fetch_messages([ask(position, bytes)])?;
+                    Ok(find(&responses, position))
                 })?
-                .unwrap_or_else(|| Err(CorruptResponse::Missing(partition_of(want)).into()))
+                .unwrap_or_else(|| Err(CorruptResponse::Missing(partition_of(position)).into()))
         })?;
-        Ok(found.unwrap_or(answer).into_data(want.offset))
+        Ok(found.unwrap_or(response).into_data(position.offset))
     }
 }
 
 impl PartitionReader for CrateReader {
-    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
+    fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         let until = Instant::now() + limits.wait;
         loop {
-            let (ours, others) = self.sort(wants)?;
+            let (ours, others) = self.sort(positions)?;
             if !others.is_empty() {
                 return Ok(others);
             }
             let left = until.saturating_duration_since(Instant::now());
-            let asked = Instant::now();
+            let requested = Instant::now();
             let fetched = self.poll(&ours, limits, left.min(POLL)).inspect_err(|_| self.topics.clear())?;
             let interrupted = self.interrupted.swap(false, Ordering::AcqRel);
             if !fetched.is_empty() || interrupted || Instant::now() >= until {
                 return Ok(fetched);
             }
             // A broker does not delay a response without readable records, so polling without a pause would spin.
-            std::thread::sleep(MIN_POLL.saturating_sub(asked.elapsed()));
+            std::thread::sleep(MIN_POLL.saturating_sub(requested.elapsed()));
         }
     }
 
@@ -189,31 +193,31 @@ impl PartitionReader for CrateReader {
     }
 }
 
-fn ask(want: &FetchPosition, bytes: usize) -> FetchPartition<'_> {
+fn ask(position: &FetchPosition, bytes: usize) -> FetchPartition<'_> {
     let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-    FetchPartition::new(want.topic.as_str(), want.partition, want.offset).with_max_bytes(bytes)
+    FetchPartition::new(position.topic.as_str(), position.partition, position.offset).with_max_bytes(bytes)
 }
 
-fn partition_of(want: &FetchPosition) -> TopicPartition {
-    TopicPartition { topic: want.topic.clone(), partition: want.partition }
+fn partition_of(position: &FetchPosition) -> TopicPartition {
+    TopicPartition { topic: position.topic.clone(), partition: position.partition }
 }
 
-fn fetched(want: &FetchPosition, result: Result<PartitionData, BrokerError>) -> FetchResult {
-    FetchResult { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result }
+fn fetched(position: &FetchPosition, result: Result<PartitionData, BrokerError>) -> FetchResult {
+    FetchResult { topic: position.topic.clone(), partition: position.partition, offset: position.offset, result }
 }
 
 fn find(
-    answers: &[kafka::client::fetch::Response],
-    want: &FetchPosition,
+    responses: &[kafka::client::fetch::Response],
+    position: &FetchPosition,
 ) -> Option<Result<CrateResponse, BrokerError>> {
-    let mut topics = answers.iter().flat_map(|answer| answer.topics());
-    let topic = topics.find(|topic| topic.topic() == want.topic.as_str())?;
-    let partition = topic.partitions().iter().find(|partition| partition.partition() == want.partition)?;
+    let mut topics = responses.iter().flat_map(|response| response.topics());
+    let topic = topics.find(|topic| topic.topic() == position.topic.as_str())?;
+    let partition = topic.partitions().iter().find(|partition| partition.partition() == position.partition)?;
     Some(match partition.data() {
-        Ok(data) => Ok(CrateResponse::of(data, want.offset)),
+        Ok(data) => Ok(CrateResponse::of(data, position.offset)),
         Err(error) => match &*error {
             Error::Kafka(code) => {
-                Err(error_for_code(*code as i16, ErrorContext::Partition(&partition_of(want), Operation::Read)))
+                Err(error_for_code(*code as i16, ErrorContext::Partition(&partition_of(position), Operation::Read)))
             }
             other => Err(CorruptResponse::Other(other.to_string()).into()),
         },

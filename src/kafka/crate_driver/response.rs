@@ -32,6 +32,7 @@ impl CrateResponse {
         Self { records, first, next, end: data.highwatermark_offset() }
     }
 
+    /// Converts the response to a fetch from offset `from` on.
     pub fn into_data(self, from: Offset) -> PartitionData {
         PartitionData {
             batches: if self.records.is_empty() { Vec::new() } else { vec![self.records] },

@@ -76,9 +76,9 @@ fn headers_and_timestamps_are_rejected_rather_than_dropped() {
 
 #[test]
 fn a_search_by_time_is_unsupported() {
-    let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
-    let offsets =
-        driver("127.0.0.1:1".to_owned()).offsets(&[(place.clone(), OffsetAt::Time(1)), (place, OffsetAt::Latest)]);
+    let partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+    let offsets = driver("127.0.0.1:1".to_owned())
+        .offsets(&[(partition.clone(), OffsetAt::Time(1)), (partition, OffsetAt::Latest)]);
     assert!(matches!(offsets[..], [Err(BrokerError::Unsupported(_)), Err(BrokerError::Unavailable(_))]), "{offsets:?}");
 }
 

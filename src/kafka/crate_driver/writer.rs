@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a topic may take to appear after the broker was asked to create it.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The producer of the old protocol.
 pub struct CrateWriter {
     client: CrateClient,
     topics: HashMap<TopicName, TopicInfo>,
@@ -64,6 +65,7 @@ enum SendResult {
 }
 
 impl CrateWriter {
+    /// Creates a writer that loads metadata with its first records.
     pub fn new(client: CrateClient) -> Self {
         Self {
             client,
@@ -75,6 +77,7 @@ impl CrateWriter {
         }
     }
 
+    /// Writes submissions until the channel is closed and every record is settled.
     pub fn write_all(&mut self, submissions: &Receiver<Submission>) {
         while let Ok(submission) = submissions.recv() {
             let mut pending = Vec::new();
@@ -109,7 +112,7 @@ impl CrateWriter {
                 continue;
             }
             let (partition, leader) = match self.choose_partition(&record) {
-                Ok(place) => place,
+                Ok(topic_partition) => topic_partition,
                 Err(error) if error.remedy() == Remedy::GiveUp => {
                     record.settle(Err(error));
                     continue;
@@ -120,9 +123,9 @@ impl CrateWriter {
                 }
             };
             record.partition = Some(partition);
-            let place = TopicPartition { topic: record.topic.clone(), partition };
-            let most = self.record_limits.get(&place).copied().unwrap_or(usize::MAX);
-            if loads.entry(place).or_insert(WriteLoad::new(record.acks, most)).add(&record) {
+            let topic_partition = TopicPartition { topic: record.topic.clone(), partition };
+            let most = self.record_limits.get(&topic_partition).copied().unwrap_or(usize::MAX);
+            if loads.entry(topic_partition).or_insert(WriteLoad::new(record.acks, most)).add(&record) {
                 requests.entry((leader, record.acks)).or_default().push((order, record));
             } else {
                 unsent.push((order, record));
@@ -222,14 +225,16 @@ impl CrateWriter {
         }
         let mut counted: HashMap<TopicPartition, i64> = HashMap::new();
         for (order, record) in records {
-            let place = partition_of(&record);
-            let partition = place.partition;
-            let count = counted.entry(place.clone()).or_default();
+            let topic_partition = partition_of(&record);
+            let partition = topic_partition.partition;
+            let count = counted.entry(topic_partition.clone()).or_default();
             let nth = std::mem::replace(count, *count + 1);
-            let result = match confirmed.0.get(&place) {
+            let result = match confirmed.0.get(&topic_partition) {
                 _ if acks == Acks::None => SendResult::Settled(Ok(RecordLocation { partition, offset: None })),
                 Some(Ok(base)) => SendResult::Settled(Ok(RecordLocation { partition, offset: Some(base + nth) })),
-                Some(Err(code)) => self.rejected(*code, &place, sizes.get(&place).copied().unwrap_or(1)),
+                Some(Err(code)) => {
+                    self.rejected(*code, &topic_partition, sizes.get(&topic_partition).copied().unwrap_or(1))
+                }
                 None => SendResult::Settled(Err(BrokerError::TimedOut(WriteState::Maybe))),
             };
             match result {
@@ -241,7 +246,7 @@ impl CrateWriter {
     }
 
     /// Decides what to do when the broker rejects `records` records for one partition.
-    fn rejected(&mut self, code: KafkaCode, place: &TopicPartition, records: usize) -> SendResult {
+    fn rejected(&mut self, code: KafkaCode, topic_partition: &TopicPartition, records: usize) -> SendResult {
         match code {
             // The broker may have written them, and without sequence numbers a retry would write them twice.
             KafkaCode::RequestTimedOut | KafkaCode::NotEnoughReplicasAfterAppend => {
@@ -251,15 +256,15 @@ impl CrateWriter {
             KafkaCode::MessageSizeTooLarge | KafkaCode::RecordListTooLarge | KafkaCode::InvalidMessageSize
                 if records > 1 =>
             {
-                self.record_limits.insert(place.clone(), records / 2);
+                self.record_limits.insert(topic_partition.clone(), records / 2);
                 return SendResult::Retry;
             }
             _ => {}
         }
-        let error = error_for_code(code as i16, ErrorContext::Partition(place, Operation::Write));
+        let error = error_for_code(code as i16, ErrorContext::Partition(topic_partition, Operation::Write));
         match error.remedy() {
             Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => SendResult::Settled(Err(error)),
-            // Also for an unknown topic: only a former leader may have reported that, so the metadata decides.
+            // An unknown topic is retried too: a former leader may have reported it, so the metadata decides.
             _ => {
                 self.topics.clear();
                 SendResult::Retry
@@ -290,7 +295,7 @@ impl CrateWriter {
     }
 }
 
-/// The part of one request that is for one partition.
+/// The load of one partition in a request.
 struct WriteLoad {
     acks: Acks,
     bytes: usize,
@@ -326,8 +331,8 @@ impl Confirmed {
         for confirm in confirms {
             let Ok(topic) = TopicName::new(&confirm.topic) else { continue };
             for partition in &confirm.partition_confirms {
-                let place = TopicPartition { topic: topic.clone(), partition: partition.partition };
-                all.insert(place, partition.offset);
+                let topic_partition = TopicPartition { topic: topic.clone(), partition: partition.partition };
+                all.insert(topic_partition, partition.offset);
             }
         }
         Self(all)

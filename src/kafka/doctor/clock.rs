@@ -22,7 +22,7 @@ pub fn skew(broker: &mut ReachedBroker) -> Diagnosis {
     let before = now();
     let remote = controllers_time(broker);
     let after = now();
-    // The controller read its clock at some time in between.
+    // The controller read its clock at some time between the two.
     let (local, uncertainty) = (before + (after - before) / 2, (after - before) / 2);
     match remote {
         Ok(Some(remote)) => judge(remote - local, uncertainty),

@@ -1,7 +1,8 @@
 //! The cluster's metadata, and whether this machine can reach the advertised listeners.
 
 use super::ReachedBroker;
-use super::reach::{connect, describe, resolve};
+use super::reach::{ResolveError, connect, describe, resolve};
+use crate::broker::BrokerError;
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::WireSettings;
 use crate::kafka::wire::connection::BrokerConnection;
@@ -10,9 +11,24 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::io;
 
-/// The newest version to ask in. From version 8 on, the response contains the authorized operations (KIP-430).
+/// The newest version to use. From version 8 on, the response contains the authorized operations (KIP-430).
 const VERSION: i16 = 12;
+
+/// Clients cannot use the advertised address of a broker. The text is a clause that follows the address.
+#[derive(Debug, thiserror::Error)]
+enum VisitError {
+    #[error(transparent)]
+    Name(#[from] ResolveError),
+    #[error("{}", describe(.0))]
+    Connect(#[from] io::Error),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// A cluster with this id.
+    #[error("another cluster answers ({0})")]
+    OtherCluster(String),
+}
 
 /// A cluster as its metadata describes it.
 pub struct ClusterCheck {
@@ -22,6 +38,8 @@ pub struct ClusterCheck {
 }
 
 impl ClusterCheck {
+    /// Requests the metadata of `topics`, or of all topics if there are none, and reports the result. Returns `None` if
+    /// the request fails.
     pub fn ask(broker: &mut ReachedBroker, topics: &[TopicName], found: &mut dyn FnMut(Diagnosis)) -> Option<Self> {
         let address = broker.connection.address().to_owned();
         match broker.ask(&request(topics), VERSION) {
@@ -85,15 +103,15 @@ impl ClusterCheck {
     }
 
     /// Checks that a broker of this cluster answers at `address`.
-    fn visit(&self, address: &str, settings: &WireSettings) -> Result<(), String> {
+    fn visit(&self, address: &str, settings: &WireSettings) -> Result<(), VisitError> {
         let resolved = resolve(address)?;
-        connect(&resolved, settings.connect_timeout).map_err(|error| describe(&error))?;
-        let opened = BrokerConnection::open(address, settings).map_err(|error| error.to_string())?;
+        connect(&resolved, settings.connect_timeout)?;
+        let opened = BrokerConnection::open(address, settings)?;
         let mut peer = ReachedBroker { connection: opened, settings: settings.clone() };
         let no_topics = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-        let answer = peer.ask(&no_topics, VERSION).map_err(|error| error.to_string())?;
+        let answer = peer.ask(&no_topics, VERSION)?;
         match (answer.cluster_id.as_ref().map(StrBytes::as_str), self.id()) {
-            (Some(theirs), Some(ours)) if theirs != ours => Err(format!("another cluster answers ({theirs})")),
+            (Some(theirs), Some(ours)) if theirs != ours => Err(VisitError::OtherCluster(theirs.to_owned())),
             _ => Ok(()),
         }
     }

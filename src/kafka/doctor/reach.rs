@@ -151,17 +151,23 @@ const SILENT_REMEDY: &str = "check that this is a Kafka listener and that the br
 const SASL_REMEDY: &str =
     "in the file of the setting kafka-config, check sasl.mechanism, and user and password in sasl.jaas.config";
 
-/// Resolves `address` (`host:port`). The error is a clause that follows the address.
-pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
-    match address.to_socket_addrs().map(Vec::from_iter) {
-        Ok(resolved) if resolved.is_empty() => Err("the name has no address".to_owned()),
-        Ok(resolved) => Ok(resolved),
-        Err(error) => Err(format!("the name cannot be resolved: {error}")),
-    }
+/// The host of an address cannot be resolved. The text is a clause that follows the address.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error("the name has no address")]
+    NoAddress,
+    #[error("the name cannot be resolved: {0}")]
+    Failed(#[from] io::Error),
 }
 
-/// Connects to the first address of `resolved` that accepts; returns it with the time that this took. If no address
-/// accepts, returns the error of the last one.
+/// Resolves `address` (`host:port`).
+pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+    let resolved = Vec::from_iter(address.to_socket_addrs()?);
+    if resolved.is_empty() { Err(ResolveError::NoAddress) } else { Ok(resolved) }
+}
+
+/// Connects to the first address of `resolved` that accepts. Returns that address and the duration of connecting, or
+/// the error of the last address.
 pub fn connect(resolved: &[SocketAddr], timeout: Duration) -> io::Result<(SocketAddr, Duration)> {
     let mut why = io::Error::from(ErrorKind::NotFound);
     for at in resolved {
@@ -183,6 +189,7 @@ pub fn describe(error: &io::Error) -> String {
     }
 }
 
+/// Returns how to fix a failed TCP connection.
 pub fn tcp_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::ConnectionRefused => {

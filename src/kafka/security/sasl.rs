@@ -13,17 +13,27 @@ use std::time::Duration;
 /// The credentials with which the bridge authenticates to Kafka, by mechanism.
 #[derive(Debug)]
 pub enum Sasl {
+    /// The password itself (RFC 4616), for connections with TLS.
     Plain {
+        /// The name of the user.
         username: String,
+        /// The password of the user.
         password: Secret,
     },
+    /// A proof of the password (RFC 5802).
     Scram {
+        /// The hash function of the mechanism.
         hash: ScramHash,
+        /// The name of the user, or the id of a delegation token.
         username: String,
+        /// The password of the user, or the HMAC of a delegation token.
         password: Secret,
+        /// The kind of account that `username` names.
         account: ScramAccount,
     },
+    /// A bearer token (RFC 7628, KIP-255).
     OAuthBearer {
+        /// Provides the token.
         tokens: TokenCache,
         /// SASL extensions that some brokers require (KIP-342).
         extensions: Vec<(String, String)>,
@@ -46,7 +56,9 @@ enum SaslStage {
 /// The client's next step in an exchange.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SaslStep {
+    /// Send this message, and pass the response to [`SaslExchange::next`].
     Send(Vec<u8>),
+    /// The client's side of the exchange is complete.
     Done,
 }
 

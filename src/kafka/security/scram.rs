@@ -17,7 +17,9 @@ const MAX_ITERATIONS: u32 = 1_000_000;
 /// The hash function of a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScramHash {
+    /// SHA-256 (RFC 7677).
     Sha256,
+    /// SHA-512.
     Sha512,
 }
 
@@ -78,7 +80,9 @@ fn keyed<M: Mac + KeyInit>(key: &[u8], text: &str) -> Result<M, ScramError> {
 /// Whether the credentials are a user's or those of a delegation token (KIP-48).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScramAccount {
+    /// A user with a password.
     User,
+    /// A delegation token with its HMAC as the password.
     DelegationToken,
 }
 
@@ -119,10 +123,13 @@ pub enum ScramError {
     /// The server requires an extension (`m=`).
     #[error("it requires an extension that the bridge does not support")]
     UnsupportedExtension,
+    /// The server's nonce is not an extension of the client's.
     #[error("its nonce does not continue the client's nonce")]
     InvalidNonce,
+    /// The salt cannot be decoded.
     #[error("its salt is not base64")]
     InvalidSalt(#[source] base64::DecodeError),
+    /// The number of iterations is out of bounds.
     #[error("it asks for {0} iterations; allowed are {MIN_ITERATIONS} to {MAX_ITERATIONS}")]
     Iterations(u32),
     /// HMAC rejects the key.

@@ -2,7 +2,8 @@
 //! client-credentials grant (RFC 6749, 4.4).
 
 use super::explain::TlsFailure;
-use crate::broker::{BrokerError, Cause};
+use super::token_error::TokenError;
+use crate::broker::BrokerError;
 use crate::os::small_file;
 use crate::secret::Secret;
 use crate::sync::lock;
@@ -27,6 +28,7 @@ const REFRESH_AT: f64 = 0.8;
 pub enum TokenSource {
     /// Read for each authentication.
     File(PathBuf),
+    /// Fetched from an authorization server, and cached.
     Endpoint(Box<TokenClient>),
 }
 
@@ -50,83 +52,15 @@ pub struct TokenCache {
 
 struct BearerToken {
     text: Secret,
-    /// When to fetch the next token; `None`: never.
+    /// When to fetch the next token. `None` stands for never.
     renew_at: Option<Instant>,
-    /// `None`: never.
+    /// When the token expires. `None` stands for never.
     expires_at: Option<Instant>,
 }
 
 struct FailedFetch {
     at: Instant,
     why: BrokerError,
-}
-
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The authorization server cannot be reached, or its response cannot be read.
-    #[error("no token from {url}: {source}")]
-    Request {
-        /// The URL of the token endpoint.
-        url: String,
-        /// The error of the HTTP client.
-        source: ureq::Error,
-    },
-    /// The authorization server responds with an error that is not about the credentials.
-    #[error("no token from {url}: it responds with status {status}")]
-    Status {
-        /// The URL of the token endpoint.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// The response of the authorization server contains no token.
-    #[error("no token from {url}: the response has no access_token")]
-    NoAccessToken {
-        /// The URL of the token endpoint.
-        url: String,
-    },
-    /// The authorization server rejects the client's credentials (RFC 6749, 5.2).
-    #[error("{url} rejects client {client:?} (status {status}): {reason}; check clientId, clientSecret and scope")]
-    Rejected {
-        /// The URL of the token endpoint.
-        url: String,
-        /// The client's id.
-        client: String,
-        /// The HTTP status.
-        status: u16,
-        /// The server's description of the error.
-        reason: String,
-    },
-    /// The token file cannot be read.
-    #[error("no token in {}: {source}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// The token file has other content than a token.
-    #[error("{} does not contain a token", .0.display())]
-    NotAToken(PathBuf),
-    /// TLS with the authorization server failed.
-    #[error(transparent)]
-    Tls(TlsFailure),
-}
-
-impl From<TokenError> for BrokerError {
-    fn from(error: TokenError) -> Self {
-        let cause = |error| Cause::new(error);
-        match error {
-            TokenError::Rejected { .. } | TokenError::NotAToken(_) | TokenError::Tls(_) => {
-                Self::Untrusted(cause(error))
-            }
-            TokenError::Request { .. }
-            | TokenError::Status { .. }
-            | TokenError::NoAccessToken { .. }
-            | TokenError::File { .. } => Self::NoCredentials(cause(error)),
-        }
-    }
 }
 
 impl TokenClient {
@@ -155,7 +89,7 @@ impl TokenClient {
         // RFC 6749, 2.3.1: id and secret are form-encoded first.
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let basic = STANDARD.encode(format!("{}:{}", encoded(&self.id), encoded(self.secret.reveal())));
-        let answer = self
+        let response = self
             .agent
             .post(&self.url)
             .config()
@@ -166,9 +100,9 @@ impl TokenClient {
             .content_type("application/x-www-form-urlencoded")
             .send(form.finish());
         let url = || self.url.clone();
-        let mut answer = answer.map_err(|error| self.unreachable(error))?;
-        let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string();
+        let mut response = response.map_err(|error| self.unreachable(error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(MAX_BYTES).read_to_string();
         let body = body.map_err(|source| TokenError::Request { url: url(), source })?;
         let json: Value = serde_json::from_str(&body).unwrap_or_default();
         let text = |name: &str| json.get(name).and_then(Value::as_str);
@@ -209,6 +143,7 @@ fn is_past(at: Option<Instant>) -> bool {
 }
 
 impl TokenCache {
+    /// Creates a cache without a token, which fetches one on first use.
     pub fn new(source: TokenSource) -> Self {
         Self { source, last: Mutex::default(), fetching: Mutex::default() }
     }
@@ -216,9 +151,9 @@ impl TokenCache {
     /// Returns a token that has not expired, and fetches one if needed. Blocks for at most `timeout`, or twice that if
     /// another thread is already fetching.
     pub fn get(&self, timeout: Duration) -> Result<Secret, BrokerError> {
-        let came = Instant::now();
+        let arrived = Instant::now();
         let client = match &self.source {
-            TokenSource::File(path) => return Ok(self.keep(BearerToken::new(read(path)?, came, Duration::ZERO))),
+            TokenSource::File(path) => return Ok(self.keep(BearerToken::new(read(path)?, arrived, Duration::ZERO))),
             TokenSource::Endpoint(client) => client,
         };
         if let Some(token) = self.cached(|token| !is_past(token.renew_at)) {
@@ -238,7 +173,7 @@ impl TokenCache {
         }
         // A caller that waited during the failed fetch, or comes soon after it, gets the same error.
         if let Some(failure) = &*failure
-            && (failure.at >= came || failure.at.elapsed() < RETRY_PAUSE)
+            && (failure.at >= arrived || failure.at.elapsed() < RETRY_PAUSE)
         {
             return still_good().ok_or_else(|| failure.why.clone());
         }

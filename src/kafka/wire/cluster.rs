@@ -73,6 +73,7 @@ impl ClusterClient {
         }
     }
 
+    /// Returns the settings of the client.
     pub fn settings(&self) -> &WireSettings {
         &self.settings
     }
@@ -82,6 +83,7 @@ impl ClusterClient {
         self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last).map(drop)
     }
 
+    /// Replaces the backlog.
     pub fn set_backlogs(&self, backlogs: Backlogs) {
         *self.backlogs() = backlogs;
     }
@@ -118,7 +120,8 @@ impl ClusterClient {
 
     /// The controller, which handles changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
-        let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
+        let controller =
+            self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.response.controller_id.0;
         Some(controller).filter(|node| *node >= 0).ok_or(Staleness::NoController.into())
     }
 
@@ -138,7 +141,7 @@ impl ClusterClient {
         fastrand::choice(others)
     }
 
-    /// Opens a connection to a broker, for the caller alone.
+    /// Opens a connection to a broker, which is not shared.
     pub fn connect(&self, node: NodeId) -> Result<BrokerConnection, BrokerError> {
         self.open(&self.address(node)?)
     }
@@ -234,7 +237,7 @@ impl From<NoBroker> for Cause {
     }
 }
 
-/// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, as the cluster may come back.
+/// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, because the cluster may recover.
 fn combine_errors(mut failures: Vec<BrokerError>) -> BrokerError {
     let is_reachable = failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)));
     match failures.pop() {

@@ -35,8 +35,8 @@ pub fn describe_broker(
         .with_configuration_keys(Some(keys));
     let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
     let version = connection.version_for::<DescribeConfigsRequest>(VERSION)?;
-    let answer = connection.call(&request, version, timeout)?;
-    let result = answer.results.into_iter().next();
+    let response = connection.call(&request, version, timeout)?;
+    let result = response.results.into_iter().next();
     let result = result.ok_or_else(|| connection.invalid_response(ResponseFault::Missing("broker")))?;
     errors::check(result.error_code, ErrorContext::Cluster, result.error_message.as_deref())?;
     let configs = result.configs.into_iter();

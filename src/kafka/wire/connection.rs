@@ -1,4 +1,4 @@
-//! One connection to one broker: opening it, authentication, and requests one by one.
+//! A connection to a broker: opening it, authentication, and one request at a time.
 
 use super::frame::{FrameReceiver, FrameSender};
 use super::invalid_response::ResponseFault;
@@ -138,13 +138,13 @@ impl BrokerConnection {
         let deadline = Instant::now() + timeout;
         let in_flight = self.sender.send(request, version, deadline)?;
         let body = self.receiver.body::<Q>(in_flight, deadline, memory)?;
-        let answer = self.receiver.decode::<Q>(body, in_flight.version)?;
-        let pause = self.throttled.note(Q::throttle_ms(&answer));
+        let response = self.receiver.decode::<Q>(body, in_flight.version)?;
+        let pause = self.throttled.note(Q::throttle_ms(&response));
         self.throttled_until = (!pause.is_zero()).then(|| Instant::now() + pause);
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Returns until when the broker throttles this connection.
+    /// Returns the time until which the broker throttles this connection.
     pub fn throttled_until(&self) -> Option<Instant> {
         self.throttled_until
     }
@@ -181,17 +181,17 @@ impl BrokerConnection {
         let deadline = Instant::now() + timeout;
         let in_flight = self.sender.send(&request, 3, deadline)?;
         let body = self.receiver.body::<ApiVersionsRequest>(in_flight, deadline, None)?;
-        let answer = if body.starts_with(&35i16.to_be_bytes()) {
+        let response = if body.starts_with(&35i16.to_be_bytes()) {
             self.call(&ApiVersionsRequest::default(), 0, timeout)?
         } else {
             self.receiver.decode::<ApiVersionsRequest>(body, 3)?
         };
-        self.read_versions(&answer)
+        self.read_versions(&response)
     }
 
-    fn read_versions(&self, answer: &ApiVersionsResponse) -> Result<ApiVersions, BrokerError> {
-        match answer.error_code {
-            0 => Ok(ApiVersions::from_response(self.address(), answer)),
+    fn read_versions(&self, response: &ApiVersionsResponse) -> Result<ApiVersions, BrokerError> {
+        match response.error_code {
+            0 => Ok(ApiVersions::from_response(self.address(), response)),
             code => Err(self.receiver.invalid(ResponseFault::ApiVersions(code))),
         }
     }

@@ -24,8 +24,8 @@ pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), Br
         ..6 => request.with_topic_names(vec![name]),
         _ => request.with_topics(vec![DeleteTopicState::default().with_name(Some(name))]),
     };
-    let answer = connection.call(&request, version, timeout)?;
-    let result = answer.responses.first();
+    let response = connection.call(&request, version, timeout)?;
+    let result = response.responses.first();
     let result = result.ok_or_else(|| connection.invalid_response(ResponseFault::Missing("topic")))?;
     let context = ErrorContext::Topic(topic, Operation::Delete);
     let checked = errors::check(result.error_code, context, result.error_message.as_deref());

@@ -8,8 +8,11 @@ use std::fmt;
 /// The subject of a request, which the error for its response names.
 #[derive(Debug, Clone, Copy)]
 pub enum ErrorContext<'a> {
+    /// The cluster, or several topics.
     Cluster,
+    /// A topic, and the operation on it.
     Topic(&'a TopicName, Operation),
+    /// A partition, and the operation on its topic.
     Partition(&'a TopicPartition, Operation),
 }
 
@@ -59,7 +62,7 @@ pub enum Advice {
     None,
     /// The topic is internal to Kafka.
     InternalTopic,
-    /// The timestamp has another unit than milliseconds.
+    /// The timestamp may have a unit other than milliseconds.
     Timestamp,
 }
 
@@ -92,17 +95,17 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         message: message.map_or_else(|| error.to_string(), str::to_owned),
     };
     let invalid = |advice| BrokerError::InvalidRecord(Cause::new(InvalidRecord { response: response(), advice }));
-    let refused = || BrokerError::Refused(response());
+    let rejected = || BrokerError::Refused(response());
     match error {
         Kafka::UnknownTopicOrPartition => {
-            context.topic().map_or_else(refused, |topic| BrokerError::UnknownTopic(topic.clone()))
+            context.topic().map_or_else(rejected, |topic| BrokerError::UnknownTopic(topic.clone()))
         }
         Kafka::UnknownTopicId | Kafka::InconsistentTopicId | Kafka::FetchSessionTopicIdError => {
-            context.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
+            context.topic().map_or_else(rejected, |topic| BrokerError::Recreated(topic.clone()))
         }
         Kafka::OffsetOutOfRange => match context {
             ErrorContext::Partition(topic_partition, _) => BrokerError::OffsetOutOfRange(topic_partition.clone()),
-            _ => refused(),
+            _ => rejected(),
         },
 
         // Another broker leads the partition, or will after an election.
@@ -178,7 +181,7 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::MismatchedEndpointType => BrokerError::Unsupported(Cause::new(response())),
 
         // The bridge cannot handle these: the client gets the code and the broker's message.
-        _ => refused(),
+        _ => rejected(),
     }
 }
 
@@ -222,7 +225,7 @@ mod tests {
         let error = check(4711, ErrorContext::Partition(&partition(), Operation::Read), Some("so there")).unwrap_err();
         let subject = ErrorSubject::Partition(partition());
         assert_eq!(error, BrokerError::Refused(ErrorResponse { code: 4711, subject, message: "so there".to_owned() }));
-        assert_eq!(error.to_string(), "the broker refuses (error 4711): t/3: so there");
+        assert_eq!(error.to_string(), "the broker rejects the request (error 4711): t/3: so there");
     }
 
     #[test]

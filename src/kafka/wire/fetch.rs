@@ -18,7 +18,7 @@ use crate::sync::lock;
 use crate::sync::memory_budget::Share;
 use bytes::Bytes;
 use epochs::EpochEnds;
-use kafka_protocol::messages::fetch_response::PartitionData as Answer;
+use kafka_protocol::messages::fetch_response::PartitionData as PartitionResponse;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use session::{BY_ID, BY_NAME, FetchSession, SessionResult};
 use std::collections::{BTreeSet, HashMap};
@@ -38,6 +38,7 @@ pub struct LeaderReader {
 }
 
 impl LeaderReader {
+    /// Creates a reader that connects on the first fetch. Responses are charged to `memory`.
     pub fn new(cluster: Arc<ClusterClient>, leader: NodeId, memory: Arc<Share>) -> Self {
         Self {
             cluster,
@@ -86,16 +87,16 @@ impl LeaderReader {
         let timeout = limits.wait + self.cluster.settings().request_timeout;
         let mut call = |session: &mut FetchSession| {
             let request = session.request(positions, limits, version);
-            let answer = connection.call_within(&request, version, timeout, Some(&self.memory));
-            answer.inspect_err(|_| session.lost())
+            let response = connection.call_within(&request, version, timeout, Some(&self.memory));
+            response.inspect_err(|_| session.lost())
         };
-        let mut answer = call(&mut self.session)?;
-        if self.session.answered(&answer, limits) == SessionResult::Forgotten {
-            answer = call(&mut self.session)?;
-            self.session.answered(&answer, limits);
+        let mut response = call(&mut self.session)?;
+        if self.session.apply_response(&response, limits) == SessionResult::Forgotten {
+            response = call(&mut self.session)?;
+            self.session.apply_response(&response, limits);
         }
-        errors::check(answer.error_code, ErrorContext::Cluster, None)?;
-        let mut fetched = read(VersionedResponse { answer, version }, positions, &self.memory);
+        errors::check(response.error_code, ErrorContext::Cluster, None)?;
+        let mut fetched = read(VersionedResponse { response, version }, positions, &self.memory);
         self.ends.explain(connection, positions, &mut fetched, self.cluster.settings().request_timeout)?;
         Ok(fetched)
     }
@@ -113,19 +114,19 @@ impl LeaderReader {
             Err(error) => vec![Err(error); topics.len()],
         };
         let found: HashMap<TopicName, Result<TopicInfo, BrokerError>> = topics.into_iter().zip(found).collect();
-        for answer in fetched.iter_mut().filter(|f| is_missing(f)) {
+        for response in fetched.iter_mut().filter(|f| is_missing(f)) {
             let position = positions
                 .iter()
-                .find(|position| position.topic == answer.topic && position.partition == answer.partition);
-            if let (Some(position), Some(now)) = (position, found.get(&answer.topic)) {
-                answer.result = Err(missing_error(position, now));
+                .find(|position| position.topic == response.topic && position.partition == response.partition);
+            if let (Some(position), Some(now)) = (position, found.get(&response.topic)) {
+                response.result = Err(missing_error(position, now));
             }
         }
     }
 }
 
-fn is_missing(answer: &FetchResult) -> bool {
-    matches!(answer.result, Err(BrokerError::UnknownTopic(_) | BrokerError::Recreated(_)))
+fn is_missing(response: &FetchResult) -> bool {
+    matches!(response.result, Err(BrokerError::UnknownTopic(_) | BrokerError::Recreated(_)))
 }
 
 /// The error for a partition that its leader does not know, by the topic's current metadata.
@@ -145,7 +146,7 @@ fn missing_error(position: &FetchPosition, now: &Result<TopicInfo, BrokerError>)
 }
 
 struct VersionedResponse {
-    answer: FetchResponse,
+    response: FetchResponse,
     version: i16,
 }
 
@@ -178,8 +179,8 @@ impl PartitionReader for LeaderReader {
             (Interrupted::Yes, Err(_)) => return Ok(Vec::new()),
         };
         self.confirm_missing(positions, &mut fetched);
-        for answer in &mut fetched {
-            answer.result = std::mem::replace(&mut answer.result, Ok(PartitionData::default()))
+        for response in &mut fetched {
+            response.result = std::mem::replace(&mut response.result, Ok(PartitionData::default()))
                 .map_err(|error| self.cluster.with_principal(error));
         }
         Ok(fetched)
@@ -253,7 +254,7 @@ impl Interrupt {
 /// Decodes a response partition by partition. If the budget does not suffice for one, it and the later ones are left
 /// to the next fetch.
 fn read(
-    VersionedResponse { answer, version }: VersionedResponse,
+    VersionedResponse { response, version }: VersionedResponse,
     positions: &[FetchPosition],
     memory: &Arc<Share>,
 ) -> Vec<FetchResult> {
@@ -265,11 +266,11 @@ fn read(
     };
     let requested: HashMap<(String, uuid::Uuid, Partition), &FetchPosition> =
         positions.iter().map(|position| (key(position), position)).collect();
-    let records = |partition: &Answer| partition.records.as_ref().map_or(0, Bytes::len);
-    let total: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
+    let records = |partition: &PartitionResponse| partition.records.as_ref().map_or(0, Bytes::len);
+    let total: usize = response.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
     let mut fetched = Vec::new();
     let mut is_short = false;
-    for topic in answer.responses {
+    for topic in response.responses {
         for mut partition in topic.partitions {
             if 2 * records(&partition) < total {
                 // These records would keep the whole response in memory.
@@ -313,16 +314,16 @@ struct CorruptBatch {
 }
 
 fn decode_partition(
-    answer: Answer,
+    response: PartitionResponse,
     position: &FetchPosition,
     memory: &Arc<Share>,
 ) -> Result<PartitionData, BrokerError> {
     let topic_partition = TopicPartition { topic: position.topic.clone(), partition: position.partition };
-    errors::check(answer.error_code, ErrorContext::Partition(&topic_partition, Operation::Read), None)?;
-    let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
+    errors::check(response.error_code, ErrorContext::Partition(&topic_partition, Operation::Read), None)?;
+    let aborted = response.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
-    epochs::check_divergence(position, &answer.diverging_epoch)?;
-    let records = answer.records.unwrap_or_default();
+    epochs::check_divergence(position, &response.diverging_epoch)?;
+    let records = response.records.unwrap_or_default();
     let read = batch::read(&records, position.offset, aborted.collect(), memory).map_err(|why| match why {
         Undecodable::NoMemory(shortage) => {
             BrokerError::no_memory(shortage, MemorySubject::Batch(topic_partition, position.offset))
@@ -334,8 +335,8 @@ fn decode_partition(
         next_offset: read.next_offset,
         epochs: read.epochs,
         // Absent before Fetch v5.
-        log_start: answer.log_start_offset.max(0),
-        end: if answer.last_stable_offset >= 0 { answer.last_stable_offset } else { answer.high_watermark },
+        log_start: response.log_start_offset.max(0),
+        end: if response.last_stable_offset >= 0 { response.last_stable_offset } else { response.high_watermark },
     })
 }
 

@@ -1,4 +1,4 @@
-//! Frames on a connection: requests out, responses in. Every length and id in a response is checked.
+//! Sends requests and receives responses as frames of a connection. Every length and id in a response is checked.
 
 use super::invalid_response::{InvalidResponse, ResponseFault};
 use super::schema::ApiRequest;
@@ -46,6 +46,7 @@ pub struct InFlight {
 }
 
 impl FrameSender {
+    /// Creates the sending half. `address` is for errors, `client_id` for each request.
     pub(super) fn new(stream: Arc<BrokerTransport>, address: Arc<str>, client_id: StrBytes) -> Self {
         let versions = Arc::default();
         Self { stream, address, client_id, versions, next_correlation: 0, frame: BytesMut::new() }
@@ -56,6 +57,7 @@ impl FrameSender {
         &self.versions
     }
 
+    /// Sets the versions that the broker supports.
     pub(super) fn set_versions(&mut self, versions: ApiVersions) {
         self.versions = Arc::new(versions);
     }
@@ -107,6 +109,7 @@ impl FrameSender {
 }
 
 impl FrameReceiver {
+    /// Creates the receiving half. A response of more than `max_frame` bytes is an error.
     pub(super) fn new(stream: Arc<BrokerTransport>, address: Arc<str>, max_frame: usize) -> Self {
         Self { stream, address, max_frame, close_reason: None }
     }
@@ -116,6 +119,7 @@ impl FrameReceiver {
         self.close_reason = reason;
     }
 
+    /// Returns the transport that both halves share.
     pub(super) fn stream(&self) -> &Arc<BrokerTransport> {
         &self.stream
     }
@@ -191,6 +195,7 @@ impl FrameReceiver {
         read.map_err(|error| io_error(&self.address, ConnectionStep::Receive, error, self.close_reason))
     }
 
+    /// Returns the error for a response with this fault.
     pub(super) fn invalid(&self, fault: ResponseFault) -> BrokerError {
         BrokerError::Corrupt(Cause::new(InvalidResponse { address: self.address.to_string(), fault }))
     }

@@ -49,10 +49,12 @@ pub struct Authentication {
 }
 
 impl Authentication {
+    /// Creates the state of a connection that is not authenticated yet.
     pub fn new(sasl: Option<Arc<Sasl>>) -> Self {
         Self { sasl, session: LoginSession::default() }
     }
 
+    /// Returns the current session.
     pub fn session(&self) -> LoginSession {
         self.session
     }
@@ -139,16 +141,16 @@ impl SaslRounds<'_> {
         let mut message = first;
         for _ in 0..MAX_MESSAGES {
             let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
-            let answer = self.ask(&request, i16::MAX)?;
-            if answer.error_code != 0 {
-                let message = answer.error_message.map(|message| message.to_string());
+            let response = self.ask(&request, i16::MAX)?;
+            if response.error_code != 0 {
+                let message = response.error_message.map(|message| message.to_string());
                 return Err(self.failed(LoginFailure::Rejected(sasl.rejected(message, exchange.hint()))));
             }
             let mechanism = sasl.mechanism();
-            let next = exchange.next(&answer.auth_bytes);
+            let next = exchange.next(&response.auth_bytes);
             message = match next.map_err(|source| self.failed(LoginFailure::Exchange { mechanism, source }))? {
                 SaslStep::Send(message) => message,
-                SaslStep::Done => return Ok(answer.session_lifetime_ms),
+                SaslStep::Done => return Ok(response.session_lifetime_ms),
             };
         }
         Err(self.failed(LoginFailure::Unfinished))
@@ -157,11 +159,11 @@ impl SaslRounds<'_> {
     fn handshake(&mut self, sasl: &Sasl) -> Result<(), BrokerError> {
         let mechanism = sasl.mechanism();
         let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
-        let answer = self.ask(&request, i16::MAX)?;
-        match Kafka::try_from_code(answer.error_code) {
+        let response = self.ask(&request, i16::MAX)?;
+        match Kafka::try_from_code(response.error_code) {
             None => Ok(()),
             Some(Kafka::UnsupportedSaslMechanism) => {
-                let offered = answer.mechanisms.iter().map(|m| m.to_string()).collect();
+                let offered = response.mechanisms.iter().map(|m| m.to_string()).collect();
                 Err(self.failed(LoginFailure::Mechanism { mechanism, offered }))
             }
             Some(Kafka::IllegalSaslState) => Err(self.failed(LoginFailure::NoSasl)),

@@ -25,39 +25,39 @@ pub fn all_topics_request() -> MetadataRequest {
 
 /// Requests `topics`, and their creation with [`AutoCreate::Ask`].
 pub fn topics_request(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
-    let wanted = |name: &TopicName| {
+    let requested = |name: &TopicName| {
         let name = StrBytes::from_string(name.as_str().to_owned());
         MetadataRequestTopic::default().with_name(Some(name.into()))
     };
     MetadataRequest::default()
-        .with_topics(Some(topics.iter().map(wanted).collect()))
+        .with_topics(Some(topics.iter().map(requested).collect()))
         .with_allow_auto_topic_creation(auto_create == AutoCreate::Ask)
 }
 
 /// `host:port` of each broker.
-pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
+pub fn addresses(response: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     let address = |host: &str, port| match host.contains(':') {
         true => format!("[{host}]:{port}").into(),
         false => format!("{host}:{port}").into(),
     };
-    answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
+    response.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
 }
 
 /// The topics of a response, sorted by name, without internal topics and topics with an error.
-pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
+pub fn listed_topics(response: &MetadataResponse) -> Vec<TopicInfo> {
     let of = |topic: &MetadataResponseTopic| {
         let name = TopicName::new(topic.name.as_ref()?).ok()?;
         if topic.is_internal { None } else { topic_info(name, topic).ok() }
     };
-    let mut topics: Vec<TopicInfo> = answer.topics.iter().filter_map(of).collect();
+    let mut topics: Vec<TopicInfo> = response.topics.iter().filter_map(of).collect();
     topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     topics
 }
 
 /// The result for each of `topics`, in order.
-pub fn found_topics(answer: &MetadataResponse, topics: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
+pub fn found_topics(response: &MetadataResponse, topics: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
     let by_name: HashMap<&str, &MetadataResponseTopic> =
-        answer.topics.iter().filter_map(|topic| Some((topic.name.as_ref()?.0.as_str(), topic))).collect();
+        response.topics.iter().filter_map(|topic| Some((topic.name.as_ref()?.0.as_str(), topic))).collect();
     let of = |name: &TopicName| match by_name.get(name.as_str()) {
         Some(topic) => topic_info(name.clone(), topic),
         None => Err(BrokerError::UnknownTopic(name.clone())),

@@ -87,8 +87,8 @@ impl<'a> OffsetQuery<'a> {
         (self.result.is_none() && self.last_error.is_some()).then_some(&self.topic_partition.topic)
     }
 
-    fn settle(&mut self, answer: Result<Position, BrokerError>) {
-        match answer {
+    fn settle(&mut self, response: Result<Position, BrokerError>) {
+        match response {
             Ok(Position { next: NOT_FOUND, .. }) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
             // There is nothing before the first offset that could be truncated.
             Ok(Position { next, .. }) if self.at == OffsetAt::Earliest || next == 0 => {
@@ -134,7 +134,7 @@ fn by_leader(cluster: &ClusterClient, queries: &mut [OffsetQuery<'_>]) -> Vec<(N
         let leader = match (missing.get(&partition.topic), cluster.cached(&partition.topic)) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(info)) => metadata::leader(&info, partition),
-            // It was just removed from the cache; the next round finds the reason.
+            // The topic was just removed from the cache; the next round finds the reason.
             (None, None) => Err(Staleness::TopicChanged(partition.topic.clone()).into()),
         };
         match leader {
@@ -152,15 +152,15 @@ fn by_leader(cluster: &ClusterClient, queries: &mut [OffsetQuery<'_>]) -> Vec<(N
 
 fn query_leader(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuery<'_>], group: &[usize]) {
     let request = |version| request(group.iter().filter_map(|index| queries.get(*index)), version);
-    let answer = pool.call(leader, VERSION, request, PATIENCE);
-    let mut offsets = match &answer {
-        Ok(answer) => read(answer),
+    let response = pool.call(leader, VERSION, request, PATIENCE);
+    let mut offsets = match &response {
+        Ok(response) => read(response),
         Err(_) => HashMap::new(),
     };
     for index in group {
         let Some(query) = queries.get_mut(*index) else { continue };
         let offset = offsets.remove(&(query.topic_partition.topic.as_str(), query.topic_partition.partition));
-        let result = match (&answer, offset) {
+        let result = match (&response, offset) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), None) => Err(Staleness::NotInResponse(query.topic_partition.clone()).into()),
             (Ok(_), Some((code, position))) => check_leader_code(code, query.topic_partition).map(|()| position),
@@ -197,10 +197,10 @@ fn request<'a>(queries: impl Iterator<Item = &'a OffsetQuery<'a>>, version: i16)
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-/// Error code and position by topic and partition. Before v4 there is no leader epoch.
-fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, Partition), (i16, Position)> {
+/// Returns the error code and position by topic and partition. Before v4 there is no leader epoch.
+fn read(response: &ListOffsetsResponse) -> HashMap<(&str, Partition), (i16, Position)> {
     let mut found = HashMap::new();
-    for topic in &answer.topics {
+    for topic in &response.topics {
         for partition in &topic.partitions {
             let key = (topic.name.0.as_str(), partition.partition_index);
             let at = Position { next: partition.offset, epoch: Epoch::from(partition.leader_epoch).max(NO_EPOCH) };

@@ -14,14 +14,17 @@ pub struct Parse<'a> {
 }
 
 impl<'a> Parse<'a> {
+    /// Starts at index `at` of `data`.
     pub fn new(data: &'a [u8], at: usize) -> Self {
         Self { data, at }
     }
 
+    /// Returns the index of the next byte.
     pub fn at(&self) -> usize {
         self.at
     }
 
+    /// Reads one byte.
     pub fn byte(&mut self) -> Option<u8> {
         let byte = *self.data.get(self.at)?;
         self.at += 1;
@@ -35,10 +38,12 @@ impl<'a> Parse<'a> {
         Some(*bytes)
     }
 
+    /// Reads a big-endian number of 4 bytes.
     pub fn i32(&mut self) -> Option<i32> {
         self.array().map(i32::from_be_bytes)
     }
 
+    /// Reads a big-endian number of 8 bytes.
     pub fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_be_bytes)
     }

@@ -12,12 +12,14 @@ use std::time::Duration;
 /// The limit of idle connections per broker; further ones are closed.
 const MAX_IDLE: usize = 4;
 
+/// Idle connections to the brokers of a cluster.
 pub struct ConnectionPool {
     cluster: Arc<ClusterClient>,
     idle: Mutex<HashMap<NodeId, Vec<BrokerConnection>>>,
 }
 
 impl ConnectionPool {
+    /// Creates a pool without connections.
     pub fn new(cluster: Arc<ClusterClient>) -> Self {
         Self { cluster, idle: Mutex::default() }
     }
@@ -35,13 +37,13 @@ impl ConnectionPool {
     ) -> Result<Q::Response, BrokerError> {
         let ask = |mut connection: BrokerConnection| {
             let version = connection.version_for::<Q>(at_most)?;
-            let answer = connection.call(&request(version), version, timeout)?;
+            let response = connection.call(&request(version), version, timeout)?;
             self.keep(node, connection);
-            Ok(answer)
+            Ok(response)
         };
         let idle = self.idle().get_mut(&node).and_then(Vec::pop);
         match idle.map(ask) {
-            Some(Ok(answer)) => Ok(answer),
+            Some(Ok(response)) => Ok(response),
             _ => self.cluster.connect(node).and_then(ask),
         }
     }

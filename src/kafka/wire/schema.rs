@@ -14,10 +14,12 @@ mod responses;
 pub trait ApiRequest: Message + Encodable + HeaderVersion {
     /// Kafka's "API key".
     const KEY: ApiKey;
+    /// The type of the response.
     type Response: Decodable + HeaderVersion;
+    /// The layout of the response.
     const SCHEMA: Schema;
 
-    /// Returns for how many ms the broker throttles the connection after this response (KIP-219).
+    /// Returns the throttle time of a response in ms (KIP-219).
     fn throttle_ms(_: &Self::Response) -> i32 {
         0
     }
@@ -62,8 +64,8 @@ pub struct Malformed;
 impl Schema {
     /// Checks that `body`, a response without its header, contains everything that its lengths announce.
     pub fn check(&self, body: &[u8], version: i16) -> Result<(), Malformed> {
-        let mut walk = Validator { rest: body, version, flexible: version >= self.flexible };
-        walk.fields(&self.body)
+        let mut validator = Validator { rest: body, version, flexible: version >= self.flexible };
+        validator.fields(&self.body)
     }
 }
 
@@ -146,10 +148,10 @@ impl Validator<'_> {
 
     fn varint(&mut self) -> Result<u32, Malformed> {
         let mut value = 0u64;
-        for place in 0..5 {
+        for index in 0..5 {
             let (byte, rest) = self.rest.split_first().ok_or(Malformed)?;
             self.rest = rest;
-            value |= u64::from(byte & 0x7f) << (7 * place);
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if *byte < 0x80 {
                 return u32::try_from(value).map_err(|_| Malformed);
             }

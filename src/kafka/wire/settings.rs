@@ -9,6 +9,7 @@ use std::time::Duration;
 pub struct WireSettings {
     /// Bootstrap servers, as `host:port`; they return the addresses of all brokers.
     pub bootstrap: Vec<String>,
+    /// TLS and SASL of all connections.
     pub security: Security,
     /// Identifies the bridge in the brokers' logs and quotas.
     pub client_id: String,
@@ -18,6 +19,7 @@ pub struct WireSettings {
     pub request_timeout: Duration,
     /// The limit of a response in bytes; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
     pub max_frame: usize,
+    /// The settings of the producer.
     pub produce: ProducerSettings,
     /// The total throttle time of the connections so far.
     pub throttled: ThrottleTime,

@@ -28,7 +28,7 @@ pub enum CloseReason {
 
 /// An I/O error on the connection to a broker.
 #[derive(Debug, thiserror::Error)]
-pub struct ConnectionError {
+pub struct SocketError {
     /// The broker, as `host:port`.
     pub address: String,
     pub step: ConnectionStep,
@@ -64,7 +64,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-impl fmt::Display for ConnectionError {
+impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, step, source, close_reason } = self;
         match (step, source.kind()) {
@@ -114,7 +114,7 @@ pub fn io_error(
         return tls_error(address, fault.clone());
     }
     let address = address.to_owned();
-    BrokerError::Unavailable(Cause::new(ConnectionError { address, step, source, close_reason }))
+    BrokerError::Unavailable(Cause::new(SocketError { address, step, source, close_reason }))
 }
 
 /// Converts a TLS error on a connection to `address`.

@@ -92,7 +92,7 @@ pub fn settings(bootstrap: &[&str]) -> WireSettings {
 }
 
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ReceivedRequest {
     pub key: i16,
     pub version: i16,
     pub correlation: i32,
@@ -101,7 +101,7 @@ pub struct Asked {
 }
 
 /// Reads the next request on `stream`; `None` at its end.
-pub fn next_request(stream: &mut TcpStream) -> Option<Asked> {
+pub fn next_request(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     let mut len = [0; 4];
     stream.read_exact(&mut len).ok()?;
     let mut frame = vec![0; i32::from_be_bytes(len) as usize];
@@ -109,10 +109,10 @@ pub fn next_request(stream: &mut TcpStream) -> Option<Asked> {
     let i16_at = |at: usize| i16::from_be_bytes(frame[at..at + 2].try_into().unwrap());
     let (key, version, client) = (i16_at(0), i16_at(2), i16_at(8) as usize);
     let correlation = i32::from_be_bytes(frame[4..8].try_into().unwrap());
-    Some(Asked { key, version, correlation, body: frame[10 + client..].to_vec() })
+    Some(ReceivedRequest { key, version, correlation, body: frame[10 + client..].to_vec() })
 }
 
-pub fn answer(stream: &mut TcpStream, correlation: i32, body: &[u8]) {
+pub fn respond_to(stream: &mut TcpStream, correlation: i32, body: &[u8]) {
     let mut frame = (body.len() as i32 + 4).to_be_bytes().to_vec();
     frame.extend(correlation.to_be_bytes());
     frame.extend(body);
@@ -134,12 +134,12 @@ pub fn api_versions() -> Vec<u8> {
 }
 
 /// Starts a broker of Kafka 0.11 that answers with `respond`; `None` closes the connection.
-pub fn broker(respond: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Impostor {
+pub fn broker(respond: impl Fn(&ReceivedRequest) -> Option<Vec<u8>> + Send + Sync + 'static) -> Impostor {
     Impostor::start(move |mut stream| {
-        while let Some(asked) = next_request(&mut stream) {
-            let body = if asked.key == API_VERSIONS { Some(api_versions()) } else { respond(&asked) };
+        while let Some(request) = next_request(&mut stream) {
+            let body = if request.key == API_VERSIONS { Some(api_versions()) } else { respond(&request) };
             let Some(body) = body else { return };
-            answer(&mut stream, asked.correlation, &body);
+            respond_to(&mut stream, request.correlation, &body);
         }
     })
 }

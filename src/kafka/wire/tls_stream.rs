@@ -20,6 +20,7 @@ const READ_BYTES: usize = 64 << 10;
 /// The most bytes to encrypt at a time, so that the reader gets the lock in between.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// A TLS connection.
 pub struct TlsStream {
     tcp: TcpStream,
     session: Mutex<ClientConnection>,

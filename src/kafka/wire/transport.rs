@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+/// A TCP connection to a broker, with or without TLS.
 pub enum BrokerTransport {
     Plain(TcpStream),
     Tls(Box<TlsStream>),

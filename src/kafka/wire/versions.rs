@@ -55,11 +55,11 @@ pub struct ApiVersions {
 
 impl ApiVersions {
     /// Reads the response of the broker at `address`, which error messages name.
-    pub fn from_response(address: &str, answer: &ApiVersionsResponse) -> Self {
+    pub fn from_response(address: &str, response: &ApiVersionsResponse) -> Self {
         let range = |v: &kafka_protocol::messages::api_versions_response::ApiVersion| {
             (v.api_key, VersionRange { min: v.min_version, max: v.max_version })
         };
-        Self { address: address.to_owned(), ranges: answer.api_keys.iter().map(range).collect() }
+        Self { address: address.to_owned(), ranges: response.api_keys.iter().map(range).collect() }
     }
 
     /// Returns the versions of request `key` (Kafka's "API key"); `None` if the broker does not support it.

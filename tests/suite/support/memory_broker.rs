@@ -19,6 +19,8 @@ pub struct MemoryBroker {
     changed: Condvar,
     /// The number of fetches by all readers.
     pub fetches: AtomicUsize,
+    /// The number of records that all readers have got.
+    pub records_read: AtomicUsize,
     /// Makes `write_all` return at the next submission, as after a fault.
     pub ends_write_all: AtomicBool,
     /// The result of `backlogs()`.
@@ -66,6 +68,7 @@ impl MemoryBroker {
             log: Mutex::default(),
             changed: Condvar::new(),
             fetches: AtomicUsize::new(0),
+            records_read: AtomicUsize::new(0),
             ends_write_all: AtomicBool::new(false),
             backlogs: Mutex::default(),
         })
@@ -439,6 +442,8 @@ impl PartitionReader for MemoryReader {
             let fetched: Vec<_> = positions.iter().map(answer).collect();
             let left = until.saturating_duration_since(Instant::now());
             let something = |f: &FetchResult| f.result.as_ref().map_or(true, |data| data.next_offset > f.offset);
+            let read = fetched.iter().flat_map(|f| &f.result).flat_map(|data| &data.batches).map(Records::len).sum();
+            self.broker.records_read.fetch_add(read, Ordering::Relaxed);
             if fetched.iter().any(something) || left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {
                 return Ok(fetched);
             }

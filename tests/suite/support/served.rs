@@ -31,8 +31,8 @@ impl Served {
         let app = App::new(hub, settings);
         let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let (end, told) = oneshot::channel();
-        let serving = tokio::spawn(http::serve(listener, None, app.clone(), async { drop(told.await) }));
+        let (end, shutdown) = oneshot::channel();
+        let serving = tokio::spawn(http::serve(listener, None, app.clone(), async { drop(shutdown.await) }));
         Self { broker, app, address, end, serving }
     }
 

@@ -6,8 +6,17 @@ use super::source::files;
 
 /// The layers, highest first. Modules of one layer do not import each other. Every directory of `src/` is listed here
 /// or in [`FOUNDATION`]; files of `src/` that are not listed belong to the foundation, below all layers.
-const LAYERS: [&[&str]; 8] =
-    [&["main"], &["commands"], &["config"], &["http"], &["auth"], &["hub"], &["kafka", "embedded"], &["broker"]];
+const LAYERS: [&[&str]; 9] = [
+    &["main"],
+    &["commands"],
+    &["config"],
+    &["http"],
+    &["auth"],
+    &["hub"],
+    &["series"],
+    &["kafka", "embedded"],
+    &["broker"],
+];
 
 /// The directories of the lowest layer. Its modules may import each other without cycles.
 const FOUNDATION: [&str; 7] = ["cel", "cursor", "logging", "os", "record", "sync", "tls"];

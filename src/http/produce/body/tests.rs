@@ -50,9 +50,9 @@ fn a_decompression_bomb_stops_at_the_maximum_body_size() {
     let settings = Settings { max_body: 1 << 20, ..Settings::default() };
     let bomb = gzip(&vec![0; 200 << 20]);
     assert!(bomb.len() < 300 << 10, "{}", bomb.len());
-    let refused = read(&settings, "gzip", &bomb, 16 << 10).map(drop).unwrap_err();
-    assert_eq!(status(&refused), 413);
-    assert!(refused.detail().contains("--max-body"), "{}", refused.detail());
+    let problem = read(&settings, "gzip", &bomb, 16 << 10).map(drop).unwrap_err();
+    assert_eq!(status(&problem), 413);
+    assert!(problem.detail().contains("--max-body"), "{}", problem.detail());
     assert_eq!(in_use(&settings), 0);
     // Exactly the allowed size.
     let (body, _) = read(&settings, "gzip", &gzip(&vec![7; 1 << 20]), 1000).unwrap();
@@ -62,16 +62,21 @@ fn a_decompression_bomb_stops_at_the_maximum_body_size() {
 #[test]
 fn invalid_or_truncated_gzip_is_rejected() {
     let settings = Settings::default();
-    let whole = gzip(b"hello, hello, hello");
-    let mut damaged = whole.clone();
+    let complete = gzip(b"hello, hello, hello");
+    let mut damaged = complete.clone();
     let at = damaged.len() - 6;
     damaged[at] ^= 1;
-    for body in
-        [&b"plain text"[..], &whole[..whole.len() - 3], &whole[..5], &damaged, b"", &[&whole[..], b"more"].concat()]
-    {
-        let refused = read(&settings, "gzip", body, 7).map(drop).unwrap_err();
-        assert_eq!(status(&refused), 400, "{body:?}");
-        assert!(refused.detail().contains("not gzip"), "{}", refused.detail());
+    for body in [
+        &b"plain text"[..],
+        &complete[..complete.len() - 3],
+        &complete[..5],
+        &damaged,
+        b"",
+        &[&complete[..], b"more"].concat(),
+    ] {
+        let problem = read(&settings, "gzip", body, 7).map(drop).unwrap_err();
+        assert_eq!(status(&problem), 400, "{body:?}");
+        assert!(problem.detail().contains("not gzip"), "{}", problem.detail());
     }
 }
 
@@ -80,9 +85,9 @@ fn large_bodies_share_a_part_of_the_budget_and_small_ones_another() {
     let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
     let large = vec![b'x'; 900 << 10];
     let (_, held) = read(&settings, "", &large, 16 << 10).unwrap();
-    let refused = read(&settings, "", &large, 16 << 10).map(drop).unwrap_err();
-    assert_eq!(status(&refused), 503);
-    assert!(refused.detail().contains("--memory-budget"), "{}", refused.detail());
+    let problem = read(&settings, "", &large, 16 << 10).map(drop).unwrap_err();
+    assert_eq!(status(&problem), 503);
+    assert!(problem.detail().contains("--memory-budget"), "{}", problem.detail());
     read(&settings, "", &large[..SMALL], 1000).unwrap();
     drop(held);
     read(&settings, "", &large, 16 << 10).unwrap();
@@ -94,13 +99,13 @@ fn many_incomplete_bodies_are_rejected_but_not_single_measurements() {
     let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
     let small = vec![b'x'; SMALL];
     let mut held = Vec::new();
-    let refused = loop {
+    let problem = loop {
         match read(&settings, "", &small, 16 << 10) {
             Ok(body) => held.push(body),
-            Err(refused) => break refused,
+            Err(problem) => break problem,
         }
     };
-    assert_eq!((status(&refused), held.len()), (503, 4));
+    assert_eq!((status(&problem), held.len()), (503, 4));
     read(&settings, "", &small[..EXEMPT], 1000).unwrap();
 }
 
@@ -112,7 +117,7 @@ fn in_use(settings: &Settings) -> usize {
 fn a_trickling_body_is_ended() {
     let settings = Settings { body_timeout: Duration::from_millis(50), ..Settings::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let refused = runtime.block_on(async {
+    let problem = runtime.block_on(async {
         let drops = futures_util::stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
@@ -120,9 +125,9 @@ fn a_trickling_body_is_ended() {
         let body = BodyReader::new(Box::pin(drops), &HeaderMap::new(), &settings.bodies)?;
         body.read_all(&settings, &HeaderMap::new(), &mut Shutdown::new().end_of_body()).await
     });
-    let refused = refused.map(drop).unwrap_err();
-    assert_eq!(status(&refused), 408);
-    assert!(refused.detail().contains("--body-timeout"), "{}", refused.detail());
+    let problem = problem.map(drop).unwrap_err();
+    assert_eq!(status(&problem), 408);
+    assert!(problem.detail().contains("--body-timeout"), "{}", problem.detail());
 }
 
 proptest! {

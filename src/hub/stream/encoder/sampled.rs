@@ -136,26 +136,25 @@ impl Encoder {
             if out.len() >= limits.most {
                 break;
             }
-            if let Some(record) = held.record() {
-                if let Err(shortage) = self.reserve(out, &record, limits) {
-                    flow = Flow::Short(shortage);
-                    break;
-                }
-                ids.set(topic, partition, held.after);
-                let last_id;
-                let id = if !uses_ids {
-                    ""
-                } else if self.bounds.remaining == Some(1) {
-                    self.completion = Completion::Sent;
-                    last_id = ids.complete_text();
-                    &last_id
-                } else {
-                    ids.text()
-                };
-                self.format.record(out, &name, partition, &record, id);
-                self.written += 1;
-                self.passed = 0;
+            let record = held.record();
+            if let Err(shortage) = self.reserve(out, &record, limits) {
+                flow = Flow::Short(shortage);
+                break;
             }
+            ids.set(topic, partition, held.after);
+            let last_id;
+            let id = if !uses_ids {
+                ""
+            } else if self.bounds.remaining == Some(1) {
+                self.completion = Completion::Sent;
+                last_id = ids.complete_text();
+                &last_id
+            } else {
+                ids.text()
+            };
+            self.format.record(out, &name, partition, &record, id);
+            self.written += 1;
+            self.passed = 0;
             sampler.sent(place);
             if let Some(remaining) = &mut self.bounds.remaining {
                 *remaining = remaining.saturating_sub(1);

@@ -2,12 +2,12 @@ use super::*;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-/// Answers one request with each of `answers`, then stops.
-fn server(answers: Vec<(u16, String)>) -> String {
+/// Serves one request with each of `responses`, then stops.
+fn server(responses: Vec<(u16, String)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        for (status, body) in answers {
+        for (status, body) in responses {
             let (mut client, _) = listener.accept().unwrap();
             let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
             while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
@@ -18,9 +18,9 @@ fn server(answers: Vec<(u16, String)>) -> String {
     url
 }
 
-fn tokens(answers: Vec<(u16, String)>) -> TokenCache {
+fn tokens(responses: Vec<(u16, String)>) -> TokenCache {
     let credentials = ("bridge".to_owned(), Secret::new("hunter2"));
-    TokenCache::new(TokenSource::Endpoint(Box::new(TokenClient::new(server(answers), credentials, None, None))))
+    TokenCache::new(TokenSource::Endpoint(Box::new(TokenClient::new(server(responses), credentials, None, None))))
 }
 
 fn given(token: &str, seconds: u64) -> (u16, String) {
@@ -83,8 +83,8 @@ fn a_silent_server_gets_one_request_for_all_waiting_threads() {
         let others: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
         assert_eq!(tokens.user(), None);
         assert!(!first.is_finished(), "`user` must return before the fetch ends");
-        for asked in others.into_iter().chain([first]) {
-            assert!(matches!(asked.join().unwrap(), Err(BrokerError::NoCredentials(_))));
+        for caller in others.into_iter().chain([first]) {
+            assert!(matches!(caller.join().unwrap(), Err(BrokerError::NoCredentials(_))));
         }
     });
     silent.set_nonblocking(true).unwrap();

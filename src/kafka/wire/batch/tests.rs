@@ -160,14 +160,14 @@ proptest! {
     #[test]
     fn decoding_returns_the_encoded_records(batch in batch()) {
         let read = read_all(batch.encode(), batch.base_offset).unwrap();
-        let got: Vec<Rec> = read.batches[0].iter().map(|r| Rec {
+        let decoded: Vec<Rec> = read.batches[0].iter().map(|r| Rec {
             offset_delta: (r.offset - batch.base_offset) as i32,
             timestamp_delta: r.timestamp - 1000,
             key: r.key.map(<[u8]>::to_vec),
             value: r.value.map(<[u8]>::to_vec),
             headers: r.headers().map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect(),
         }).collect();
-        prop_assert_eq!(&got, &batch.records);
+        prop_assert_eq!(&decoded, &batch.records);
         prop_assert_eq!(read.next_offset, batch.base_offset + i64::from(batch.last_offset_delta) + 1);
     }
 
@@ -211,19 +211,19 @@ proptest! {
 
 #[test]
 fn a_truncated_batch_is_left_to_the_next_fetch() {
-    let whole = Batch::of(10, &["a", "b"]).encode();
+    let complete = Batch::of(10, &["a", "b"]).encode();
     let next = Batch::of(12, &["c"]).encode();
     for cut in 0..next.len() {
-        check([&whole, &next[..cut]].concat(), 10, &["10 a", "11 b"], 12);
+        check([&complete, &next[..cut]].concat(), 10, &["10 a", "11 b"], 12);
     }
-    check([whole, next].concat(), 10, &["10 a", "11 b", "12 c"], 13);
+    check([complete, next].concat(), 10, &["10 a", "11 b", "12 c"], 13);
 }
 
 #[test]
 fn a_truncated_first_batch_is_an_error() {
-    let whole = Batch::of(10, &["a", "b"]).encode();
-    for cut in 1..whole.len() {
-        assert!(read_all(whole[..cut].to_vec(), 10).unwrap_err().contains("cut off"), "{cut}");
+    let complete = Batch::of(10, &["a", "b"]).encode();
+    for cut in 1..complete.len() {
+        assert!(read_all(complete[..cut].to_vec(), 10).unwrap_err().contains("cut off"), "{cut}");
     }
 }
 
@@ -280,7 +280,7 @@ fn aborted_transactions_and_markers_are_skipped() {
         Batch::transactional(10, 1, &["after"]),
         Batch::marker(11, 1, COMMIT),
     ];
-    // Where each transaction ends. A broker lists those that end at or after the fetched offset.
+    // The end of each transaction. A broker lists the transactions that end at or after the fetched offset.
     let aborted = [
         (8, AbortedTransaction { producer_id: 1, first_offset: 4 }),
         (6, AbortedTransaction { producer_id: 2, first_offset: 1 }),

@@ -26,6 +26,7 @@ const MAX_REPLACED: usize = 8;
 /// cluster that was restored from a backup returns to old ids.
 const RETURNS_AFTER: (u32, Duration) = (5, Duration::from_secs(60));
 
+/// The ids of topics, as reported by brokers.
 #[derive(Default)]
 pub(super) struct Identities(HashMap<TopicName, TopicIdentity>);
 
@@ -42,7 +43,7 @@ struct CandidateId {
     /// A broker that reported it.
     broker: Option<Arc<str>>,
     since: Instant,
-    answers: u32,
+    responses: u32,
 }
 
 /// The latest response from an address.
@@ -125,11 +126,11 @@ impl TopicIdentity {
             self.candidate = None;
             return IdentityVerdict::Present;
         }
-        let new = || CandidateId { id, broker: None, since: at, answers: 0 };
+        let new = || CandidateId { id, broker: None, since: at, responses: 0 };
         let mut candidate = self.candidate.take().filter(|candidate| candidate.id == id).unwrap_or_else(new);
-        candidate.answers += 1;
-        let (answers, time) = RETURNS_AFTER;
-        let is_lasting = candidate.answers >= answers && at.saturating_duration_since(candidate.since) >= time;
+        candidate.responses += 1;
+        let (responses, time) = RETURNS_AFTER;
+        let is_lasting = candidate.responses >= responses && at.saturating_duration_since(candidate.since) >= time;
         let has_agreed = candidate.broker.as_ref().is_some_and(|broker| moves && broker != address);
         if left == Some(self.present) || has_agreed || is_lasting {
             self.present = id;
@@ -163,21 +164,21 @@ mod tests {
 
     /// Judges ids (`a`, `b`) of one topic as reported by brokers, in this order, `seconds` apart.
     #[track_caller]
-    fn check_every(seconds: u64, answers: &[(u8, char, IdentityVerdict)]) {
+    fn check_every(seconds: u64, responses: &[(u8, char, IdentityVerdict)]) {
         let (mut identities, topic, began) = (Identities::default(), name("t"), Instant::now());
-        for (number, (broker, reported, verdict)) in (0..).zip(answers) {
+        for (number, (broker, reported, verdict)) in (0..).zip(responses) {
             let address = Arc::from(format!("broker-{broker}:9092"));
             let kind = if *broker == ANY { AddressKind::ManyBrokers } else { AddressKind::OneBroker };
             let source =
                 AnswerSource { address: &address, kind, number, at: began + Duration::from_secs(number * seconds) };
             let judged = identities.judge(&topic, id(*reported), None, source);
-            assert_eq!(judged, *verdict, "answer {number} of {answers:?}");
+            assert_eq!(judged, *verdict, "answer {number} of {responses:?}");
         }
     }
 
     #[track_caller]
-    fn check(answers: &[(u8, char, IdentityVerdict)]) {
-        check_every(0, answers);
+    fn check(responses: &[(u8, char, IdentityVerdict)]) {
+        check_every(0, responses);
     }
 
     #[test]
@@ -247,18 +248,19 @@ mod tests {
     fn with_more_topics_than_are_remembered_the_first_answer_is_not_simply_taken() {
         let (mut identities, at, mut number) = (Identities::default(), Instant::now(), 0);
         let mut known = HashMap::new();
-        let mut learn = |identities: &mut Identities, known: &HashMap<TopicName, Arc<TopicInfo>>, topic: &str, told| {
-            number += 1;
-            let (topic, address) = (name(topic), Arc::from("broker-1:9092"));
-            let before = known.get(&topic).and_then(|info| info.id);
-            identities.make_room(known);
-            identities.judge(
-                &topic,
-                id(told),
-                before,
-                AnswerSource { address: &address, kind: AddressKind::OneBroker, number, at },
-            )
-        };
+        let mut learn =
+            |identities: &mut Identities, known: &HashMap<TopicName, Arc<TopicInfo>>, topic: &str, new_id| {
+                number += 1;
+                let (topic, address) = (name(topic), Arc::from("broker-1:9092"));
+                let before = known.get(&topic).and_then(|info| info.id);
+                identities.make_room(known);
+                identities.judge(
+                    &topic,
+                    id(new_id),
+                    before,
+                    AnswerSource { address: &address, kind: AddressKind::OneBroker, number, at },
+                )
+            };
         let info = |id| TopicInfo { name: name("known"), id: Some(id), partitions: Vec::new() };
         learn(&mut identities, &known, "known", 'b');
         known.insert(name("known"), Arc::new(info(id('b'))));

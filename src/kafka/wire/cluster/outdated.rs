@@ -1,5 +1,5 @@
-//! Brokers whose metadata is older than that of other brokers. Briefly this is normal after an election; for longer
-//! it means a broker that is cut off from the controllers, which the bridge logs.
+//! Brokers whose metadata is older than that of other brokers. After an election this is normal for a moment. A broker
+//! whose metadata stays outdated is cut off from the controllers; the bridge logs that.
 
 use crate::record::{TopicName, TopicPartition};
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 /// Longer than a broker takes to learn of an election.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The addresses whose latest response was outdated.
 #[derive(Default)]
 pub(super) struct OutdatedBrokers(HashMap<Arc<str>, OutdatedSince>);
 
@@ -30,7 +31,7 @@ impl OutdatedBrokers {
     /// has reported a newer leader epoch. Logs once per broker and outage.
     pub fn note(&mut self, address: &Arc<str>, topics: &[TopicName], newer: Option<TopicPartition>, now: Instant) {
         let Some(topic_partition) = newer else {
-            // Most topics had no election meanwhile, so a response about them proves nothing.
+            // Topics without an election in the meantime prove nothing.
             if self.0.get(address).is_none_or(|since| !topics.contains(&since.topic_partition.topic)) {
                 return;
             }

@@ -39,8 +39,9 @@ pub(super) enum BrokerTurn<'a> {
     Other(&'a [Arc<str>]),
 }
 
+/// A response to a metadata request.
 pub(super) struct MetadataReply {
-    pub answer: MetadataResponse,
+    pub response: MetadataResponse,
     /// Address of the broker that responded.
     pub address: Arc<str>,
     /// Responses are numbered in order of arrival.
@@ -58,9 +59,10 @@ pub(super) enum AddressKind {
 impl MetadataReply {
     /// Addresses of the brokers in this response.
     pub fn brokers(&self) -> BTreeSet<Arc<str>> {
-        metadata::addresses(&self.answer).into_values().collect()
+        metadata::addresses(&self.response).into_values().collect()
     }
 
+    /// Returns whether the address leads to one broker: brokers advertise their addresses, load balancers do not.
     pub fn address_kind(&self) -> AddressKind {
         let brokers = self.brokers();
         if brokers.len() <= 1 || brokers.contains(&self.address) {
@@ -79,8 +81,8 @@ pub(super) struct MetadataConnections {
     avoided: HashMap<Arc<str>, Avoided>,
     /// Twice the duration of the last request.
     expected: Duration,
-    /// Responses so far.
-    answers: u64,
+    /// The number of responses so far.
+    responses: u64,
 }
 
 struct Avoided {
@@ -98,7 +100,7 @@ impl MetadataConnections {
     fn keep(&mut self, connection: BrokerConnection, took: Duration) {
         self.avoided.remove(connection.address());
         self.expected = took * 2;
-        self.answers += 1;
+        self.responses += 1;
         self.kept.push_back(connection);
         if self.kept.len() > MAX_KEPT {
             self.kept.pop_front();
@@ -185,9 +187,9 @@ impl ClusterClient {
             // Slow authentication does not shorten the time for the response.
             let ask = |c| self.request_on(c, request, deadline.min(Instant::now() + patience));
             let error = match connection.and_then(ask) {
-                Ok((connection, answer)) => {
+                Ok((connection, response)) => {
                     connections.keep(connection, began.elapsed());
-                    return Ok(MetadataReply { answer, address, number: connections.answers });
+                    return Ok(MetadataReply { response, address, number: connections.responses });
                 }
                 Err(error) => error,
             };
@@ -221,16 +223,16 @@ impl ClusterClient {
         until: Instant,
     ) -> Result<(BrokerConnection, MetadataResponse), BrokerError> {
         let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
-        let answer = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
+        let response = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
         let mut view = self.view();
         if let Some(outage) = view.outage.take() {
             log::info!("{} responds again after {} s", connection.address(), outage.since.elapsed().as_secs());
         }
         view.versions = Some(connection.versions().clone());
-        if !answer.brokers.is_empty() {
-            view.brokers = metadata::addresses(&answer);
+        if !response.brokers.is_empty() {
+            view.brokers = metadata::addresses(&response);
         }
-        Ok((connection, answer))
+        Ok((connection, response))
     }
 
     /// Addresses of kept connections, then of known brokers, then of the bootstrap list.

@@ -26,13 +26,13 @@ fn any_bootstrap_address_that_answers_will_do() {
 
 #[test]
 fn topics_are_returned_in_the_order_of_the_request() {
-    let alive = broker(|asked| {
-        assert_eq!(asked.key, METADATA);
+    let alive = broker(|requested| {
+        assert_eq!(requested.key, METADATA);
         Some(metadata(&[(1, "h:1")], &[("b", 0, &[1, -1]), ("denied", 29, &[]), ("electing", 5, &[]), ("a", 0, &[1])]))
     });
     let cluster = ClusterClient::new(alive.settings());
-    let asked = ["a", "missing", "denied", "electing", "b"].map(name);
-    let found = cluster.topics(&asked, AutoCreate::Never).unwrap();
+    let requested = ["a", "missing", "denied", "electing", "b"].map(name);
+    let found = cluster.topics(&requested, AutoCreate::Never).unwrap();
     let leaders = |info: &TopicInfo| info.partitions.iter().map(|p| p.leader).collect::<Vec<_>>();
     assert_eq!(leaders(found[0].as_ref().unwrap()), [Some(1)]);
     assert_eq!(found[1], Err(BrokerError::UnknownTopic(name("missing"))));
@@ -49,8 +49,8 @@ fn topics_are_returned_in_the_order_of_the_request() {
 fn a_topic_is_created_only_on_request() {
     let flags = Arc::new(Mutex::new(Vec::new()));
     let noted = flags.clone();
-    let alive = broker(move |asked| {
-        noted.lock().unwrap().push(*asked.body.last().unwrap());
+    let alive = broker(move |requested| {
+        noted.lock().unwrap().push(*requested.body.last().unwrap());
         Some(metadata(&[], &[("t", 0, &[1])]))
     });
     let cluster = ClusterClient::new(alive.settings());
@@ -80,11 +80,11 @@ fn a_broker_that_falls_silent_leaves_time_for_another() {
     let second = broker(|_| Some(metadata(&[], &[])));
     let address = second.address.clone();
     let first = testing::Impostor::start(move |mut stream| {
-        while let Some(asked) = testing::next_request(&mut stream) {
-            let versions = asked.key == testing::API_VERSIONS;
+        while let Some(requested) = testing::next_request(&mut stream) {
+            let versions = requested.key == testing::API_VERSIONS;
             let body = if versions { testing::api_versions() } else { metadata(&[(2, &address)], &[]) };
             if !silent.load(std::sync::atomic::Ordering::SeqCst) {
-                testing::answer(&mut stream, asked.correlation, &body);
+                testing::respond_to(&mut stream, requested.correlation, &body);
             }
         }
     });
@@ -200,14 +200,14 @@ fn after_an_outage_all_brokers_are_asked_in_turn() {
         .map(|_| {
             let (outage, addresses) = (outage.clone(), addresses.clone());
             testing::Impostor::start(move |mut stream| {
-                while let Some(asked) = testing::next_request(&mut stream) {
+                while let Some(requested) = testing::next_request(&mut stream) {
                     let nodes: Vec<_> = (1..).zip(addresses.wait().iter().map(String::as_str)).collect();
-                    let body = match asked.key {
+                    let body = match requested.key {
                         _ if outage.load(Ordering::SeqCst) => return,
                         testing::API_VERSIONS => testing::api_versions(),
                         _ => metadata(&nodes, &[("t", 0, &[1])]),
                     };
-                    testing::answer(&mut stream, asked.correlation, &body);
+                    testing::respond_to(&mut stream, requested.correlation, &body);
                 }
             })
         })
@@ -234,13 +234,13 @@ fn a_broker_that_rejects_the_client_is_not_retried_at_once() {
     let (own, first) = (address.clone(), std::sync::atomic::AtomicBool::new(true));
     let refusing = testing::Impostor::start(move |mut stream| {
         let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
-        while let Some(asked) = testing::next_request(&mut stream) {
-            let body = match asked.key {
+        while let Some(requested) = testing::next_request(&mut stream) {
+            let body = match requested.key {
                 _ if !is_first => return drop(std::io::Write::write_all(&mut stream, &[0x15, 3, 3, 0, 2, 2, 40])),
                 testing::API_VERSIONS => testing::api_versions(),
                 _ => metadata(&[(1, own.get().unwrap())], &[]),
             };
-            testing::answer(&mut stream, asked.correlation, &body);
+            testing::respond_to(&mut stream, requested.correlation, &body);
         }
     });
     address.set(refusing.address.clone()).unwrap();
@@ -257,10 +257,10 @@ fn freezing(metadata: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> (testing:
     let frozen = Arc::new(AtomicBool::default());
     let is_frozen = frozen.clone();
     let broker = testing::Impostor::start(move |mut stream| {
-        while let Some(asked) = testing::next_request(&mut stream) {
-            let body = if asked.key == testing::API_VERSIONS { testing::api_versions() } else { metadata() };
+        while let Some(requested) = testing::next_request(&mut stream) {
+            let body = if requested.key == testing::API_VERSIONS { testing::api_versions() } else { metadata() };
             if !is_frozen.load(Ordering::SeqCst) {
-                testing::answer(&mut stream, asked.correlation, &body);
+                testing::respond_to(&mut stream, requested.correlation, &body);
             }
         }
     });
@@ -278,24 +278,24 @@ fn a_frozen_broker_delays_metadata_by_about_a_second() {
     frozen.store(true, Ordering::SeqCst);
     let began = Instant::now();
     cluster.ping().unwrap();
-    // A third of the request timeout without hedging.
+    // Without hedging this takes a third of the request timeout.
     assert!((HEDGE..Duration::from_secs(15)).contains(&began.elapsed()), "{:?}", began.elapsed());
-    let asked = first.connections();
+    let requested = first.connections();
     for _ in 0..5 {
         cluster.ping().unwrap();
         cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
     }
-    assert_eq!(first.connections(), asked, "it is avoided for a while");
+    assert_eq!(first.connections(), requested, "it is avoided for a while");
 }
 
 #[test]
 fn a_slow_broker_is_waited_for_if_no_other_responds() {
     let first = testing::Impostor::start(move |mut stream| {
-        while let Some(asked) = testing::next_request(&mut stream) {
-            let versions = asked.key == testing::API_VERSIONS;
+        while let Some(requested) = testing::next_request(&mut stream) {
+            let versions = requested.key == testing::API_VERSIONS;
             let body = if versions { testing::api_versions() } else { metadata(&[], &[]) };
             std::thread::sleep(if versions { Duration::ZERO } else { HEDGE * 3 / 2 });
-            testing::answer(&mut stream, asked.correlation, &body);
+            testing::respond_to(&mut stream, requested.correlation, &body);
         }
     });
     let settings = WireSettings {
@@ -312,13 +312,13 @@ fn a_slow_broker_is_waited_for_if_no_other_responds() {
 
 #[test]
 fn requests_for_leaders_rotate_over_the_brokers() {
-    let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let requested: Arc<Mutex<Vec<usize>>> = Arc::default();
     let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
     let brokers: Vec<_> = (0..3usize)
         .map(|number| {
-            let (asked, addresses) = (asked.clone(), addresses.clone());
+            let (requested, addresses) = (requested.clone(), addresses.clone());
             broker(move |_| {
-                asked.lock().unwrap().push(number);
+                requested.lock().unwrap().push(number);
                 let nodes: Vec<_> = (1..).zip(addresses.get().unwrap().iter().map(String::as_str)).collect();
                 Some(metadata(&nodes, &[("t", 0, &[1])]))
             })
@@ -329,10 +329,10 @@ fn requests_for_leaders_rotate_over_the_brokers() {
     for _ in 0..9 {
         cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
     }
-    let asked = asked.lock().unwrap().clone();
-    for three in asked[1..].windows(3) {
+    let requested = requested.lock().unwrap().clone();
+    for three in requested[1..].windows(3) {
         let different: std::collections::BTreeSet<_> = three.iter().collect();
-        assert_eq!(different.len(), 3, "{asked:?}");
+        assert_eq!(different.len(), 3, "{requested:?}");
     }
     assert_eq!(brokers.iter().map(testing::Impostor::connections).sum::<usize>(), 3, "each connection is kept");
 }
@@ -358,7 +358,7 @@ fn a_recreated_topic_stays_so_in_spite_of_a_broker_that_is_cut_off() {
     use kafka_protocol::protocol::StrBytes;
     let cluster = ClusterClient::new(testing::settings(&[]));
     let number = std::cell::Cell::new(0);
-    let answer = |broker: i32, id: Option<u128>| {
+    let response = |broker: i32, id: Option<u128>| {
         number.set(number.get() + 1);
         let topic = id.map(|id| {
             MetadataResponseTopic::default()
@@ -370,14 +370,14 @@ fn a_recreated_topic_stays_so_in_spite_of_a_broker_that_is_cut_off() {
         let node =
             |node: i32| MetadataResponseBroker::default().with_node_id(node.into()).with_host(host(node)).with_port(9);
         let brokers = (1..=4).map(node).collect();
-        let answer = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
-        MetadataReply { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
+        let response = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
+        MetadataReply { response, address: format!("broker-{broker}:9").into(), number: number.get() }
     };
     // The result of one request to these brokers.
-    let learned = |answers: &[(i32, Option<u128>)]| {
+    let learned = |reports: &[(i32, Option<u128>)]| {
         let topic = name("t");
         let mut lookups = [TopicLookup::new(&topic)];
-        answers.iter().for_each(|(broker, id)| cluster.apply_reply(&mut lookups, &answer(*broker, *id)));
+        reports.iter().for_each(|(broker, id)| cluster.apply_reply(&mut lookups, &response(*broker, *id)));
         let [TopicLookup { result, certainty, .. }] = lookups;
         (result.map(|info| info.id.unwrap().as_u128()), certainty)
     };
@@ -391,7 +391,7 @@ fn a_recreated_topic_stays_so_in_spite_of_a_broker_that_is_cut_off() {
     assert_eq!(learned(&[(1, Some(7))]), certain(8));
     assert_eq!(learned(&[(4, Some(9))]), (Ok(8), Certainty::Doubtful));
     assert_eq!(cluster.cached(&name("t")).unwrap().id.unwrap().as_u128(), 8);
-    // Deleted: the old topic must not come back either.
+    // After a deletion the old topic must not return either.
     assert_eq!(learned(&[(3, None), (2, None)]), (missing(), Certainty::Certain));
     assert!(matches!(learned(&[(1, Some(7))]), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
 }

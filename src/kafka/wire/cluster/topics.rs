@@ -38,6 +38,7 @@ pub(super) struct TopicLookup<'a> {
 }
 
 impl<'a> TopicLookup<'a> {
+    /// Starts a lookup of `name`.
     pub(super) fn new(name: &'a TopicName) -> Self {
         let result = Err(Staleness::NotLookedUp(name.clone()).into());
         Self { name, result, certainty: Certainty::Doubtful, unknown_to: 0 }
@@ -59,13 +60,13 @@ impl ClusterClient {
     /// Fetches all topics except internal ones, sorted by name. If the response contradicts the cache, other brokers
     /// are asked.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        let MetadataReply { answer, address, .. } =
+        let MetadataReply { response, address, .. } =
             self.request_metadata(&metadata::all_topics_request(), BrokerTurn::Last)?;
-        if answer.brokers.is_empty() && answer.topics.is_empty() {
+        if response.brokers.is_empty() && response.topics.is_empty() {
             return Err(Staleness::ClusterUnknownTo(address).into());
         }
-        let mut listed = metadata::listed_topics(&answer);
-        let doubtful = doubtful(&self.view(), &answer, &mut listed);
+        let mut listed = metadata::listed_topics(&response);
+        let doubtful = doubtful(&self.view(), &response, &mut listed);
         if doubtful.is_empty() {
             return Ok(listed);
         }
@@ -126,12 +127,12 @@ impl ClusterClient {
 
     /// Merges a response about the topics in doubt with those of other brokers, and caches the result.
     pub(super) fn apply_reply(&self, lookups: &mut [TopicLookup<'_>], reply: &MetadataReply) {
-        let MetadataReply { answer, address, number } = reply;
+        let MetadataReply { response, address, number } = reply;
         let (now, kind) = (Instant::now(), reply.address_kind());
         let agreed = reply.brokers().len().min(QUORUM);
         let doubtful: Vec<_> = lookups.iter_mut().filter(|lookup| lookup.is_doubtful()).collect();
         let names: Vec<_> = doubtful.iter().map(|lookup| lookup.name.clone()).collect();
-        let found = metadata::found_topics(answer, &names);
+        let found = metadata::found_topics(response, &names);
         let mut view = self.view();
         let View { topics, identities, outdated, .. } = &mut *view;
         let mut newer = None;
@@ -167,7 +168,7 @@ impl ClusterClient {
                 // Another broker has returned the topic.
                 Err(_) if lookup.result.is_ok() => continue,
                 // A broker that has just started knows nothing of the cluster and its topics (before KRaft).
-                Err(BrokerError::UnknownTopic(_)) if answer.brokers.is_empty() => {
+                Err(BrokerError::UnknownTopic(_)) if response.brokers.is_empty() => {
                     lookup.certainty = Certainty::Doubtful;
                     Err(Staleness::ClusterUnknownTo(address.clone()).into())
                 }
@@ -194,9 +195,9 @@ impl ClusterClient {
 
 /// Returns the topics for which a list of all topics contradicts the cache: they are absent, have another id, or were
 /// deleted. Replaces leaders in `listed` that are older than the cached ones.
-fn doubtful(view: &View, answer: &MetadataResponse, listed: &mut [TopicInfo]) -> Vec<TopicName> {
+fn doubtful(view: &View, response: &MetadataResponse, listed: &mut [TopicInfo]) -> Vec<TopicName> {
     let listed_names: HashSet<&str> =
-        answer.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
+        response.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
     let mut doubtful: Vec<_> =
         view.topics.keys().filter(|name| !listed_names.contains(name.as_str())).cloned().collect();
     for info in listed {

@@ -63,15 +63,15 @@ proptest! {
         (codec, bytes) in codecs().prop_flat_map(|codec| (Just(codec), damaged(frames(codec)))),
         max in 0..MAX,
     ) {
-        if let Ok(whole) = codec.decompress(&bytes, &memory(max)) {
-            prop_assert!(whole.len() <= max);
+        if let Ok(output) = codec.decompress(&bytes, &memory(max)) {
+            prop_assert!(output.len() <= max);
         }
     }
 
     #[test]
     fn random_bytes_stay_within_the_budget(codec in codecs(), bytes: Vec<u8>, max in 0..1000usize) {
-        if let Ok(whole) = codec.decompress(&bytes, &memory(max)) {
-            prop_assert!(whole.len() <= max);
+        if let Ok(output) = codec.decompress(&bytes, &memory(max)) {
+            prop_assert!(output.len() <= max);
         }
     }
 }
@@ -81,11 +81,11 @@ fn output_is_charged_before_it_is_allocated_and_until_it_is_dropped() {
     for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         for frame in compressed(codec, &vec![0; 300 << 10]) {
             let memory = memory(MAX);
-            let whole = codec.decompress(&frame, &memory).unwrap();
+            let output = codec.decompress(&frame, &memory).unwrap();
             let used = memory.used();
-            assert!((whole.len()..=whole.len() + whole.len() / 8).contains(&used), "{codec:?}: {used}");
-            let part = whole.slice(..1);
-            drop(whole);
+            assert!((output.len()..=output.len() + output.len() / 8).contains(&used), "{codec:?}: {used}");
+            let part = output.slice(..1);
+            drop(output);
             assert_eq!(memory.used(), used, "{codec:?}");
             drop(part);
             assert_eq!(memory.used(), 0, "{codec:?}");

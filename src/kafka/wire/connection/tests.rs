@@ -65,13 +65,13 @@ fn a_server_that_is_not_kafka_is_an_error_that_describes_it() {
     ];
     for (kind, bytes, then, words) in cases {
         let error = open_after(bytes.clone(), then);
-        let got = match &error {
+        let variant = match &error {
             BrokerError::Corrupt(_) => "corrupt",
             BrokerError::Unavailable(_) => "unavailable",
             BrokerError::Untrusted(_) => "untrusted",
             _ => "something else",
         };
-        assert!(got == kind && error.to_string().contains(words), "{bytes:?} then {then:?}: {error:?}");
+        assert!(variant == kind && error.to_string().contains(words), "{bytes:?} then {then:?}: {error:?}");
     }
 }
 
@@ -127,10 +127,10 @@ fn the_newest_common_version_is_used() {
 
 #[test]
 fn a_broker_that_is_too_old_is_named_with_its_versions() {
-    let answer = ApiVersionsResponse::default().with_api_keys(vec![
+    let response = ApiVersionsResponse::default().with_api_keys(vec![
         kafka_protocol::messages::api_versions_response::ApiVersion::default().with_api_key(1).with_max_version(3),
     ]);
-    let versions = ApiVersions::from_response("old:9092", &answer);
+    let versions = ApiVersions::from_response("old:9092", &response);
     assert!(!versions.supports_wire());
     let error = versions.common::<FetchRequest>(12).unwrap_err();
     assert_eq!(
@@ -143,10 +143,10 @@ fn a_broker_that_is_too_old_is_named_with_its_versions() {
 fn a_broker_that_rejects_the_version_of_api_versions_is_asked_in_version_0() {
     let impostor = Impostor::start(|mut stream| {
         let first = next_request(&mut stream).unwrap();
-        testing::answer(&mut stream, first.correlation, &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 0]);
+        testing::respond_to(&mut stream, first.correlation, &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 0]);
         let second = next_request(&mut stream).unwrap();
         assert_eq!((second.key, second.version), (18, 0));
-        testing::answer(&mut stream, second.correlation, &[0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 5]);
+        testing::respond_to(&mut stream, second.correlation, &[0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 5]);
         while next_request(&mut stream).is_some() {}
     });
     let connection = BrokerConnection::open(&impostor.address, &impostor.settings()).unwrap();
@@ -155,12 +155,12 @@ fn a_broker_that_rejects_the_version_of_api_versions_is_asked_in_version_0() {
 
 #[test]
 fn another_thread_can_interrupt_a_call() {
-    let (asked, waits) = mpsc::channel();
+    let (received, waits) = mpsc::channel();
     let impostor = Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
             match request.key {
-                testing::API_VERSIONS => testing::answer(&mut stream, request.correlation, &api_versions()),
-                _ => asked.send(()).unwrap(),
+                testing::API_VERSIONS => testing::respond_to(&mut stream, request.correlation, &api_versions()),
+                _ => received.send(()).unwrap(),
             }
         }
     });
@@ -182,12 +182,12 @@ fn another_thread_can_interrupt_a_call() {
 fn requests_in_flight_are_answered_in_order() {
     let impostor = Impostor::start(|mut stream| {
         let first = next_request(&mut stream).unwrap();
-        testing::answer(&mut stream, first.correlation, &api_versions());
+        testing::respond_to(&mut stream, first.correlation, &api_versions());
         let requests: Vec<_> = (0..3).map(|_| next_request(&mut stream).unwrap()).collect();
         for (request, controller) in requests.iter().zip(10u8..) {
             let mut body = vec![0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, controller];
             body.extend([0; 4]);
-            testing::answer(&mut stream, request.correlation, &body);
+            testing::respond_to(&mut stream, request.correlation, &body);
         }
     });
     let (mut sender, mut receiver, _) =

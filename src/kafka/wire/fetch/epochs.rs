@@ -82,7 +82,7 @@ fn topic_partition(position: &FetchPosition) -> TopicPartition {
     TopicPartition { topic: position.topic.clone(), partition: position.partition }
 }
 
-/// A partition under a leader, and the epoch in question.
+/// A partition under one leader, and an epoch.
 type EpochKey = (TopicName, TopicId, Partition, i32, Epoch);
 
 /// End offsets of epochs, as reported by leaders.
@@ -124,7 +124,7 @@ impl EpochEnds {
             position.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
         };
         let positions: Vec<&FetchPosition> = positions.iter().filter(out).collect();
-        // The end of the current epoch has moved since it was requested.
+        // The end of the current epoch may have moved since it was requested.
         for position in &positions {
             self.0.remove(&key(position));
         }

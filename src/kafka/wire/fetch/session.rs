@@ -15,6 +15,7 @@ use std::time::Duration;
 const SESSIONS: i16 = 7;
 /// Last version that names topics. Later ones use topic ids (KIP-516), all of which must be known.
 pub const BY_NAME: i16 = 12;
+/// Newest supported version of Fetch.
 pub const BY_ID: i16 = 17;
 const READ_COMMITTED: i8 = 1;
 
@@ -51,28 +52,28 @@ impl FetchSession {
             .with_max_bytes(clamp(limits.max_bytes))
             .with_isolation_level(READ_COMMITTED);
         if version < SESSIONS || limits.wait.is_zero() {
-            return request.with_session_epoch(FINAL_EPOCH).with_topics(topics(asked(positions, limits, version)));
+            return request.with_session_epoch(FINAL_EPOCH).with_topics(topics(requested(positions, limits, version)));
         }
         if version != self.version {
             self.lost();
             self.version = version;
         }
-        let asked = asked(positions, limits, version);
+        let requested = requested(positions, limits, version);
         let request = request.with_session_id(self.id).with_session_epoch(self.epoch);
         if self.epoch == INITIAL_EPOCH {
-            self.known = asked.iter().cloned().collect();
-            return request.with_topics(topics(asked));
+            self.known = requested.iter().cloned().collect();
+            return request.with_topics(topics(requested));
         }
-        let now: SessionPartitions = asked.iter().cloned().collect();
+        let now: SessionPartitions = requested.iter().cloned().collect();
         let gone = self.known.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
-        let changed = asked.into_iter().filter(|(key, ask)| self.known.get(key) != Some(ask)).collect();
+        let changed = requested.into_iter().filter(|(key, ask)| self.known.get(key) != Some(ask)).collect();
         self.known = now;
         request.with_topics(topics(changed)).with_forgotten_topics_data(forgotten(gone))
     }
 
     /// Applies the response to a request of this session. Returns `Forgotten` if the broker has lost the session; then
     /// the request must be repeated in a new one.
-    pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> SessionResult {
+    pub fn apply_response(&mut self, response: &FetchResponse, limits: FetchLimits) -> SessionResult {
         if self.version < SESSIONS || limits.wait.is_zero() {
             return SessionResult::Valid;
         }
@@ -81,19 +82,19 @@ impl FetchSession {
             ResponseError::InvalidFetchSessionEpoch,
             ResponseError::FetchSessionTopicIdError,
         ];
-        if forgotten.iter().any(|error| error.code() == answer.error_code) {
+        if forgotten.iter().any(|error| error.code() == response.error_code) {
             let began = self.epoch == INITIAL_EPOCH;
             self.lost();
             // A broker that rejects a new session would do so again.
             return if began { SessionResult::Valid } else { SessionResult::Forgotten };
         }
-        if answer.error_code != 0 || answer.session_id == 0 {
+        if response.error_code != 0 || response.session_id == 0 {
             // The broker has no free session; it may have one next time.
             self.lost();
             self.id = 0;
             return SessionResult::Valid;
         }
-        self.id = answer.session_id;
+        self.id = response.session_id;
         // Session epochs wrap to the first one after the initial epoch.
         self.epoch = self.epoch.checked_add(1).unwrap_or(INITIAL_EPOCH + 1);
         SessionResult::Valid
@@ -114,13 +115,14 @@ impl FetchSession {
     }
 }
 
+/// Whether the response to a request of a session can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionResult {
     Valid,
     Forgotten,
 }
 
-fn asked(positions: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(SessionKey, FetchPartition)> {
+fn requested(positions: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(SessionKey, FetchPartition)> {
     let ask = |position: &FetchPosition| {
         FetchPartition::default()
             .with_partition(position.partition)
@@ -136,10 +138,14 @@ fn asked(positions: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<
     positions.iter().map(|position| (key(position), ask(position))).collect()
 }
 
-/// Groups partitions by topic in the order of the positions: if the size of a response is limited, the first ones
-/// win. In a session the broker keeps its own order and moves partitions that it has sent to the end.
-fn topics(asked: Vec<(SessionKey, FetchPartition)>) -> Vec<FetchTopic> {
-    by_topic(asked, |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id), |t| &mut t.partitions)
+/// Groups partitions by topic in the order of the positions: if the size of a response is limited, the first ones take
+/// precedence. In a session the broker keeps its own order and moves partitions that it has sent to the end.
+fn topics(requested: Vec<(SessionKey, FetchPartition)>) -> Vec<FetchTopic> {
+    by_topic(
+        requested,
+        |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id),
+        |t| &mut t.partitions,
+    )
 }
 
 fn forgotten(gone: Vec<SessionKey>) -> Vec<ForgottenTopic> {
@@ -158,13 +164,13 @@ fn forgotten(gone: Vec<SessionKey>) -> Vec<ForgottenTopic> {
 }
 
 fn by_topic<P, T>(
-    places: Vec<(SessionKey, P)>,
+    keyed: Vec<(SessionKey, P)>,
     new: impl Fn(StrBytes, uuid::Uuid) -> T,
     partitions: impl Fn(&mut T) -> &mut Vec<P>,
 ) -> Vec<T> {
     let mut topics: Vec<T> = Vec::new();
     let mut index = HashMap::new();
-    for ((name, id, _), partition) in places {
+    for ((name, id, _), partition) in keyed {
         let at = *index.entry((name.clone(), id)).or_insert_with(|| {
             topics.push(new(StrBytes::from_string(name.as_str().to_owned()), id));
             topics.len() - 1

@@ -48,7 +48,7 @@ fn leader_within(
 ) -> (Impostor, LeaderReader) {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
-    let broker = broker(move |asked| match asked.key {
+    let broker = broker(move |requested| match requested.key {
         METADATA => Some(metadata(&[(1, &known.lock().unwrap())], &[("t", 0, &[1])])),
         FETCH => fetch(),
         _ => None,
@@ -61,14 +61,14 @@ fn leader_within(
 #[test]
 fn an_error_of_one_partition_does_not_hide_the_others() {
     let (_broker, mut reader) = leader(|| Some(fetched(&[(0, 0), (1, 1), (2, 6), (3, 3), (4, 74), (9, 0)])));
-    let answers = reader.fetch(&[0, 1, 2, 3, 4, 5].map(position), LIMITS).unwrap();
-    assert_eq!(answers.iter().map(|f| f.partition).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-    let data = answers[0].result.as_ref().unwrap();
+    let results = reader.fetch(&[0, 1, 2, 3, 4, 5].map(position), LIMITS).unwrap();
+    assert_eq!(results.iter().map(|f| f.partition).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let data = results[0].result.as_ref().unwrap();
     assert_eq!((data.batches.len(), data.next_offset, data.end, data.log_start), (0, 5, 8, 0));
-    assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(partition)) if partition.partition == 1));
-    assert!(matches!(&answers[2].result, Err(BrokerError::StaleMetadata(_))));
-    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownPartition(partition)) if partition.partition == 3));
-    assert!(matches!(&answers[4].result, Err(BrokerError::StaleMetadata(_))));
+    assert!(matches!(&results[1].result, Err(BrokerError::OffsetOutOfRange(partition)) if partition.partition == 1));
+    assert!(matches!(&results[2].result, Err(BrokerError::StaleMetadata(_))));
+    assert!(matches!(&results[3].result, Err(BrokerError::UnknownPartition(partition)) if partition.partition == 3));
+    assert!(matches!(&results[4].result, Err(BrokerError::StaleMetadata(_))));
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let broker = Impostor::start(move |mut stream| {
-        while let Some(asked) = testing::next_request(&mut stream) {
-            let body = match asked.key {
+        while let Some(requested) = testing::next_request(&mut stream) {
+            let body = match requested.key {
                 testing::API_VERSIONS => api_versions(),
                 METADATA => metadata(&[(1, &known.lock().unwrap())], &[]),
                 _ => match first.lock().unwrap().take() {
@@ -139,7 +139,7 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
                     None => fetched(&[(0, 0)]),
                 },
             };
-            testing::answer(&mut stream, asked.correlation, &body);
+            testing::respond_to(&mut stream, requested.correlation, &body);
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
@@ -169,7 +169,7 @@ fn a_throttling_broker_gets_no_request_during_the_pause_unless_interrupted() {
     let throttled = Instant::now();
     assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
     assert!(throttled.elapsed() > Duration::from_millis(150), "the fetch did not wait");
-    // The second pause is as long as pauses can be.
+    // The next throttle time is longer than any pause may be.
     reader.interrupter()();
     let interrupted = Instant::now();
     assert!(reader.fetch(&[position(0)], LIMITS).unwrap().is_empty());
@@ -214,8 +214,8 @@ fn a_response_that_inflates_beyond_the_budget_is_decoded_partition_by_partition(
     const PARTITIONS: i32 = 40;
     const LARGE: usize = 3 << 20;
     let memory = Share::new("test", 10 << 20, 5 << 20);
-    let answer = fetched_each(PARTITIONS, &zeros(LARGE));
-    let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
+    let response = fetched_each(PARTITIONS, &zeros(LARGE));
+    let (_broker, mut reader) = leader_within(memory.clone(), move || Some(response.clone()));
     let mut left: Vec<FetchPosition> = (0..PARTITIONS).map(position).collect();
     while !left.is_empty() {
         let fetched = reader.fetch(&left, LIMITS).unwrap();
@@ -239,8 +239,8 @@ fn a_response_that_inflates_beyond_the_budget_is_decoded_partition_by_partition(
 #[test]
 fn a_batch_that_never_fits_the_budget_is_reported_with_its_offset() {
     let memory = Share::new("test", 10 << 20, 5 << 20);
-    let answer = fetched_each(1, &zeros(6 << 20));
-    let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
+    let response = fetched_each(1, &zeros(6 << 20));
+    let (_broker, mut reader) = leader_within(memory.clone(), move || Some(response.clone()));
     let error = reader.fetch(&[position(0)], LIMITS).unwrap().remove(0).result.unwrap_err();
     let BrokerError::OverBudget(why) = &error else { panic!("{error}") };
     assert!(why.to_string().contains("t/0 at offset 5") && why.to_string().contains("--memory-budget"), "{why}");
@@ -253,8 +253,8 @@ fn beside_a_truncated_partition_the_others_are_fetched_from_old_brokers_too() {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let broker = Impostor::start(move |mut stream| {
-        while let Some(asked) = testing::next_request(&mut stream) {
-            let body = match asked.key {
+        while let Some(requested) = testing::next_request(&mut stream) {
+            let body = match requested.key {
                 testing::API_VERSIONS => {
                     let mut body = vec![0, 0, 4];
                     for api in [[FETCH, 0, 4], [METADATA, 0, 4], [OFFSET_FOR_LEADER_EPOCH, 0, 3]] {
@@ -274,20 +274,20 @@ fn beside_a_truncated_partition_the_others_are_fetched_from_old_brokers_too() {
                     body
                 }
                 _ => {
-                    assert_eq!(asked.body[24..28], [0, 0, 0, 1], "one partition: {:?}", asked.body);
+                    assert_eq!(requested.body[24..28], [0, 0, 0, 1], "one partition: {:?}", requested.body);
                     fetched(&[(1, 1)])
                 }
             };
-            testing::answer(&mut stream, asked.correlation, &body);
+            testing::respond_to(&mut stream, requested.correlation, &body);
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
     let mut reader =
         LeaderReader::new(Arc::new(ClusterClient::new(broker.settings())), 1, MemoryBudget::default().live);
     let read = FetchPosition { leader_epoch: 7, last_epoch: 3, ..position(0) };
-    let mut answers = reader.fetch(&[read, position(1)], LIMITS).unwrap();
-    answers.sort_by_key(|answer| answer.partition);
-    let [read, other] = &answers[..] else { panic!("{answers:?}") };
+    let mut results = reader.fetch(&[read, position(1)], LIMITS).unwrap();
+    results.sort_by_key(|response| response.partition);
+    let [read, other] = &results[..] else { panic!("{results:?}") };
     assert!(matches!(read.result, Err(BrokerError::Truncated { end: 2, epoch: 3, .. })), "{read:?}");
     assert!(matches!(other.result, Err(BrokerError::OffsetOutOfRange(_))), "{other:?}");
 }

@@ -19,17 +19,17 @@ const MAX_STEPS: usize = 8;
 pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuery<'_>], group: Vec<usize>) {
     let mut open = group;
     for _ in 0..MAX_STEPS {
-        let wants: Vec<(usize, FetchPosition)> =
+        let positions: Vec<(usize, FetchPosition)> =
             open.iter().filter_map(|index| Some((*index, queries.get(*index)?.epoch_before()?))).collect();
-        if wants.is_empty() {
+        if positions.is_empty() {
             return;
         }
-        let asked: Vec<&FetchPosition> = wants.iter().map(|(_, want)| want).collect();
-        let answer = pool.call(leader, VERSION, |_| request(&asked), PATIENCE);
+        let requested: Vec<&FetchPosition> = positions.iter().map(|(_, position)| position).collect();
+        let response = pool.call(leader, VERSION, |_| request(&requested), PATIENCE);
         open.clear();
-        for (index, want) in &wants {
+        for (index, position) in &positions {
             let Some(query) = queries.get_mut(*index) else { continue };
-            let end = answer.as_ref().map_err(Clone::clone).and_then(|answer| end_of(answer, want));
+            let end = response.as_ref().map_err(Clone::clone).and_then(|response| end_of(response, position));
             if query.narrow(end) == Narrowing::Continue {
                 open.push(*index);
             }

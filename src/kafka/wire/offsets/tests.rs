@@ -3,7 +3,7 @@ use super::*;
 use crate::kafka::wire::testing::{self, Impostor, LIST_OFFSETS, METADATA, broker, metadata};
 use std::sync::{Arc, Mutex};
 
-fn place(topic: &str, partition: i32) -> TopicPartition {
+fn partition_of(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition { topic: TopicName::new(topic).unwrap(), partition }
 }
 
@@ -21,15 +21,15 @@ fn list_offsets(partition: i32, error: i16, offset: i64) -> Vec<u8> {
 
 /// Queries a broker whose topic `t` has one partition, and which returns an error code and an offset for a timestamp.
 fn ask(
-    asked: &[(TopicPartition, OffsetAt)],
+    requested: &[(TopicPartition, OffsetAt)],
     tell: impl Fn(i64) -> (i16, i64) + Send + Sync + 'static,
 ) -> Vec<Result<i64, BrokerError>> {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
-    let broker: Impostor = broker(move |asked| match asked.key {
+    let broker: Impostor = broker(move |requested| match requested.key {
         METADATA => Some(metadata(&[(1, &known.lock().unwrap())], &[("t", 0, &[1])])),
         LIST_OFFSETS => {
-            let timestamp = asked.body.last_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes));
+            let timestamp = requested.body.last_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes));
             let (error, offset) = tell(timestamp.unwrap());
             Some(list_offsets(0, error, offset))
         }
@@ -37,8 +37,8 @@ fn ask(
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
-    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), asked, OffsetDetail::Offsets);
-    found.into_iter().map(|place| Ok(place?.next)).collect()
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), requested, OffsetDetail::Offsets);
+    found.into_iter().map(|partition_of| Ok(partition_of?.next)).collect()
 }
 
 fn log(timestamp: i64) -> (i16, i64) {
@@ -52,19 +52,19 @@ fn log(timestamp: i64) -> (i16, i64) {
 
 #[test]
 fn results_are_in_the_order_of_the_queries() {
-    let asked = [
-        (place("t", 0), OffsetAt::Latest),
-        (place("t", 0), OffsetAt::Earliest),
-        (place("t", 0), OffsetAt::Time(500)),
-        (place("t", 0), OffsetAt::Time(-500)),
-        (place("t", 0), OffsetAt::Time(5000)),
-        (place("t", 7), OffsetAt::Latest),
-        (place("nope", 0), OffsetAt::Latest),
+    let requested = [
+        (partition_of("t", 0), OffsetAt::Latest),
+        (partition_of("t", 0), OffsetAt::Earliest),
+        (partition_of("t", 0), OffsetAt::Time(500)),
+        (partition_of("t", 0), OffsetAt::Time(-500)),
+        (partition_of("t", 0), OffsetAt::Time(5000)),
+        (partition_of("t", 7), OffsetAt::Latest),
+        (partition_of("nope", 0), OffsetAt::Latest),
     ];
-    let answers = ask(&asked, log);
-    assert_eq!(answers[..5], [Ok(99), Ok(10), Ok(42), Ok(42), Ok(99)]);
-    assert_eq!(answers[5], Err(BrokerError::UnknownPartition(place("t", 7))));
-    assert_eq!(answers[6], Err(BrokerError::UnknownTopic(place("nope", 0).topic)));
+    let results = ask(&requested, log);
+    assert_eq!(results[..5], [Ok(99), Ok(10), Ok(42), Ok(42), Ok(99)]);
+    assert_eq!(results[5], Err(BrokerError::UnknownPartition(partition_of("t", 7))));
+    assert_eq!(results[6], Err(BrokerError::UnknownTopic(partition_of("nope", 0).topic)));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_partition_added_since_the_last_lookup_is_found() {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let first_time = Mutex::new(true);
-    let broker: Impostor = broker(move |asked| match asked.key {
+    let broker: Impostor = broker(move |requested| match requested.key {
         METADATA => {
             let leaders: &[i32] = if std::mem::take(&mut *first_time.lock().unwrap()) { &[1] } else { &[1, 1] };
             Some(metadata(&[(1, &known.lock().unwrap())], &[("t", 0, leaders)]))
@@ -81,10 +81,10 @@ fn a_partition_added_since_the_last_lookup_is_found() {
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
-    cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
-    let asked = [(place("t", 1), OffsetAt::Latest)];
-    let answers = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, OffsetDetail::Positions);
-    assert_eq!(answers, [Ok(7.into())]);
+    cluster.refresh(&partition_of("t", 0).topic, AutoCreate::Never).unwrap();
+    let requested = [(partition_of("t", 1), OffsetAt::Latest)];
+    let results = find(&cluster, &ConnectionPool::new(cluster.clone()), &requested, OffsetDetail::Positions);
+    assert_eq!(results, [Ok(7.into())]);
 }
 
 #[test]
@@ -93,17 +93,18 @@ fn a_changing_leader_is_retried() {
     const OFFSET_NOT_AVAILABLE: i16 = 78;
     const UNKNOWN_HERE: i16 = 3;
     let errors = Mutex::new(vec![UNKNOWN_HERE, OFFSET_NOT_AVAILABLE, NOT_LEADER]);
-    let answers = ask(&[(place("t", 0), OffsetAt::Latest)], move |timestamp| match errors.lock().unwrap().pop() {
-        Some(error) => (error, NOT_FOUND),
-        None => log(timestamp),
-    });
-    assert_eq!(answers, [Ok(99)]);
+    let results =
+        ask(&[(partition_of("t", 0), OffsetAt::Latest)], move |timestamp| match errors.lock().unwrap().pop() {
+            Some(error) => (error, NOT_FOUND),
+            None => log(timestamp),
+        });
+    assert_eq!(results, [Ok(99)]);
 }
 
 #[test]
 fn an_authorization_error_is_final() {
-    let answers = ask(&[(place("t", 0), OffsetAt::Latest)], |_| (29, NOT_FOUND));
-    assert!(matches!(&answers[..], [Err(BrokerError::Denied(_))]), "{answers:?}");
+    let results = ask(&[(partition_of("t", 0), OffsetAt::Latest)], |_| (29, NOT_FOUND));
+    assert!(matches!(&results[..], [Err(BrokerError::Denied(_))]), "{results:?}");
 }
 
 #[test]
@@ -117,15 +118,15 @@ const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 /// The leader epochs of a partition, each with its first offset.
 type Log = Vec<(Epoch, i64)>;
 
-/// The largest epoch of the log up to `asked`, and its end, as a leader reports it.
-fn end_of(log: &Log, asked: Epoch) -> (i32, i64) {
-    let later = log.partition_point(|(epoch, _)| *epoch <= asked);
-    let epoch = later.checked_sub(1).map_or(asked, |at| log[at].0);
+/// The largest epoch of the log up to `requested`, and its end, as a leader reports it.
+fn end_of(log: &Log, requested: Epoch) -> (i32, i64) {
+    let later = log.partition_point(|(epoch, _)| *epoch <= requested);
+    let epoch = later.checked_sub(1).map_or(requested, |at| log[at].0);
     (epoch as i32, log.get(later).map_or(1000, |(_, start)| *start))
 }
 
-/// The position resulting from a ListOffsets v4 response, on a broker that answers OffsetForLeaderEpoch v3 with each
-/// of `errors` first, and how often that was sent.
+/// The position that results from a ListOffsets v4 response, on a broker that first responds to OffsetForLeaderEpoch v3
+/// with each of `errors`. Also returns the number of those requests.
 fn position(log: Log, listed: (i64, Epoch), errors: &[i16]) -> (Result<Position, BrokerError>, usize) {
     let errors = Mutex::new(errors.iter().rev().copied().collect::<Vec<_>>());
     let queries = Arc::new(Mutex::new(0));
@@ -147,8 +148,8 @@ fn position(log: Log, listed: (i64, Epoch), errors: &[i16]) -> (Result<Position,
                 }
                 OFFSET_FOR_LEADER_EPOCH => {
                     *count.lock().unwrap() += 1;
-                    let asked = i32::from_be_bytes(*request.body.last_chunk().unwrap());
-                    let (epoch, end) = end_of(&log, asked.into());
+                    let requested = i32::from_be_bytes(*request.body.last_chunk().unwrap());
+                    let (epoch, end) = end_of(&log, requested.into());
                     body.extend(errors.lock().unwrap().pop().unwrap_or(0).to_be_bytes());
                     body.extend([0; 4]);
                     body.extend(epoch.to_be_bytes());
@@ -163,13 +164,13 @@ fn position(log: Log, listed: (i64, Epoch), errors: &[i16]) -> (Result<Position,
                     body.extend([0; 5]);
                 }
             }
-            testing::answer(&mut stream, request.correlation, &body);
+            testing::respond_to(&mut stream, request.correlation, &body);
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
-    let asked = [(place("t", 0), OffsetAt::Latest)];
-    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, OffsetDetail::Positions).remove(0);
+    let requested = [(partition_of("t", 0), OffsetAt::Latest)];
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &requested, OffsetDetail::Positions).remove(0);
     let queries = *queries.lock().unwrap();
     (found, queries)
 }

@@ -25,6 +25,7 @@ impl PendingRecord {
         Self { record, timestamp, receipts, index, deadline, size }
     }
 
+    /// Returns when the caller stops waiting for the outcome.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -53,15 +54,18 @@ pub struct ProducerBatch {
 }
 
 impl ProducerBatch {
+    /// Appends a record.
     pub fn push(&mut self, entry: PendingRecord) {
         self.bytes += entry.size;
         self.entries.push(entry);
     }
 
+    /// Returns whether the batch has no records.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -77,14 +81,17 @@ impl ProducerBatch {
         self.entries.is_empty() || self.bytes() + entry.size <= limit
     }
 
+    /// Returns the records with their delivery reports.
     pub fn entries(&self) -> &[PendingRecord] {
         &self.entries
     }
 
+    /// Returns the records with their timestamps.
     pub fn records(&self) -> impl Iterator<Item = (Timestamp, &NewRecord)> {
         self.entries.iter().map(|e| (e.timestamp, &e.record))
     }
 
+    /// Takes the batch apart, for instance to build smaller ones.
     pub fn into_entries(self) -> Vec<PendingRecord> {
         self.entries
     }

@@ -8,11 +8,12 @@ use crate::broker::BrokerError;
 use crate::sync::backoff::Backoff;
 use std::time::{Duration, Instant};
 
+/// The connection to a broker, and the queues of the partitions that it leads.
 pub struct BrokerState {
     pub connection: ConnectionState,
     /// Error of the last connection attempt or of the connection that ended, until the next one is up.
     pub last_error: Option<BrokerError>,
-    /// Queues of partitions that it leads and that are not idle, in sending order.
+    /// The queues of its partitions that are not idle, in sending order.
     pub candidates: Vec<QueueId>,
     /// The queue whose batch is sent alone as soon as nothing is in flight.
     pub next_alone: Option<QueueId>,
@@ -22,6 +23,7 @@ pub struct BrokerState {
     backoff: Backoff,
 }
 
+/// The state of the connection to a broker.
 pub enum ConnectionState {
     Disconnected { retry_at: Instant },
     Connecting(ConnectionId),
@@ -43,6 +45,7 @@ impl Default for BrokerState {
 }
 
 impl BrokerState {
+    /// Returns the id of the present connection, or of the one that is being opened.
     pub fn connection_id(&self) -> Option<ConnectionId> {
         match &self.connection {
             ConnectionState::Disconnected { .. } => None,
@@ -59,17 +62,19 @@ impl BrokerState {
         }
     }
 
-    /// Whether a new record would have to wait.
+    /// Whether a new record has to wait for a response or a connection.
     pub fn is_occupied(&self) -> bool {
         !matches!(&self.connection, ConnectionState::Up(connection) if connection.in_flight() == 0)
     }
 
+    /// Stores a connection that is ready for records.
     pub fn connected(&mut self, connection: ProducerConnection) {
         self.connection = ConnectionState::Up(connection);
         self.last_error = None;
         self.backoff.reset();
     }
 
+    /// Notes the response to a request of `request_bytes`.
     pub fn note_response(&mut self, request_bytes: usize) {
         self.request_size.note_accepted(request_bytes);
         self.handshake = Handshake::NotNeeded;
@@ -91,7 +96,7 @@ impl BrokerState {
             part
         };
         let lost = lost.into_iter().map(&mut judged).collect();
-        // Counts once, however many batches the request had.
+        // A request counts once, regardless of its number of batches.
         if let Some(bytes) = rejected {
             self.request_size.note_rejected(bytes, now);
             self.handshake = Handshake::Metadata;
@@ -106,6 +111,7 @@ impl BrokerState {
         self.last_error = Some(why);
     }
 
+    /// Closes the connection, so that its thread ends.
     pub fn interrupt(&self) {
         if let ConnectionState::Up(connection) = &self.connection {
             connection.interrupt();

@@ -38,7 +38,7 @@ pub enum AutoCreation {
 #[derive(Debug)]
 pub struct CreationReport {
     pub auto_creation: AutoCreation,
-    /// In the order of the request: why Kafka will never create the topic.
+    /// For each topic of the request, in order: the reason for which Kafka will never create it.
     pub rejected: Vec<Option<BrokerError>>,
 }
 
@@ -70,18 +70,18 @@ fn rejected(
     if version < BROKER_DEFAULTS {
         return Ok(vec![None; topics.len()]);
     }
-    let wanted = topics.iter().map(|topic| {
+    let creatable = topics.iter().map(|topic| {
         let name = StrBytes::from_string(topic.as_str().to_owned());
         CreatableTopic::default().with_name(name.into()).with_num_partitions(-1).with_replication_factor(-1)
     });
     let request = CreateTopicsRequest::default()
-        .with_topics(wanted.collect())
+        .with_topics(creatable.collect())
         .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
         .with_validate_only(true);
-    let answer = connection.call(&request, version, timeout)?;
+    let response = connection.call(&request, version, timeout)?;
     let verdict = |topic: &TopicName| {
-        let result = answer.topics.iter().find(|result| result.name.as_str() == topic.as_str())?;
-        // All other errors may go away: replicas recover, permissions are granted.
+        let result = response.topics.iter().find(|result| result.name.as_str() == topic.as_str())?;
+        // All other errors may be temporary: replicas recover, permissions are granted.
         let lasting = [Kafka::InvalidTopicException, Kafka::PolicyViolation];
         let code = Kafka::try_from_code(result.error_code).filter(|code| lasting.contains(code))?;
         Some(error_for(code, ErrorContext::Topic(topic, Operation::WriteOrCreate), result.error_message.as_deref()))

@@ -19,6 +19,7 @@ const INIT_PRODUCER_ID: i16 = 4;
 /// that a slow broker succeeds eventually.
 const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A request to the lookup thread.
 #[derive(Debug)]
 pub enum Lookup {
     Topics(Vec<TopicName>, AutoCreate),
@@ -27,6 +28,7 @@ pub enum Lookup {
     Liveness,
 }
 
+/// The result of a [`Lookup`] or of a request for a producer id.
 #[derive(Debug)]
 pub enum LookupReply {
     /// The result for each topic, in order, or the error if no broker responds.
@@ -64,7 +66,7 @@ pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<Lookup>, reply
 
 /// Requests a producer id from each of these brokers until the channel is closed.
 pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, reply: impl Fn(LookupReply)) {
-    // Two brokers may be asked in turn, and shutdown of the producer waits for both.
+    // One request may go to two brokers in turn, and the shutdown of the producer waits for both.
     let longest = cluster.settings().request_timeout / 2;
     let mut patience = PRODUCER_ID_TIMEOUT.min(longest);
     for node in brokers {
@@ -76,13 +78,13 @@ pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, r
 
 /// Reports a denied Describe as a denied Write. The user must grant Write, which implies Describe.
 fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
-    let wanted = match auto_create {
+    let operation = match auto_create {
         AutoCreate::Ask => Operation::WriteOrCreate,
         AutoCreate::Never => Operation::Write,
     };
     match error {
         BrokerError::Denied(Denial::Topic { topic, principal, .. }) => {
-            BrokerError::Denied(Denial::Topic { topic, principal, operation: wanted })
+            BrokerError::Denied(Denial::Topic { topic, principal, operation })
         }
         other => other,
     }
@@ -104,7 +106,7 @@ fn producer_id_from(cluster: &ClusterClient, node: NodeId, patience: Duration) -
         .with_transactional_id(None)
         // Brokers validate it although there is no transaction.
         .with_transaction_timeout_ms(60_000);
-    let answer = connection.call(&request, version, patience)?;
-    check(answer.error_code, ErrorContext::Cluster, None)?;
-    Ok(answer.producer_id.0)
+    let response = connection.call(&request, version, patience)?;
+    check(response.error_code, ErrorContext::Cluster, None)?;
+    Ok(response.producer_id.0)
 }

@@ -17,21 +17,30 @@ pub enum LeaderCheck {
 
 /// Returns the outcome of a batch, and settles its records if they were written.
 pub fn judge(
-    answer: &PartitionProduceResponse,
+    partition_response: &PartitionProduceResponse,
     topic_partition: &TopicPartition,
     acks: Acks,
     batch: &ProducerBatch,
 ) -> (BatchOutcome, LeaderCheck) {
-    let Some(code) = Kafka::try_from_code(answer.error_code) else {
-        batch.settle_written(topic_partition.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
+    let Some(code) = Kafka::try_from_code(partition_response.error_code) else {
+        batch.settle_written(
+            topic_partition.partition,
+            Some(partition_response.base_offset).filter(|offset| *offset >= 0),
+        );
         return (BatchOutcome::Written, LeaderCheck::Confirmed);
     };
     if code == Kafka::DuplicateSequenceNumber {
-        batch.settle_written(topic_partition.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
+        batch.settle_written(
+            topic_partition.partition,
+            Some(partition_response.base_offset).filter(|offset| *offset >= 0),
+        );
         return (BatchOutcome::Written, LeaderCheck::Confirmed);
     }
-    let error =
-        error_for(code, ErrorContext::Partition(topic_partition, Operation::Write), answer.error_message.as_deref());
+    let error = error_for(
+        code,
+        ErrorContext::Partition(topic_partition, Operation::Write),
+        partition_response.error_message.as_deref(),
+    );
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
     // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
     // leader by now, and does not notice.
@@ -42,7 +51,7 @@ pub fn judge(
         Kafka::OutOfOrderSequenceNumber | Kafka::UnknownProducerId => BatchOutcome::OutOfOrder,
         Kafka::InvalidProducerEpoch | Kafka::ProducerFenced | Kafka::InvalidProducerIdMapping => BatchOutcome::Fenced,
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BatchOutcome::Split(error),
-        Kafka::InvalidRecord | Kafka::InvalidTimestamp => match faulty(answer, topic_partition) {
+        Kafka::InvalidRecord | Kafka::InvalidTimestamp => match faulty(partition_response, topic_partition) {
             none if none.is_empty() => BatchOutcome::Split(error),
             faulty => BatchOutcome::InvalidRecords(faulty),
         },
@@ -67,12 +76,15 @@ pub fn judge(
 }
 
 /// Returns the invalid records if the broker (Kafka 2.4 and later) names them (KIP-467).
-fn faulty(answer: &PartitionProduceResponse, topic_partition: &TopicPartition) -> Vec<(usize, BrokerError)> {
-    let named = answer.record_errors.iter().filter_map(|e| {
-        let why = e.batch_index_error_message.as_deref().or(answer.error_message.as_deref());
+fn faulty(
+    partition_response: &PartitionProduceResponse,
+    topic_partition: &TopicPartition,
+) -> Vec<(usize, BrokerError)> {
+    let named = partition_response.record_errors.iter().filter_map(|e| {
+        let why = e.batch_index_error_message.as_deref().or(partition_response.error_message.as_deref());
         let why = why.unwrap_or("the broker does not say why");
         let subject = ErrorSubject::Partition(topic_partition.clone());
-        let response = ErrorResponse { code: answer.error_code, subject, message: why.to_owned() };
+        let response = ErrorResponse { code: partition_response.error_code, subject, message: why.to_owned() };
         Some((usize::try_from(e.batch_index).ok()?, BrokerError::InvalidRecord(Cause::new(response))))
     });
     named.collect()
@@ -87,8 +99,8 @@ mod tests {
 
     fn judged(code: Kafka, acks: Acks) -> (BatchOutcome, LeaderCheck) {
         let topic_partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
-        let answer = PartitionProduceResponse::default().with_error_code(code.code());
-        judge(&answer, &topic_partition, acks, &ProducerBatch::default())
+        let partition_response = PartitionProduceResponse::default().with_error_code(code.code());
+        judge(&partition_response, &topic_partition, acks, &ProducerBatch::default())
     }
 
     #[test]
@@ -139,13 +151,13 @@ mod tests {
     fn records_that_the_broker_names_fail_by_themselves() {
         let topic_partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
         let named = BatchIndexAndErrorMessage::default().with_batch_index(3);
-        let answer = PartitionProduceResponse::default()
+        let partition_response = PartitionProduceResponse::default()
             .with_error_code(Kafka::InvalidRecord.code())
             .with_record_errors(vec![named])
             .with_error_message(Some("no key".into()));
         let expected = BrokerError::InvalidRecord("t/0: no key".into());
         assert_eq!(
-            judge(&answer, &topic_partition, Acks::All, &ProducerBatch::default()).0,
+            judge(&partition_response, &topic_partition, Acks::All, &ProducerBatch::default()).0,
             BatchOutcome::InvalidRecords(vec![(3, expected)])
         );
     }

@@ -31,7 +31,7 @@ const MAX_IN_FLIGHT: usize = 5;
 /// sent alone again.
 const PRODUCER_STATE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How a queue keeps retries from writing duplicates.
+/// How a queue prevents duplicates when it retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Sequence numbers, with several batches in flight.
@@ -53,6 +53,7 @@ pub struct OutgoingBatch {
     pub sharing: Sharing,
 }
 
+/// The next batch to send, or the reason for not sending one.
 #[derive(Debug)]
 pub enum NextBatch {
     Send(OutgoingBatch),
@@ -88,6 +89,7 @@ pub enum BatchOutcome {
     Failed(BrokerError),
 }
 
+/// The records of one partition that wait or are in flight, in order.
 pub struct PartitionQueue {
     delivery: Delivery,
     max_batch_bytes: usize,
@@ -173,6 +175,7 @@ impl PartitionQueue {
         }
     }
 
+    /// Appends a record to the open batch, or to a new one if that is full.
     pub fn push(&mut self, entry: PendingRecord, now: Instant) {
         if !self.open.fits(&entry, self.max_batch_bytes) {
             self.seal();
@@ -254,8 +257,9 @@ impl PartitionQueue {
         if let Err(missing) = self.adopt_producer_id(producer_id) {
             return missing;
         }
-        // Every batch in flight must be at the front of the queue and on this connection; otherwise wait for the
-        // outstanding responses. A retry is then never sent after a newer batch, nor overtaken on another connection.
+        // Every batch in flight must be at the front of the queue and on this connection; otherwise the queue waits for
+        // the outstanding responses. A retry is then never sent after a newer batch, nor overtaken on another
+        // connection.
         let orderly = self.batches.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(connection));
         if !orderly || in_flight >= self.max_in_flight(now) {
             return NextBatch::Nothing;

@@ -31,6 +31,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// Submissions and events handled in a row before the next send.
 const MAX_TAKEN: usize = 512;
 
+/// The state of the producer.
 pub struct Producer<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     cluster: &'scope ClusterClient,
@@ -99,6 +100,7 @@ enum ProducerPause {
 }
 
 impl<'scope, 'env> Producer<'scope, 'env> {
+    /// Creates a producer that starts its connection threads in `scope`. They report to `events`.
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
         (cluster, settings): (&'scope ClusterClient, &'scope ProducerSettings),
@@ -240,10 +242,10 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                 self.creation_lookup = LookupState::Idle;
                 self.apply_creation_checks(topics, found, now);
             }
-            ProducerEvent::Lookup(LookupReply::ProducerId(answer)) => self.apply_producer_id(answer, now),
-            ProducerEvent::Lookup(LookupReply::Liveness(answer)) => {
+            ProducerEvent::Lookup(LookupReply::ProducerId(result)) => self.apply_producer_id(result, now),
+            ProducerEvent::Lookup(LookupReply::Liveness(result)) => {
                 self.liveness_lookup = LookupState::Idle;
-                match answer {
+                match result {
                     Ok(()) => self.outage = None,
                     Err(why) => self.note_outage(why, now),
                 }
@@ -271,7 +273,7 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                 if let ConnectionState::Up(connection) = &mut state.connection
                     && current
                 {
-                    connection.answered(throttle, now);
+                    connection.note_response(throttle, now);
                 }
                 state.note_response(request_bytes);
                 self.on_outcomes(outcomes, now);

@@ -58,7 +58,8 @@ pub struct ProducerConnection {
     in_flight: usize,
     /// Sharing of the last request, while anything is in flight.
     sharing: Sharing,
-    /// Since when a response is due: since the last one, or since the request if nothing was in flight before.
+    /// When the broker started to process the oldest request in flight: at the last response, or when the request was
+    /// sent.
     due_since: Instant,
     throttled_until: Instant,
     version: i16,
@@ -162,10 +163,10 @@ impl ResponseReader {
         timeout: Duration,
         events: &impl Fn(ConnectionEvent),
     ) {
-        let mut answered = Instant::now();
+        let mut last_response = Instant::now();
         for next in work {
-            let (lost, closed, due) = (next.lost(), next.closed(), next.due_since(answered));
-            match panic_as_error(|| self.complete(next, cluster, timeout, &mut answered)) {
+            let (lost, closed, due) = (next.lost(), next.closed(), next.due_since(last_response));
+            match panic_as_error(|| self.complete(next, cluster, timeout, &mut last_response)) {
                 Ok(event) => events(event),
                 Err(why) => {
                     let hung_up = due.elapsed() < REJECTED_WITHIN && !self.receiver.is_open();
@@ -180,17 +181,17 @@ impl ResponseReader {
         work: ReaderTask,
         cluster: &ClusterClient,
         timeout: Duration,
-        answered: &mut Instant,
+        last_response: &mut Instant,
     ) -> Result<ConnectionEvent, BrokerError> {
         match work {
             ReaderTask::Await(SentRequest { in_flight, at, acks, parts }) => {
-                // The broker works on one request at a time, so the time of the next one starts with the previous
+                // The broker processes one request at a time, so the timeout of a request starts with the previous
                 // response.
-                let deadline = at.max(*answered) + timeout;
+                let deadline = at.max(*last_response) + timeout;
                 let response = self.receiver.receive::<ProduceRequest>(in_flight, deadline);
                 let (request_bytes, response) = (request::bytes(&parts), response?);
                 let throttle = cluster.settings().throttled.note(response.throttle_time_ms);
-                *answered = Instant::now() + throttle;
+                *last_response = Instant::now() + throttle;
                 Ok(ConnectionEvent::Responded {
                     outcomes: outcomes(cluster, parts, &response, acks),
                     request_bytes,
@@ -236,11 +237,11 @@ impl ReaderTask {
         }
     }
 
-    /// When the broker started to work on it: after its previous response.
-    fn due_since(&self, answered: Instant) -> Instant {
+    /// When the broker started to process the request: at its previous response, or when the request was sent.
+    fn due_since(&self, last_response: Instant) -> Instant {
         match self {
-            Self::Await(sent) => sent.at.max(answered),
-            Self::Reauthenticate(_) => answered,
+            Self::Await(sent) => sent.at.max(last_response),
+            Self::Reauthenticate(_) => last_response,
         }
     }
 }
@@ -269,7 +270,7 @@ impl ProducerConnection {
     }
 
     /// Notes a response, and how long the broker throttles the client.
-    pub fn answered(&mut self, throttle: Duration, now: Instant) {
+    pub fn note_response(&mut self, throttle: Duration, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.due_since = now + throttle;
         self.throttled_until = now + throttle;
@@ -280,7 +281,7 @@ impl ProducerConnection {
         self.throttled_until
     }
 
-    /// How long the broker has not responded to the request that it works on.
+    /// How long the broker has been processing the oldest request in flight without a response.
     pub fn silence(&self, now: Instant) -> Duration {
         if self.in_flight == 0 { Duration::ZERO } else { now.saturating_duration_since(self.due_since) }
     }
@@ -290,7 +291,8 @@ impl ProducerConnection {
         self.in_flight > 0 || self.sender.is_none() || self.sender.as_ref().is_some_and(FrameSender::is_open)
     }
 
-    /// Starts reauthentication if it is due. Nothing is sent until then, and all earlier requests are answered first.
+    /// Starts reauthentication if it is due. All earlier requests are answered first, and nothing else is sent until it
+    /// is complete.
     pub fn reauthenticate_if_due(&mut self, now: Instant) {
         if self.session.is_due(now)
             && let Some(sender) = self.sender.take()
@@ -300,6 +302,7 @@ impl ProducerConnection {
         }
     }
 
+    /// Takes the sending half back after reauthentication.
     pub fn reauthenticated(&mut self, sender: FrameSender, session: LoginSession) {
         self.sender = Some(sender);
         self.session = session;
@@ -310,6 +313,7 @@ impl ProducerConnection {
         self.interrupter.interrupt();
     }
 
+    /// Sends a request with `parts`. `timeout` bounds the time until the response.
     pub fn send(
         &mut self,
         parts: Vec<RequestPartition>,
@@ -318,7 +322,7 @@ impl ProducerConnection {
         sharing: Sharing,
     ) -> SendOutcome {
         self.sharing = sharing;
-        // The broker times out first, so that it can say so.
+        // The broker times out first, so that it can respond with an error.
         let request = request::build(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {

@@ -19,6 +19,7 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 /// A partition number out of range triggers a lookup unless the metadata is newer than this.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
+/// The metadata of a topic, its queues, and the submissions that wait.
 #[derive(Default)]
 pub struct ProducerTopic {
     view: Option<TopicView>,
@@ -53,7 +54,7 @@ struct TopicView {
 
 struct NegativeEntry {
     until: Instant,
-    asked: AutoCreate,
+    auto_create: AutoCreate,
     why: BrokerError,
 }
 
@@ -61,7 +62,7 @@ struct NegativeEntry {
 pub enum Admission {
     Route(Submission),
     Reject(Submission, BrokerError),
-    /// It waits for metadata.
+    /// The submission waits for metadata.
     Queued,
 }
 
@@ -77,7 +78,7 @@ impl ProducerTopic {
     pub fn admit(&mut self, submission: Submission, now: Instant) -> Admission {
         if let Some(negative) = &self.negative
             && negative.until > now
-            && (negative.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
+            && (negative.auto_create == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
         {
             return Admission::Reject(submission, negative.why.clone());
         }
@@ -103,6 +104,7 @@ impl ProducerTopic {
         leader
     }
 
+    /// Returns the leader of `partition`, as far as it is known.
     pub fn known_leader(&self, partition: Partition) -> Option<NodeId> {
         self.view.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
     }
@@ -110,12 +112,13 @@ impl ProducerTopic {
     /// Schedules a lookup if the metadata and the last lookup are older than `age`.
     pub fn refresh(&mut self, age: Duration, now: Instant) {
         let Some(known) = &self.view else { return };
-        let latest = self.looked_up_at.map_or(known.learned, |asked| asked.max(known.learned));
+        let latest = self.looked_up_at.map_or(known.learned, |at| at.max(known.learned));
         if self.lookup_at.is_none() && now.saturating_duration_since(latest) > age {
             self.schedule_lookup(now);
         }
     }
 
+    /// Returns the id of the topic, if it is known.
     pub fn id(&self) -> TopicId {
         self.view.as_ref().and_then(|known| known.id)
     }
@@ -127,14 +130,16 @@ impl ProducerTopic {
         Some(if create { AutoCreate::Ask } else { AutoCreate::Never })
     }
 
+    /// Notes that a lookup is in flight.
     pub fn lookup_started(&mut self, now: Instant) {
         (self.lookup_at, self.looked_up_at) = (None, Some(now));
     }
 
+    /// Applies the result of a lookup. A missing topic is looked up again for a while before its records fail.
     pub fn apply_lookup(
         &mut self,
         found: Result<TopicInfo, BrokerError>,
-        asked: AutoCreate,
+        auto_create: AutoCreate,
         now: Instant,
     ) -> LookupResult {
         let why = match found {
@@ -147,8 +152,9 @@ impl ProducerTopic {
             }
             Err(why) => why,
         };
-        let may_be_created = asked == AutoCreate::Ask && self.creation_check != CreationCheck::Done(AutoCreation::Off);
-        let patience = match (&why, asked) {
+        let may_be_created =
+            auto_create == AutoCreate::Ask && self.creation_check != CreationCheck::Done(AutoCreation::Off);
+        let patience = match (&why, auto_create) {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) if may_be_created => {
                 self.missing_since.get_or_insert(now);
                 return self.retry_later(now);
@@ -174,13 +180,13 @@ impl ProducerTopic {
         if now.saturating_duration_since(since) < patience {
             return self.retry_later(now);
         }
-        self.fail(&why, asked, now);
+        self.fail(&why, auto_create, now);
         LookupResult::Failed(why)
     }
 
-    fn fail(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
+    fn fail(&mut self, why: &BrokerError, auto_create: AutoCreate, now: Instant) {
         (self.view, self.missing_since, self.creation_check) = (None, None, CreationCheck::NotStarted);
-        self.negative = Some(NegativeEntry { until: now + NEGATIVE_TTL, asked, why: why.clone() });
+        self.negative = Some(NegativeEntry { until: now + NEGATIVE_TTL, auto_create, why: why.clone() });
     }
 
     fn retry_later(&mut self, now: Instant) -> LookupResult {
@@ -194,6 +200,7 @@ impl ProducerTopic {
         self.missing_since.is_some() && self.creation_check == CreationCheck::NotStarted
     }
 
+    /// Notes that the creation check is in flight.
     pub fn creation_check_started(&mut self) {
         self.creation_check = CreationCheck::Pending;
     }
@@ -239,6 +246,7 @@ impl ProducerTopic {
         }
     }
 
+    /// Notes that a batch of `partition` was sent, so that records without a key go to another partition.
     pub fn batch_sent(&mut self, partition: Partition) {
         self.sticky.batch_sent(partition);
     }

@@ -1,4 +1,4 @@
-//! Produce requests: batches for several partitions of one leader, and matching the responses to them.
+//! Builds Produce requests from batches for several partitions of one leader, and matches the responses to the batches.
 
 use super::encode::encode_batch;
 use super::outcome::{LeaderCheck, judge};
@@ -82,9 +82,9 @@ pub fn outcomes(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: 
     let judged = |part: RequestPartition| {
         let RequestPartition { queue, topic_partition, topic_id, outgoing: OutgoingBatch { number, batch, .. } } = part;
         let named = found.get(&(topic_partition.topic.as_str(), None, topic_partition.partition));
-        let answer = named.or_else(|| found.get(&("", topic_id, topic_partition.partition)));
-        let (outcome, leader) = match answer {
-            Some(answer) => judge(answer, &topic_partition, acks, &batch),
+        let partition_response = named.or_else(|| found.get(&("", topic_id, topic_partition.partition)));
+        let (outcome, leader) = match partition_response {
+            Some(partition_response) => judge(partition_response, &topic_partition, acks, &batch),
             None => (BatchOutcome::Retry { attempt: WriteState::Maybe }, LeaderCheck::Confirmed),
         };
         drop(batch);

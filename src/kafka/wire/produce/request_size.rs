@@ -33,7 +33,7 @@ pub struct RequestSize {
 struct RejectedSize {
     bytes: usize,
     at: Instant,
-    /// How long this size is not tried again.
+    /// How long to wait before trying this size again.
     pause: Duration,
 }
 
@@ -51,6 +51,7 @@ impl Default for RequestSize {
 }
 
 impl RequestSize {
+    /// Notes that the broker has responded to a request of `bytes`.
     pub fn note_accepted(&mut self, bytes: usize) {
         self.accepted = self.accepted.max(bytes);
         // A response proves more than a closed connection.
@@ -80,15 +81,16 @@ impl RequestSize {
 
     /// Whether requests in flight must be answered first.
     pub fn waits_to_grow(&mut self, connection: Occupancy) -> bool {
-        let wanted = std::mem::replace(&mut self.growth, Growth::NotNeeded) == Growth::Wanted;
-        let waits = wanted && connection == Occupancy::Shared;
+        let is_wanted = std::mem::replace(&mut self.growth, Growth::NotNeeded) == Growth::Wanted;
+        let waits = is_wanted && connection == Occupancy::Shared;
         if waits {
             self.growth = Growth::Wanted;
         }
         waits
     }
 
-    /// More batches wait than fit. Requests grow only while they are smaller than half of `largest`.
+    /// Lets the next request exceed the accepted size, because more batches wait than fit. Requests grow only while
+    /// they are smaller than half of `largest`.
     pub fn want_growth(&mut self, largest: usize, now: Instant) {
         if self.accepted < largest / 2 && self.limit(Occupancy::Vacant, now) > self.accepted {
             self.growth = Growth::Wanted;
@@ -124,6 +126,8 @@ pub struct RequestCapacity {
 }
 
 impl RequestCapacity {
+    /// Returns whether a batch of `bytes`, on which the broker has closed the connection `closes` times, may share its
+    /// request.
     pub fn sharing(self, bytes: usize, closes: u32) -> Sharing {
         if closes > 0 || bytes > self.accepted { Sharing::Alone } else { Sharing::Shared }
     }

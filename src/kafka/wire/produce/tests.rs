@@ -4,7 +4,7 @@
 use super::*;
 use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryReport, DeliveryResult, RecordLocation, WriteState};
 use crate::kafka::wire::testing::{
-    self, API_VERSIONS, Asked, Impostor, METADATA, answer, metadata, next_request, text,
+    self, API_VERSIONS, Impostor, METADATA, ReceivedRequest, metadata, next_request, respond_to, text,
 };
 use crate::record::{NewRecord, Partition, TopicName};
 use bytes::Bytes;
@@ -21,14 +21,14 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// One partition of a Produce v3 request.
 #[derive(Debug, Clone, PartialEq)]
-struct Got {
+struct ReceivedBatch {
     acks: i16,
     topic: String,
     partition: Partition,
     batch: Vec<u8>,
 }
 
-impl Got {
+impl ReceivedBatch {
     /// Producer id, epoch and base sequence of the batch.
     fn stamp(&self) -> &[u8] {
         &self.batch[43..57]
@@ -43,8 +43,8 @@ impl Got {
     }
 }
 
-fn parse(asked: &Asked) -> Vec<Got> {
-    let mut rest = &asked.body[2..];
+fn parse(requested: &ReceivedRequest) -> Vec<ReceivedBatch> {
+    let mut rest = &requested.body[2..];
     let mut take = |len: usize| {
         let (head, tail) = rest.split_at(len);
         rest = tail;
@@ -53,26 +53,26 @@ fn parse(asked: &Asked) -> Vec<Got> {
     let int = |bytes: Vec<u8>| bytes.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
     let acks = i16::from_be_bytes(take(2).try_into().unwrap());
     take(4);
-    let mut got = Vec::new();
+    let mut batches = Vec::new();
     for _ in 0..int(take(4)) {
         let len = int(take(2));
         let topic = String::from_utf8(take(len)).unwrap();
         for _ in 0..int(take(4)) {
             let partition = int(take(4)) as Partition;
             let len = int(take(4));
-            got.push(Got { acks, topic: topic.clone(), partition, batch: take(len) });
+            batches.push(ReceivedBatch { acks, topic: topic.clone(), partition, batch: take(len) });
         }
     }
-    got
+    batches
 }
 
 /// A Produce v3 response with an error code and base offset for each partition.
-fn produced(parts: &[(Got, i16, i64)], throttle_ms: i32) -> Vec<u8> {
+fn produced(parts: &[(ReceivedBatch, i16, i64)], throttle_ms: i32) -> Vec<u8> {
     let mut body = (parts.len() as i32).to_be_bytes().to_vec();
-    for (got, error, offset) in parts {
-        text(&mut body, &got.topic);
+    for (batches, error, offset) in parts {
+        text(&mut body, &batches.topic);
         body.extend(1i32.to_be_bytes());
-        body.extend(got.partition.to_be_bytes());
+        body.extend(batches.partition.to_be_bytes());
         body.extend(error.to_be_bytes());
         body.extend(offset.to_be_bytes());
         body.extend((-1i64).to_be_bytes());
@@ -84,7 +84,7 @@ fn produced(parts: &[(Got, i16, i64)], throttle_ms: i32) -> Vec<u8> {
 enum Do {
     /// Responds with this code and base offset for each partition.
     Answer(i16, i64),
-    /// Likewise, and throttles the client for this many ms.
+    /// Responds with this code and base offset, and throttles the client for this many ms.
     Throttle(i64, i32),
     HangUp,
     Nothing,
@@ -93,48 +93,49 @@ enum Do {
 /// A broker of Kafka 0.11 with topic `t` of one partition, and the requests that it received.
 struct Broker {
     impostor: Impostor,
-    got: Arc<Mutex<Vec<Got>>>,
+    batches: Arc<Mutex<Vec<ReceivedBatch>>>,
     lookups: Arc<AtomicUsize>,
-    /// Whether it leaves requests for producer ids unanswered.
+    /// Whether the broker leaves requests for producer ids unanswered.
     withholds_ids: Arc<AtomicBool>,
-    /// Whether it grants a producer id only to a client that requests metadata while it waits.
+    /// Whether the broker grants a producer id only to a client that requests metadata meanwhile.
     ids_beside_metadata: Arc<AtomicBool>,
-    /// Closes the connection on a larger Produce request, and counts that.
+    /// The broker closes the connection on a larger Produce request, and counts these.
     largest: Arc<AtomicUsize>,
     hang_ups: Arc<AtomicUsize>,
 }
 
 impl Broker {
-    fn start(decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static) -> Self {
+    fn start(decide: impl Fn(usize, &ReceivedBatch) -> Do + Send + Sync + 'static) -> Self {
         Self::start_with(decide, |own| metadata(&[(1, own)], &[("t", 0, &[1])]))
     }
 
     /// `describe` builds the metadata from the broker's address.
     fn start_with(
-        decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static,
+        decide: impl Fn(usize, &ReceivedBatch) -> Do + Send + Sync + 'static,
         describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
         Self::start_creating("true", &[], decide, describe)
     }
 
-    /// With a value of `auto.create.topics.enable`, and topics that cannot be created, with the reason.
+    /// Starts a broker with this value of `auto.create.topics.enable`, which rejects the topics in `rejected` with
+    /// these reasons.
     fn start_creating(
         auto_create: &'static str,
         rejected: &'static [(&'static str, &'static str)],
-        decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static,
+        decide: impl Fn(usize, &ReceivedBatch) -> Do + Send + Sync + 'static,
         describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        let got: Arc<Mutex<Vec<Got>>> = Arc::default();
+        let batches: Arc<Mutex<Vec<ReceivedBatch>>> = Arc::default();
         let (lookups, withholds_ids) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let address = Arc::new(OnceLock::<String>::new());
-        let (noted, asked_for, own) = (got.clone(), lookups.clone(), address.clone());
+        let (noted, asked_for, own) = (batches.clone(), lookups.clone(), address.clone());
         let ids_beside_metadata = Arc::<AtomicBool>::default();
         let (withheld, beside) = (withholds_ids.clone(), ids_beside_metadata.clone());
         let (largest, hang_ups) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::<AtomicUsize>::default());
         let (most, closed) = (largest.clone(), hang_ups.clone());
         let impostor = Impostor::start(move |mut stream| {
-            while let Some(asked) = next_request(&mut stream) {
-                let body = match asked.key {
+            while let Some(requested) = next_request(&mut stream) {
+                let body = match requested.key {
                     API_VERSIONS => {
                         let mut body = vec![0, 0, 6];
                         let apis = [(PRODUCE, 3i16), (METADATA, 4), (INIT_PRODUCER_ID, 0)];
@@ -174,13 +175,13 @@ impl Broker {
                         return;
                     }
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
-                    PRODUCE if asked.body.len() > most.load(Ordering::SeqCst) => {
+                    PRODUCE if requested.body.len() > most.load(Ordering::SeqCst) => {
                         closed.fetch_add(1, Ordering::SeqCst);
                         return;
                     }
                     PRODUCE => {
                         let (mut answers, mut throttle) = (Vec::new(), 0);
-                        for part in parse(&asked) {
+                        for part in parse(&requested) {
                             let number = {
                                 let mut noted = noted.lock().unwrap();
                                 noted.push(part.clone());
@@ -203,15 +204,15 @@ impl Broker {
                     }
                     other => panic!("request {other}"),
                 };
-                answer(&mut stream, asked.correlation, &body);
+                respond_to(&mut stream, requested.correlation, &body);
             }
         });
         address.set(impostor.address.clone()).unwrap();
-        Self { impostor, got, lookups, withholds_ids, ids_beside_metadata, largest, hang_ups }
+        Self { impostor, batches, lookups, withholds_ids, ids_beside_metadata, largest, hang_ups }
     }
 
-    fn got(&self) -> Vec<Got> {
-        self.got.lock().unwrap().clone()
+    fn batches(&self) -> Vec<ReceivedBatch> {
+        self.batches.lock().unwrap().clone()
     }
 }
 
@@ -228,7 +229,7 @@ fn asks_for_metadata_beside(stream: &std::net::TcpStream, lookups: &AtomicUsize)
     true
 }
 
-/// A producer on its thread, which ends when this is dropped.
+/// A producer and its thread, which ends when this is dropped.
 struct Producer {
     cluster: Arc<ClusterClient>,
     submissions: Option<Sender<Submission>>,
@@ -248,7 +249,7 @@ impl Producer {
         self.submit_to(topic, AutoCreate::Never, acks, values, within)
     }
 
-    /// One record with acks=all for a topic that Kafka is to create.
+    /// Sends one record with acks=all to a topic that Kafka should create.
     fn create(&self, topic: &str, within: Duration) -> DeliveryResult {
         let outcomes = self.submit_to(topic, AutoCreate::Ask, Acks::All, &["a"], within);
         outcomes.recv_timeout(SOON).unwrap().remove(0)
@@ -298,9 +299,9 @@ fn records_get_their_offsets_and_batches_their_sequences() {
     let outcomes = producer.submit("t", Acks::All, &["a", "b"], SOON).recv_timeout(SOON).unwrap();
     assert_eq!(outcomes, [at(Some(0)), at(Some(1))]);
     assert_eq!(producer.send(Acks::All, "c"), at(Some(10)));
-    let got = broker.got();
-    assert_eq!(got.iter().map(Got::base_sequence).collect::<Vec<_>>(), [0, 2]);
-    assert_eq!(got.iter().map(|g| g.acks).collect::<Vec<_>>(), [-1, -1]);
+    let batches = broker.batches();
+    assert_eq!(batches.iter().map(ReceivedBatch::base_sequence).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(batches.iter().map(|g| g.acks).collect::<Vec<_>>(), [-1, -1]);
     producer.end();
 }
 
@@ -310,15 +311,15 @@ fn a_batch_whose_response_was_lost_is_retried_with_the_same_sequence() {
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
     assert_eq!(producer.send(Acks::All, "b"), at(Some(2)));
-    let got = broker.got();
-    assert_eq!(got[1].batch, got[2].batch);
+    let batches = broker.batches();
+    assert_eq!(batches[1].batch, batches[2].batch);
     producer.end();
 }
 
 #[test]
 fn a_record_on_which_the_broker_hangs_up_is_too_large_and_affects_no_other() {
     const LIMIT: usize = 500_000;
-    let broker = Broker::start(|number, got| match got.batch.len() {
+    let broker = Broker::start(|number, batches| match batches.batch.len() {
         LIMIT.. => Do::HangUp,
         _ => Do::Answer(0, number as i64),
     });
@@ -339,9 +340,9 @@ fn a_record_on_which_the_broker_hangs_up_is_too_large_and_affects_no_other() {
 #[test]
 fn a_batch_on_which_the_broker_hangs_up_is_split_until_it_fits() {
     const LIMIT: usize = 300_000;
-    let broker = Broker::start(|_, got| match got.batch.len() {
+    let broker = Broker::start(|_, batches| match batches.batch.len() {
         LIMIT.. => Do::HangUp,
-        _ => Do::Answer(0, got.base_sequence().into()),
+        _ => Do::Answer(0, batches.base_sequence().into()),
     });
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let value = "x".repeat(LIMIT / 3);
@@ -369,7 +370,7 @@ fn a_record_above_the_largest_request_is_rejected_before_it_is_sent() {
         "{too_large:?}"
     );
     assert_eq!(producer.send(Acks::All, &"x".repeat(1_048_000)), at(Some(0)));
-    assert_eq!(broker.got().len(), 1);
+    assert_eq!(broker.batches().len(), 1);
     producer.end();
 }
 
@@ -394,7 +395,7 @@ fn batches_that_a_silent_broker_has_not_answered_go_to_the_new_leader() {
     let producer = Producer::start(&frozen.impostor.address, settings);
     assert_eq!(producer.send(Acks::All, "a"), at(Some(6)));
     assert_eq!(producer.send(Acks::All, "b"), at(Some(7)));
-    assert_eq!(heir.got()[0].batch, frozen.got()[1].batch, "with the same sequence");
+    assert_eq!(heir.batches()[0].batch, frozen.batches()[1].batch, "with the same sequence");
     producer.end();
 }
 
@@ -404,8 +405,8 @@ fn without_sequences_a_batch_whose_response_was_lost_is_not_retried() {
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::Leader, "a"), Err(BrokerError::TimedOut(WriteState::Maybe)));
     assert_eq!(producer.send(Acks::Leader, "b"), at(Some(1)));
-    assert_eq!(broker.got().len(), 2);
-    assert_eq!(broker.got()[0].stamp(), [0xff; 14]);
+    assert_eq!(broker.batches().len(), 2);
+    assert_eq!(broker.batches()[0].stamp(), [0xff; 14]);
     producer.end();
 }
 
@@ -429,7 +430,7 @@ fn records_gather_while_a_request_is_in_flight() {
     producer.send(Acks::All, "first").unwrap();
     let outcomes: Vec<_> = (0..50).map(|_| producer.submit("t", Acks::All, &["x"], SOON)).collect();
     outcomes.into_iter().for_each(|o| drop(o.recv_timeout(SOON).unwrap()));
-    let sizes: Vec<i32> = broker.got().iter().map(Got::records).collect();
+    let sizes: Vec<i32> = broker.batches().iter().map(ReceivedBatch::records).collect();
     assert!(sizes.len() <= 4, "{sizes:?}");
     assert_eq!(sizes.iter().sum::<i32>(), 51);
     producer.end();
@@ -441,8 +442,8 @@ fn a_former_leader_causes_a_lookup() {
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::All, "a"), at(Some(5)));
     assert_eq!(broker.lookups.load(Ordering::SeqCst), 2);
-    let got = broker.got();
-    assert_eq!(got[0].stamp(), got[1].stamp());
+    let batches = broker.batches();
+    assert_eq!(batches[0].stamp(), batches[1].stamp());
     producer.end();
 }
 
@@ -466,7 +467,7 @@ fn a_missing_topic_is_cached_for_a_while() {
 fn a_throttling_broker_gets_no_request_during_the_pause() {
     const PAUSE: i32 = 300;
     let broker = Broker::start(|number, _| Do::Throttle(number as i64, if number == 0 { PAUSE } else { 0 }));
-    // The second record waits for the response to the first, which has the pause.
+    // The second record waits for the response to the first, which has the throttle time.
     let settings = ProducerSettings { linger: SOON, ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     producer.send(Acks::All, "a").unwrap();
@@ -479,10 +480,10 @@ fn a_throttling_broker_gets_no_request_during_the_pause() {
 
 #[test]
 fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
-    let asked = OnceLock::<Instant>::new();
+    let requested = OnceLock::<Instant>::new();
     let describe = move |own: &str| {
-        // Longer than the former patience of two seconds.
-        let exists = asked.get_or_init(Instant::now).elapsed() > Duration::from_millis(2500);
+        // Longer than two seconds, after which an earlier version gave up.
+        let exists = requested.get_or_init(Instant::now).elapsed() > Duration::from_millis(2500);
         metadata(&[(1, own)], &[if exists { ("slow", 0, &[1]) } else { ("slow", 3, &[]) }])
     };
     let broker = Broker::start_with(|_, _| Do::Answer(0, 0), describe);
@@ -559,7 +560,7 @@ fn records_submitted_before_shutdown_are_written() {
 #[test]
 fn a_panic_of_a_producer_thread_is_counted_and_becomes_an_error() {
     let before = watchdog::panics();
-    let failed = panic_as_error::<()>(|| panic!("a fault of ours"));
+    let failed = panic_as_error::<()>(|| panic!("a bug"));
     assert!(matches!(failed, Err(BrokerError::Internal(why)) if why.to_string().contains("panicked")));
     assert_eq!(panic_as_error(|| Ok(1)), Ok(1));
     assert!(watchdog::panics() > before);
@@ -603,7 +604,7 @@ fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it()
     let producer = Producer::start(&leader.impostor.address, ProducerSettings::default());
     let written = producer.submit("t", Acks::All, &["a"], SOON * 3);
     assert_eq!(written.recv_timeout(SOON * 6).unwrap(), [at(Some(5))]);
-    assert_eq!(leader.got()[0].stamp()[..8], 77i64.to_be_bytes());
+    assert_eq!(leader.batches()[0].stamp()[..8], 77i64.to_be_bytes());
     producer.end();
 }
 
@@ -648,8 +649,8 @@ fn small_batches_do_not_repeatedly_form_requests_that_the_broker_hangs_up_on() {
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     }
     producer.end();
-    assert_eq!(broker.got().len(), PARTITIONS * rounds, "each record once");
+    assert_eq!(broker.batches().len(), PARTITIONS * rounds, "each record once");
     let hang_ups = broker.hang_ups.load(Ordering::SeqCst);
-    // Growth exceeds the limit a few times before it settles.
+    // The growing requests exceed the limit a few times before their size settles.
     assert!(hang_ups < rounds / 2, "{hang_ups} connections were closed in {rounds} rounds");
 }

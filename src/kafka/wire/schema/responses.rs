@@ -15,10 +15,12 @@ pub(super) const I32: FieldType = FieldType::Fixed(4);
 pub(super) const I64: FieldType = FieldType::Fixed(8);
 pub(super) const UUID: FieldType = FieldType::Fixed(16);
 
+/// A field of all versions.
 pub(super) const fn always(kind: FieldType) -> FieldSchema {
     between(0, i16::MAX, kind)
 }
 
+/// A field from version `since` on.
 pub(super) const fn since(since: i16, kind: FieldType) -> FieldSchema {
     between(since, i16::MAX, kind)
 }
@@ -27,6 +29,7 @@ const fn between(since: i16, until: i16, kind: FieldType) -> FieldSchema {
     FieldSchema { since, until, kind }
 }
 
+/// A struct without tagged fields that the codec knows.
 pub(super) const fn plain(fields: &'static [FieldSchema]) -> FieldType {
     FieldType::Struct(StructSchema { fields, tags: &[] })
 }
@@ -95,8 +98,8 @@ impl ApiRequest for MetadataRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -123,8 +126,8 @@ impl ApiRequest for ListOffsetsRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -182,8 +185,8 @@ impl ApiRequest for FetchRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -216,8 +219,8 @@ impl ApiRequest for ProduceRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -252,8 +255,8 @@ impl ApiRequest for InitProducerIdRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 

@@ -10,7 +10,7 @@ enum Edit {
     Cut(Index, Index),
     Insert(Index, Vec<u8>),
     Double(Index, Index),
-    /// Appends the end of another example of the corpus.
+    /// Appends the end of another example from the corpus.
     Splice(Index, Index, Index),
 }
 
@@ -35,21 +35,21 @@ pub fn damaged(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn apply(bytes: &mut Vec<u8>, edit: Edit, corpus: &[Vec<u8>]) {
-    let place = |at: Index, len: usize| at.index(len + 1);
+    let index_in = |at: Index, len: usize| at.index(len + 1);
     let range = |from: Index, to: Index, len: usize| {
-        let (from, to) = (place(from, len), place(to, len));
+        let (from, to) = (index_in(from, len), index_in(to, len));
         from.min(to)..from.max(to)
     };
     match edit {
         Edit::Change(at, with) => {
-            let at = place(at, bytes.len());
+            let at = index_in(at, bytes.len());
             if let Some(byte) = bytes.get_mut(at) {
                 *byte = with;
             }
         }
         Edit::Cut(from, to) => drop(bytes.drain(range(from, to, bytes.len()))),
         Edit::Insert(at, new) => {
-            let at = place(at, bytes.len());
+            let at = index_in(at, bytes.len());
             bytes.splice(at..at, new);
         }
         Edit::Double(from, to) => {
@@ -59,8 +59,8 @@ fn apply(bytes: &mut Vec<u8>, edit: Edit, corpus: &[Vec<u8>]) {
         }
         Edit::Splice(which, from, at) => {
             let other = which.get(corpus);
-            bytes.truncate(place(at, bytes.len()));
-            bytes.extend_from_slice(&other[place(from, other.len())..]);
+            bytes.truncate(index_in(at, bytes.len()));
+            bytes.extend_from_slice(&other[index_in(from, other.len())..]);
         }
     }
 }

@@ -9,46 +9,46 @@ struct Brokers {
     /// The id of topic `t` that each reports.
     known: Arc<Mutex<Vec<Option<u128>>>>,
     /// The brokers that were asked, in order.
-    asked: Arc<Mutex<Vec<usize>>>,
+    queried: Arc<Mutex<Vec<usize>>>,
 }
 
 /// Which of the brokers report their own addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
     All,
-    /// The address of the first one is given to clients only, and leads to any of the others.
+    /// The address of the first one is only in the bootstrap list, and leads to any of the others.
     AllButTheFirst,
 }
 
 impl Brokers {
     fn start(known: &[Option<u128>], listed: Listed) -> Self {
         let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
-        let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let queried: Arc<Mutex<Vec<usize>>> = Arc::default();
         let known = Arc::new(Mutex::new(known.to_vec()));
         let first = usize::from(listed == Listed::AllButTheFirst);
         let one = |number: usize| {
-            let (addresses, asked, known) = (addresses.clone(), asked.clone(), known.clone());
+            let (addresses, queried, known) = (addresses.clone(), queried.clone(), known.clone());
             Impostor::start(move |mut stream| {
                 while let Some(request) = next_request(&mut stream) {
                     let body = match request.key {
                         // Metadata v12 only.
                         API_VERSIONS => [&[0, 0, 2, 0, METADATA as u8, 0, 0, 0, 12, 0][..], &[0; 5]].concat(),
                         _ => {
-                            asked.lock().unwrap().push(number);
+                            queried.lock().unwrap().push(number);
                             let nodes = addresses.wait().iter().enumerate().skip(first);
                             metadata(nodes, known.lock().unwrap()[number])
                         }
                     };
-                    testing::answer(&mut stream, request.correlation, &body);
+                    testing::respond_to(&mut stream, request.correlation, &body);
                 }
             })
         };
         let impostors: Vec<_> = (0..known.lock().unwrap().len()).map(one).collect();
         addresses.set(impostors.iter().map(|broker| broker.address.clone()).collect()).unwrap();
-        Self { impostors, known, asked }
+        Self { impostors, known, queried }
     }
 
-    /// A client that knows the first broker.
+    /// A client with the first broker in its bootstrap list.
     fn cluster(&self) -> ClusterClient {
         ClusterClient::new(self.impostors[0].settings())
     }
@@ -58,11 +58,11 @@ impl Brokers {
     }
 
     fn last(&self) -> usize {
-        *self.asked.lock().unwrap().last().unwrap()
+        *self.queried.lock().unwrap().last().unwrap()
     }
 
     fn times(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.queried.lock().unwrap().len()
     }
 }
 
@@ -112,8 +112,8 @@ fn a_topic_that_one_broker_does_not_know_is_not_missing() {
         assert_eq!(look_up(&cluster), Ok(7));
         assert!(cluster.cached(&topic()).is_some());
     }
-    let asked = brokers.asked.lock().unwrap();
-    assert!(asked.iter().filter(|number| **number == 0).count() >= 3, "{asked:?}");
+    let queried = brokers.queried.lock().unwrap();
+    assert!(queried.iter().filter(|number| **number == 0).count() >= 3, "{queried:?}");
 }
 
 #[test]

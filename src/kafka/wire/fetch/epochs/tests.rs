@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::kafka::wire::testing::{self, Impostor, answer, next_request};
+use crate::kafka::wire::testing::{self, Impostor, next_request, respond_to};
 use std::sync::{Arc, Mutex};
 
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
@@ -29,7 +29,7 @@ fn every_response_about_an_epoch_is_a_step_back_or_none() {
     assert_eq!(judge(&read, 3, 99), Ok(()));
     assert_eq!(judge(&read, 3, 5), truncated(5, 3));
     assert_eq!(judge(&read, 2, 5), truncated(5, 2));
-    // The log has that many records, but the one before was written under an earlier epoch.
+    // The log has that many records, but the record before the position was written under an earlier epoch.
     assert_eq!(judge(&read, 2, 99), truncated(99, 2));
     assert_eq!(judge(&read, -1, -1), truncated(0, NO_EPOCH));
     assert!(matches!(judge(&read, 4, 5), Err(BrokerError::Corrupt(_))));
@@ -64,15 +64,15 @@ fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
     body
 }
 
-/// The result for each position on an old broker with these responses, and how often it was asked.
+/// The result for each position on an old broker with these responses, and the number of requests.
 fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
-    let asked = Arc::new(Mutex::new(0));
-    let count = asked.clone();
+    let queries = Arc::new(Mutex::new(0));
+    let count = queries.clone();
     let broker = Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
             let is_question = request.key == OFFSET_FOR_LEADER_EPOCH;
             *count.lock().unwrap() += usize::from(is_question);
-            answer(&mut stream, request.correlation, &if is_question { ends.clone() } else { api_versions() });
+            respond_to(&mut stream, request.correlation, &if is_question { ends.clone() } else { api_versions() });
         }
     });
     let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
@@ -82,13 +82,13 @@ fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerEr
         found.into_iter().next().map_or(Ok(()), |fetched| fetched.result.map(drop))
     };
     let found = positions.iter().map(&mut one).collect();
-    let asked = *asked.lock().unwrap();
-    (found, asked)
+    let queries = *queries.lock().unwrap();
+    (found, queries)
 }
 
 #[test]
 fn an_old_broker_is_asked_once_for_each_leader_and_epoch() {
-    // No request without a claim, or for what the leader wrote itself.
+    // Positions without an epoch, and with the leader's own epoch, need no request.
     assert_eq!(check(end(0, 3, 5), &[position(20, 7, NO_EPOCH), position(20, 7, 7)]), (vec![Ok(()), Ok(())], 0));
     let positions = [position(20, 7, 3), position(5, 7, 3), position(6, 7, 3), position(3, 8, 3)];
     assert_eq!(check(end(0, 3, 5), &positions), (vec![truncated(5, 3), Ok(()), truncated(5, 3), Ok(())], 2));
@@ -113,7 +113,7 @@ fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
                 OFFSET_FOR_LEADER_EPOCH => end(0, 7, ends.lock().unwrap().pop().unwrap()),
                 _ => api_versions(),
             };
-            answer(&mut stream, request.correlation, &body);
+            respond_to(&mut stream, request.correlation, &body);
         }
     });
     let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();

@@ -12,7 +12,7 @@ const ONCE: FetchLimits = FetchLimits { wait: Duration::ZERO, ..LIMITS };
 /// Offsets by topic and partition.
 type Asks = BTreeMap<(String, i32), i64>;
 
-/// A broker's sessions (KIP-227): it has `places` for them, and remembers the partitions of each.
+/// A broker's sessions (KIP-227), with the partitions of each.
 #[derive(Default)]
 struct Broker {
     /// The epoch that must come next, and the partitions.
@@ -32,31 +32,31 @@ impl Broker {
     }
 
     /// The response, and all partitions that the request covers.
-    fn answer(&mut self, request: &FetchRequest, places: usize) -> (FetchResponse, Asks) {
+    fn response(&mut self, request: &FetchRequest, capacity: usize) -> (FetchResponse, Asks) {
         let named = request.topics.iter().flat_map(|topic| {
             let name = self.name(&topic.topic, topic.topic_id);
             topic.partitions.iter().map(move |p| ((name.clone(), p.partition), p.fetch_offset))
         });
         let named: Vec<_> = named.collect();
-        let answer = FetchResponse::default();
+        let response = FetchResponse::default();
         if request.session_epoch == FINAL_EPOCH {
-            return (answer, named.into_iter().collect());
+            return (response, named.into_iter().collect());
         }
         if request.session_epoch == INITIAL_EPOCH {
             self.sessions.remove(&request.session_id);
             let asks: Asks = named.into_iter().collect();
-            if self.sessions.len() >= places {
-                return (answer, asks);
+            if self.sessions.len() >= capacity {
+                return (response, asks);
             }
             self.given += 1;
             self.sessions.insert(self.given, (1, asks.clone()));
-            return (answer.with_session_id(self.given), asks);
+            return (response.with_session_id(self.given), asks);
         }
         let Some((epoch, asks)) = self.sessions.get_mut(&request.session_id) else {
-            return (answer.with_error_code(ResponseError::FetchSessionIdNotFound.code()), Asks::new());
+            return (response.with_error_code(ResponseError::FetchSessionIdNotFound.code()), Asks::new());
         };
         if *epoch != request.session_epoch {
-            return (answer.with_error_code(ResponseError::InvalidFetchSessionEpoch.code()), BTreeMap::new());
+            return (response.with_error_code(ResponseError::InvalidFetchSessionEpoch.code()), BTreeMap::new());
         }
         *epoch += 1;
         asks.extend(named);
@@ -66,11 +66,11 @@ impl Broker {
                 assert!(asks.remove(&(name, *partition)).is_some(), "forgets an unknown partition");
             }
         }
-        (answer.with_session_id(request.session_id), asks.clone())
+        (response.with_session_id(request.session_id), asks.clone())
     }
 }
 
-/// `made`: how often the topic was recreated.
+/// `made` is the number of times that the topic was recreated.
 fn position(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
     let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
@@ -101,8 +101,8 @@ enum Event {
     OtherVersion(bool),
 }
 
-/// The event, and the requested partitions by then: how often the topic was recreated and an offset, by topic and
-/// partition.
+/// An event, and the requested partitions at that time: the number of times that the topic was recreated and an offset,
+/// by topic and partition.
 type Step = (Event, BTreeMap<(u8, u8), (u8, i64)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -119,10 +119,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn every_request_covers_the_requested_partitions(steps in steps(), places in 0..3usize, start: Index) {
+    fn every_request_covers_the_requested_partitions(steps in steps(), capacity in 0..3usize, start: Index) {
         let (mut session, mut broker) = (FetchSession::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
         let mut version = BY_ID;
-        // Started for a response that was lost, so the client cannot know of them.
+        // Sessions that were started for a lost response, so the client cannot know them.
         let mut orphans = 0;
         for (event, positions) in steps {
             let positions: Vec<_> = positions.iter().map(|((topic, partition), (made, offset))| position(*topic, *partition, *made, *offset)).collect();
@@ -130,7 +130,7 @@ proptest! {
                 Event::Lost(arrived) => {
                     let request = session.request(&positions, LIMITS, version);
                     if arrived {
-                        broker.answer(&request, places);
+                        broker.response(&request, capacity);
                         orphans += usize::from(request.session_epoch == INITIAL_EPOCH);
                     }
                     session.lost();
@@ -139,8 +139,8 @@ proptest! {
                 Event::BrokerRestarts => broker.sessions.clear(),
                 Event::AsksOnce => {
                     let request = session.request(&positions, ONCE, version);
-                    let (answer, asks) = broker.answer(&request, places);
-                    prop_assert_eq!(session.answered(&answer, ONCE), SessionResult::Valid);
+                    let (response, asks) = broker.response(&request, capacity);
+                    prop_assert_eq!(session.apply_response(&response, ONCE), SessionResult::Valid);
                     prop_assert_eq!(asks, requested(&positions, broker.by_id));
                     continue;
                 }
@@ -150,12 +150,12 @@ proptest! {
                 }
                 Event::Asks => {}
             }
-            let (mut answer, mut asks) = broker.answer(&session.request(&positions, LIMITS, version), places);
-            if session.answered(&answer, LIMITS) == SessionResult::Forgotten {
-                (answer, asks) = broker.answer(&session.request(&positions, LIMITS, version), places);
-                prop_assert_eq!(session.answered(&answer, LIMITS), SessionResult::Valid);
+            let (mut response, mut asks) = broker.response(&session.request(&positions, LIMITS, version), capacity);
+            if session.apply_response(&response, LIMITS) == SessionResult::Forgotten {
+                (response, asks) = broker.response(&session.request(&positions, LIMITS, version), capacity);
+                prop_assert_eq!(session.apply_response(&response, LIMITS), SessionResult::Valid);
             }
-            prop_assert_eq!(answer.error_code, 0);
+            prop_assert_eq!(response.error_code, 0);
             prop_assert_eq!(asks, requested(&positions, broker.by_id));
             prop_assert!(broker.sessions.len() <= 1 + orphans, "sessions are left behind: {:?}", broker.sessions.keys());
         }
@@ -167,7 +167,7 @@ fn a_request_lists_only_changed_partitions() {
     let (mut session, mut broker) = (FetchSession::default(), Broker::default());
     let mut named = |positions: &[FetchPosition]| {
         let request = session.request(positions, LIMITS, BY_ID);
-        session.answered(&broker.answer(&request, 1).0, LIMITS);
+        session.apply_response(&broker.response(&request, 1).0, LIMITS);
         let count = |topics: &[FetchTopic]| topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
         (count(&request.topics), request.forgotten_topics_data.iter().map(|t| t.partitions.len()).sum::<usize>())
     };
@@ -188,7 +188,7 @@ fn the_last_read_epoch_is_sent_if_the_broker_checks_it_and_again_when_it_has_cha
     read.last_epoch = 3;
     let mut sent = |read: &FetchPosition, version| {
         let request = session.request(std::slice::from_ref(read), LIMITS, version);
-        session.answered(&FetchResponse::default().with_session_id(1), LIMITS);
+        session.apply_response(&FetchResponse::default().with_session_id(1), LIMITS);
         request.topics.first().map(|topic| topic.partitions[0].last_fetched_epoch)
     };
     assert_eq!(sent(&read, DIVERGENCE - 1), Some(-1));
@@ -204,6 +204,6 @@ fn an_old_broker_gets_requests_without_a_session() {
     for _ in 0..2 {
         let request = session.request(&[position(0, 0, 0, 7)], LIMITS, SESSIONS - 1);
         assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (0, FINAL_EPOCH, 1));
-        assert_eq!(session.answered(&FetchResponse::default(), LIMITS), SessionResult::Valid);
+        assert_eq!(session.apply_response(&FetchResponse::default(), LIMITS), SessionResult::Valid);
     }
 }

@@ -79,7 +79,7 @@ impl PartitionQueue {
             if slot.stage == BatchStage::Waiting {
                 return self.remove(index, error);
             }
-            // In flight: its response still tells the state of the sequence.
+            // A batch in flight stays in the queue, because its response shows the state of the sequence.
             if slot.first_deadline.take().is_some() {
                 slot.batch.settle_failed(error);
             }

@@ -26,7 +26,7 @@ impl PartitionQueue {
                 slot.close_may_be_written =
                     if attempt == WriteState::Maybe { attempt } else { slot.close_may_be_written };
             }
-            // The size was not the reason.
+            // The broker did not close the connection because of the size.
             _ => {
                 (slot.closes, slot.may_be_written, slot.close_may_be_written) = (0, slot.write_state(), WriteState::No)
             }
@@ -62,8 +62,8 @@ impl PartitionQueue {
         self.failures = 0;
         self.resume_at = None;
         self.batches.remove(index);
-        // Sequence numbers have no gaps, so earlier batches are in the log too, unless the broker has lost its state.
-        // Retrying them with their own sequence numbers tells which.
+        // Sequence numbers have no gaps, so earlier batches are in the log too, unless the broker has lost its state. A
+        // retry with their own sequence numbers finds out.
         self.batches.iter_mut().take(index).for_each(|s| s.order = Order::Overtaken);
         if index == 0
             && let Some(producer) = &mut self.producer
@@ -100,7 +100,7 @@ impl PartitionQueue {
             return self.remove(index, &BrokerError::TooLarge(why));
         }
         self.split(index, BrokerError::TooLarge(why));
-        // The halves have no fault but their size, and may still be too large.
+        // Each half may still be too large, so it counts as closed once.
         self.batches.iter_mut().skip(index).take(2).for_each(|half| half.closes = 1);
     }
 

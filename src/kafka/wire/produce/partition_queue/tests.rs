@@ -34,7 +34,7 @@ struct Log {
     too_large: TooLarge,
 }
 
-/// What the broker does with an oversized batch.
+/// The broker's reaction to an oversized batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum TooLarge {
     #[default]
@@ -47,7 +47,7 @@ struct Known {
     last: Vec<(i32, i32, Offset)>,
 }
 
-/// Records whose number ends in this are too large by themselves.
+/// A record whose number ends in this digit is too large for any batch.
 const POISON: u32 = 13;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +57,7 @@ enum Verdict {
     OutOfOrder,
     Fenced,
     NotNow,
-    /// Written, and the response neither confirms nor denies it.
+    /// The batch is written, but the response leaves that open.
     Unsure,
 }
 
@@ -116,7 +116,7 @@ struct World {
     connection: u64,
     on_the_way: VecDeque<SentRequest>,
     answers: VecDeque<(SentRequest, Verdict)>,
-    /// Sent on connections that broke, and still in the broker's queue.
+    /// Batches that were sent on broken connections, and are still in the broker's queue.
     lingering: VecDeque<SentRequest>,
     outcomes: Arc<Mutex<HashMap<u32, DeliveryResult>>>,
     pushed: u32,
@@ -242,7 +242,7 @@ impl World {
         let sent: Vec<SentRequest> = self.on_the_way.drain(..).collect();
         for (n, lost) in answered.iter().chain(&sent).enumerate() {
             let closes = self.queue.batches.iter().find(|s| s.number == lost.number).map_or(0, |s| s.closes);
-            // A restart looks like a broker that hangs up, but does not repeat.
+            // A restart closes the connection too, but only once.
             let answer = match n {
                 0 if lingers && closes == 0 => {
                     BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
@@ -278,12 +278,12 @@ impl World {
         }
     }
 
-    /// No more failures from here on.
+    /// The rest of the run has no failures.
     fn finish(&mut self) {
         (self.refuse, self.unsure) = (0, 0);
         for _ in 0..10_000 {
             self.now += Duration::from_millis(1);
-            // Back-off costs no rounds: splitting many batches takes many.
+            // Back-off takes no rounds, because splitting many batches takes many.
             if self.on_the_way.is_empty()
                 && self.answers.is_empty()
                 && let Some(end) = self.queue.resume_at()
@@ -338,7 +338,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..150)
 }
 
-/// At most one second in total, and no record that the broker finds too large.
+/// Scenarios of at most one second, without a record that is too large.
 fn resolvable_steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (1u8..6).prop_map(Step::Push),

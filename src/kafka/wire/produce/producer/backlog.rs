@@ -22,6 +22,7 @@ pub(super) struct PartitionProgress {
 }
 
 impl PartitionProgress {
+    /// Notes that a record was appended to the queue.
     pub fn record(&mut self, now: Instant) {
         self.last_record = Some(now);
         self.stuck_since = Some(self.since(now).unwrap_or(now));
@@ -68,12 +69,14 @@ pub(super) struct BacklogReport {
 }
 
 impl BacklogReport {
+    /// An empty backlog, reported at `now`.
     pub fn nothing(now: Instant) -> Self {
         Self { at: now, has_backlog: false }
     }
 }
 
 impl Producer<'_, '_> {
+    /// Reports the backlog to the cluster if it is due.
     pub(super) fn report_backlogs(&mut self, now: Instant) {
         let nothing = self.active.is_empty() && self.topics.values().all(|topic| topic.waiting.is_empty());
         let is_due = now.saturating_duration_since(self.backlog_report.at) >= REPORT_INTERVAL;

@@ -13,6 +13,7 @@ const PRODUCER_ID_RETRY: Duration = Duration::from_millis(100);
 const DENIED_RETRY: Duration = Duration::from_secs(30);
 
 impl Producer<'_, '_> {
+    /// Starts a lookup of the topics for which one is due, unless a lookup is in flight.
     pub(super) fn request_topics(&mut self, now: Instant) {
         if self.topic_lookup == LookupState::InFlight {
             return;
@@ -35,6 +36,7 @@ impl Producer<'_, '_> {
         }
     }
 
+    /// Requests a producer id from `node` if none is known, or if the known one is `stale`.
     pub(super) fn ensure_producer_id(&mut self, node: NodeId, stale: Option<i64>, now: Instant) {
         match self.producer_id {
             ProducerId::Known(id) if Some(id) != stale => {}
@@ -44,6 +46,7 @@ impl Producer<'_, '_> {
         }
     }
 
+    /// Requests a producer id from `node`, unless a request is pending.
     pub(super) fn request_producer_id(&mut self, node: NodeId) {
         if self.lookups.producer_ids.try_send(node).is_ok() {
             self.producer_id = ProducerId::Requested;
@@ -55,6 +58,8 @@ impl Producer<'_, '_> {
         matches!(self.producer_id, ProducerId::Denied { retry_at: Some(again) } if again <= now)
     }
 
+    /// Applies the result of a topic lookup: routes the records of topics that were found, and fails those of missing
+    /// ones.
     pub(super) fn apply_topics(
         &mut self,
         names: Vec<TopicName>,
@@ -105,8 +110,8 @@ impl Producer<'_, '_> {
         if self.creation_lookup == LookupState::InFlight {
             return;
         }
-        let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_creation_check());
-        let names: Vec<TopicName> = wanted.map(|(name, _)| name.clone()).collect();
+        let unchecked = self.topics.iter().filter(|(_, topic)| topic.needs_creation_check());
+        let names: Vec<TopicName> = unchecked.map(|(name, _)| name.clone()).collect();
         if !names.is_empty() && self.lookups.requests.try_send(Lookup::Creation(names.clone())).is_ok() {
             self.creation_lookup = LookupState::InFlight;
             names
@@ -116,6 +121,7 @@ impl Producer<'_, '_> {
         }
     }
 
+    /// Applies the report about missing topics.
     pub(super) fn apply_creation_checks(
         &mut self,
         names: Vec<TopicName>,
@@ -134,8 +140,9 @@ impl Producer<'_, '_> {
         }
     }
 
-    pub(super) fn apply_producer_id(&mut self, answer: Result<i64, BrokerError>, now: Instant) {
-        self.producer_id = match answer {
+    /// Applies the result of a request for a producer id.
+    pub(super) fn apply_producer_id(&mut self, result: Result<i64, BrokerError>, now: Instant) {
+        self.producer_id = match result {
             Ok(id) => {
                 let all = self.queues.iter_mut().filter(|q| q.acks == Acks::All);
                 all.for_each(|q| q.queue.enable_sequences());

@@ -92,9 +92,10 @@ impl Producer<'_, '_> {
         state.connection = ConnectionState::Connecting(id);
         let events = self.events.clone();
         // The channel is closed only after the producer thread has ended.
-        let tell = move |event| drop(events.send(ProducerEvent::Connection(node, id, event)));
+        let report = move |event| drop(events.send(ProducerEvent::Connection(node, id, event)));
         let timeout = self.settings.request_timeout;
-        if let Err(error) = producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, tell)
+        if let Err(error) =
+            producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, report)
         {
             let why = BrokerError::Internal(Cause::new(ProducerFault::NoThread(error)));
             self.on_connection_lost(node, why, now);
@@ -241,6 +242,8 @@ impl Producer<'_, '_> {
         parts
     }
 
+    /// Backs off from `node`, and looks up the leaders of its partitions. If the error cannot be retried, records that
+    /// were certainly not written fail.
     pub(super) fn on_connection_lost(&mut self, node: NodeId, why: BrokerError, now: Instant) {
         let state = self.brokers.entry(node).or_default();
         match state.last_error {

@@ -65,7 +65,7 @@ impl Producer<'_, '_> {
     }
 
     /// A leader that does not respond may have been replaced: a frozen broker, or one that is cut off from the
-    /// controllers, does not notice. The metadata of other brokers tells.
+    /// controllers, does not notice. The metadata of other brokers shows the new leader.
     fn refresh_silent_leaders(&mut self, now: Instant) {
         for id in &self.active {
             let Some(partition) = self.queues.get(id.0) else { continue };
@@ -99,7 +99,7 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// During an outage new records are rejected, so nothing else would notice that a broker is back.
+    /// During an outage new records are rejected, so nothing else would detect that a broker is back.
     fn probe(&mut self, now: Instant) {
         if let Some(outage) = &mut self.outage
             && outage.probe_at <= now
@@ -117,6 +117,7 @@ impl Producer<'_, '_> {
         (now.saturating_duration_since(outage.since) >= self.settings.unavailable_after).then(|| outage.why.clone())
     }
 
+    /// Notes that no broker responds, and why.
     pub(super) fn note_outage(&mut self, why: BrokerError, now: Instant) {
         let why = ProducerOutage::cause(why);
         let outage = self.outage.get_or_insert(ProducerOutage { since: now, why: why.clone(), probe_at: now });

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 // Shared with the unit tests of the Kafka client.
-#[path = "../../../src/kafka/wire/testing/damage.rs"]
+#[path = "../../src/kafka/wire/testing/damage.rs"]
 pub mod damage;
 pub mod documented;
 pub mod exposition;
@@ -10,5 +10,5 @@ pub mod frames;
 pub mod memory_broker;
 pub mod served;
 // The test oracle for event streams, shared with the unit tests and the integration tests.
-#[path = "../../../src/http/event/whatwg.rs"]
+#[path = "../../src/http/event/whatwg.rs"]
 pub mod whatwg;

@@ -1,0 +1,25 @@
+//! The media type that a client prefers.
+
+use warp::http::HeaderMap;
+use warp::http::header;
+
+/// The value of the `Accept` header, several joined.
+pub fn accept(headers: &HeaderMap) -> String {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    values.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the supported type with the highest quality (RFC 9110, section 12.5.1), and of equal ones the first. `supported`
+/// gets each media range in small letters, without its parameters.
+pub fn preferred<T>(accept: &str, supported: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let mut best: Option<(T, f32)> = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let Some(found) = supported(&parts.next().unwrap_or_default().to_ascii_lowercase()) else { continue };
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+        if quality > best.as_ref().map_or(0.0, |(_, best)| *best) {
+            best = Some((found, quality));
+        }
+    }
+    best.map(|(found, _)| found)
+}

@@ -1,0 +1,183 @@
+//! `GET /topics/{topic}/series`: the numbers of a topic as time series.
+
+pub mod cache;
+mod csv;
+mod json;
+mod number;
+mod question;
+mod updates;
+mod view;
+
+use super::App;
+use super::auth;
+use super::handoff::Streaming;
+use super::problem::Problem;
+use super::query::{Query, TICKET};
+use super::records::PageBody;
+use super::request::Request;
+use super::subscribe::tag;
+use crate::auth::{Permit, Right};
+use crate::hub::ClientTag;
+use crate::hub::series::{SeriesHandle, SeriesState, Unread};
+use crate::record::TopicName;
+use crate::series::Window;
+use bytes::Bytes;
+use question::{AnswerFormat, SeriesQuestion};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use updates::{SeriesUpdates, id_of};
+use view::AnswerView;
+use warp::http::header::{self, HeaderValue};
+use warp::http::{Method, StatusCode};
+use warp::reply::{Reply, Response};
+
+/// The query parameters.
+const PARAMETERS: [&str; 13] = [
+    "from",
+    "to",
+    "step",
+    "field",
+    "by",
+    "each",
+    "time",
+    "where",
+    "format",
+    "timeout",
+    "last_event_id",
+    "lastEventId",
+    TICKET,
+];
+
+pub async fn series(app: &Arc<App>, permit: &Permit, topic: &str, request: &Request) -> Result<Response, Problem> {
+    let query = Query::parse(&request.query, &PARAMETERS)?;
+    let topic = TopicName::new(topic)?;
+    permit.may(Right::Consume, &topic)?;
+    let question = SeriesQuestion::parse(topic.clone(), &query, request, app.limits.settings().filter)?;
+    let question = Arc::new(question);
+    let window = question.window()?;
+    let caller = request.caller(permit);
+    let mut response = if question.format != AnswerFormat::Updates {
+        // A request that waits counts as a stream, because it waits like one.
+        let _slot = app.limits.stream(&caller)?;
+        let asked = Instant::now();
+        let handle = wait_for(app, tag(&caller), &question, window, question.timeout).await?;
+        let encoded = encode(app, handle, (question.format, window, Since::Beginning), asked).await?;
+        encoded.response()
+    } else if updates::is_reconnect_of_complete_stream(request) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    } else if request.method == Method::HEAD {
+        StatusCode::OK.into_response()
+    } else {
+        let since = updates::last_id(&query, request)?;
+        let slot = app.limits.stream(&caller)?;
+        let revoked = app.shutdown.end_of_stream(auth::revocation(app, permit, Right::Consume, &[topic]));
+        let asked = Instant::now();
+        let handle = wait_for(app, tag(&caller), &question, window, updates::FIRST_WAIT).await?;
+        updates::check(&handle, asked)?;
+        let frames = SeriesUpdates::new(app.clone(), question.clone(), handle, since);
+        let mut response = warp::reply::stream(frames.into_frames(slot, revoked)).into_response();
+        response.extensions_mut().insert(Streaming);
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(question.format.content_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    // nginx buffers responses without this header.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The points that an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Since {
+    /// All of the window.
+    Beginning,
+    /// Those that changed after this version.
+    Version { generation: u32, version: u32 },
+}
+
+/// Asks for a window, and waits until it was read, at most for `patience`. Then there may be a part of it.
+async fn wait_for(
+    app: &Arc<App>,
+    client: ClientTag,
+    question: &SeriesQuestion,
+    window: Window,
+    patience: Duration,
+) -> Result<Arc<SeriesHandle>, Problem> {
+    let (ready, is_ready) = oneshot::channel();
+    let handle = app.hub.series().request(client, question.request(window), Box::new(move || _ = ready.send(())))?;
+    let _ = timeout(patience, is_ready).await;
+    Ok(Arc::new(handle))
+}
+
+/// What is sent to the client, and what a later answer continues from.
+#[derive(Clone)]
+pub struct EncodedSeries {
+    body: Bytes,
+    generation: u32,
+    version: u32,
+    complete: Completeness,
+    complete_from: i64,
+    omitted: (u64, u64),
+}
+
+/// Whether an answer has everything that the window will ever have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    Complete,
+    Partial,
+}
+
+impl EncodedSeries {
+    fn response(self) -> Response {
+        let mut response = Response::new(self.body.into());
+        let headers = response.headers_mut();
+        headers.insert("x-complete-from", self.complete_from.into());
+        headers.insert("x-omitted-series", self.omitted.0.into());
+        headers.insert("x-omitted-records", self.omitted.1.into());
+        response
+    }
+}
+
+/// Writes the answer outside of the async threads, into memory of the budget.
+async fn encode(
+    app: &Arc<App>,
+    handle: Arc<SeriesHandle>,
+    (format, window, since): (AnswerFormat, Window, Since),
+    asked: Instant,
+) -> Result<EncodedSeries, Problem> {
+    let pages = app.settings.memory.pages.clone();
+    let write = move |state: SeriesState<'_>| -> Result<EncodedSeries, Problem> {
+        let mut out = PageBody::new(&pages)?;
+        let view = AnswerView::new(&state, window, since, out.largest());
+        let is_complete = state.late_until.is_some() && state.complete_from <= window.from;
+        let complete = if is_complete { Completeness::Complete } else { Completeness::Partial };
+        let (generation, version) = (state.generation, state.version);
+        let end = match format {
+            AnswerFormat::Json => "\n".to_owned(),
+            AnswerFormat::Csv => String::new(),
+            // Clients adopt an id as soon as they read it, so it comes last.
+            AnswerFormat::Updates => format!("\nid: {}\n\n", id_of(generation, version, complete)),
+        };
+        match format {
+            AnswerFormat::Json => json::write(&mut out, &view)?,
+            AnswerFormat::Csv => csv::write(&mut out, &view)?,
+            AnswerFormat::Updates => {
+                out.add(if view.is_update() { "event: update\ndata: " } else { "data: " })?;
+                json::write(&mut out, &view)?;
+            }
+        }
+        let (complete_from, omitted) = (view.complete_from, view.omitted());
+        Ok(EncodedSeries { body: out.finish(&end)?, generation, version, complete, complete_from, omitted })
+    };
+    app.page(move || handle.read(asked, write).map_err(unread)?).await?
+}
+
+fn unread(error: Unread) -> Problem {
+    match error {
+        Unread::Failed(error) => error.into(),
+        Unread::NotYet => Problem::busy("the topic was not read yet; try again, or set a longer timeout"),
+    }
+}

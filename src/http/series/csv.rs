@@ -1,0 +1,86 @@
+//! The answer as CSV (RFC 4180), one row for each point.
+
+use super::number::write_number;
+use super::view::AnswerView;
+use crate::http::records::PageBody;
+use crate::sync::memory_budget::Shortage;
+use std::borrow::Cow;
+use std::fmt::Write;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// Bytes that are collected before they are added to the body.
+const PIECE: usize = 8 << 10;
+
+/// Writes a header and the rows of one series after the other. `time` is in UTC and has the form that spreadsheets
+/// recognize as a time; `time_ms` is the same in milliseconds since the Unix epoch.
+pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {
+    let mut piece = String::with_capacity(PIECE + 1024);
+    piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
+    for (series, points) in view.series() {
+        let field = series.field.to_string();
+        let names = format!("{},{}", cell(&field), cell(series.name.unwrap_or_default()));
+        for point in points {
+            let time = view.time(point);
+            let _ = write!(piece, "{},{time},{names}", date_and_time(time));
+            for value in [point.min, point.max, point.last] {
+                piece.push(',');
+                write_number(&mut piece, value);
+            }
+            let _ = write!(piece, ",{}\r\n", point.count);
+            if piece.len() >= PIECE {
+                out.add(&piece)?;
+                piece.clear();
+            }
+        }
+    }
+    out.add(&piece)
+}
+
+/// The date and time in UTC, with milliseconds where there are any.
+fn date_and_time(ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    let seconds = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let Some(text) = time.ok().and_then(|time| time.format(seconds).ok()) else { return String::new() };
+    match ms.rem_euclid(1000) {
+        0 => text,
+        rest => format!("{text}.{rest:03}"),
+    }
+}
+
+/// A cell of text. A spreadsheet takes a cell that begins with one of `=+-@` as a formula, so an apostrophe comes before
+/// it (OWASP, CSV injection), unless it is a number.
+fn cell(text: &str) -> Cow<'_, str> {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+    let text = if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };
+    match text.contains([',', '"', '\r', '\n']) {
+        true => Cow::Owned(format!("\"{}\"", text.replace('"', "\"\""))),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_and_are_no_formulas() {
+        for (text, written) in [
+            ("dev-1", "dev-1"),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("=cmd()", "'=cmd()"),
+            ("-5", "-5"),
+            ("-x,y", "\"'-x,y\""),
+        ] {
+            assert_eq!(cell(text), written);
+        }
+    }
+
+    #[test]
+    fn times_have_milliseconds_where_needed() {
+        assert_eq!(date_and_time(1_769_846_400_000), "2026-01-31 08:00:00");
+        assert_eq!(date_and_time(1_769_846_400_050), "2026-01-31 08:00:00.050");
+        assert_eq!(date_and_time(i64::MAX), "");
+    }
+}

@@ -1,0 +1,56 @@
+//! The answer as JSON.
+
+use super::number::write_number;
+use super::view::AnswerView;
+use crate::http::records::PageBody;
+use crate::sync::memory_budget::Shortage;
+use std::fmt::Write;
+
+/// Bytes that are collected before they are added to the body.
+const PIECE: usize = 8 << 10;
+
+/// Writes an object on one line. Times are in milliseconds since the Unix epoch.
+pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {
+    let window = view.window;
+    let mut piece = String::with_capacity(PIECE + 1024);
+    let _ = write!(
+        piece,
+        r#"{{"from":{},"to":{},"step":{},"complete_from":{},"complete_to":{}"#,
+        window.from, window.to, window.step, view.complete_from, view.complete_to
+    );
+    if let Some(late_until) = view.late_until {
+        let _ = write!(piece, r#","late_until":{late_until}"#);
+    }
+    piece.push_str(r#","series":["#);
+    for (number, (series, points)) in view.series().enumerate() {
+        let separator = if number > 0 { "," } else { "" };
+        let (field, name) = (json_text(&series.field.to_string()), series.name.map_or("null".to_owned(), json_text));
+        let _ = write!(piece, r#"{separator}{{"field":{field},"by":{name},"points":["#);
+        for (number, point) in points.enumerate() {
+            piece.push_str(if number > 0 { ",[" } else { "[" });
+            let _ = write!(piece, "{}", view.time(point));
+            for value in [point.min, point.max, point.last] {
+                piece.push(',');
+                write_number(&mut piece, value);
+            }
+            let _ = write!(piece, ",{}]", point.count);
+            if piece.len() >= PIECE {
+                out.add(&piece)?;
+                piece.clear();
+            }
+        }
+        piece.push_str("]}");
+    }
+    let (series, records) = view.omitted();
+    let _ = write!(piece, r#"],"omitted":{{"series":{series},"records":{records},"reasons":{{"#);
+    for (number, (reason, records)) in view.reasons().enumerate() {
+        let separator = if number > 0 { "," } else { "" };
+        let _ = write!(piece, r#"{separator}"{reason}":{records}"#);
+    }
+    piece.push_str("}}}");
+    out.add(&piece)
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,132 @@
+//! From the query string to a question.
+
+use crate::cel::{CelLimits, Expression};
+use crate::http::accept::{accept, preferred};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::request::Request;
+use crate::hub::Filter;
+use crate::hub::series::SeriesRequest;
+use crate::record::{TopicName, now};
+use crate::series::{
+    FieldChoice, GroupBy, InvalidQuery, SeriesQuery, TimeSource, Window, default_step, parse_each, parse_from,
+    parse_step, parse_to,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The window that is shown where none is given.
+const DEFAULT_FROM: &str = "-15m";
+/// The default and the maximum of `timeout`, in ms.
+const PATIENCE: u64 = 10_000;
+const MAX_PATIENCE: u64 = 30_000;
+
+/// What a client asks for. The window may move with the time.
+pub struct SeriesQuestion {
+    topic: TopicName,
+    query: SeriesQuery,
+    filter: Filter,
+    from: String,
+    to: String,
+    pub format: AnswerFormat,
+    /// How long the client waits for a complete answer.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AnswerFormat {
+    Json,
+    Csv,
+    /// An event stream of JSON.
+    Updates,
+}
+
+impl AnswerFormat {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Updates => "text/event-stream",
+        }
+    }
+
+    /// `format` wins over `Accept`, which spreadsheets and browsers do not let people choose.
+    fn of(query: &Query, request: &Request) -> Result<Self, Problem> {
+        match query.one("format")? {
+            Some("json") => return Ok(Self::Json),
+            Some("csv") => return Ok(Self::Csv),
+            Some(other) => {
+                return Err(Problem::bad_request(format!("format is {other:?}; allowed are json and csv")));
+            }
+            None => {}
+        }
+        let accept = accept(&request.headers);
+        if accept.trim().is_empty() {
+            return Ok(Self::Json);
+        }
+        let found = preferred(&accept, |range| match range {
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            "text/csv" => Some(Self::Csv),
+            "text/event-stream" => Some(Self::Updates),
+            _ => None,
+        });
+        found.ok_or_else(|| Problem::no_series_in(&accept))
+    }
+}
+
+impl SeriesQuestion {
+    pub fn parse(topic: TopicName, query: &Query, request: &Request, limits: CelLimits) -> Result<Self, Problem> {
+        let format = AnswerFormat::of(query, request)?;
+        let condition = match query.one("where")? {
+            Some(text) => Some(Arc::new(Expression::compile_within(text, limits)?)),
+            None => None,
+        };
+        let timeout = match query.one("timeout")? {
+            None => PATIENCE,
+            Some(text) => text.parse().ok().filter(|ms| *ms <= MAX_PATIENCE).ok_or_else(|| {
+                let allowed = format!("it must be a number of milliseconds from 0 to {MAX_PATIENCE}");
+                Problem::bad_request(format!("timeout is {text:?}; {allowed}"))
+            })?,
+        };
+        let from = query.one("from")?.unwrap_or(DEFAULT_FROM).to_owned();
+        let to = query.one("to")?.unwrap_or("now").to_owned();
+        let step = match query.one("step")? {
+            Some(step) => parse_step(step)?,
+            None => {
+                let now = now();
+                default_step(parse_from(&from, now)?, parse_to(&to, now)?)
+            }
+        };
+        let query = SeriesQuery {
+            fields: FieldChoice::parse(&query.all("field")?)?,
+            by: query.one("by")?.map(GroupBy::parse).transpose()?,
+            each: query.one("each")?.map(parse_each).transpose()?,
+            time: query.one("time")?.map_or(Ok(TimeSource::Record), TimeSource::parse)?,
+            step,
+        };
+        let filter = Filter { condition, ..Filter::default() };
+        Ok(Self { topic, query, filter, from, to, format, timeout: Duration::from_millis(timeout) })
+    }
+
+    /// The window as of now.
+    pub fn window(&self) -> Result<Window, Problem> {
+        let now = now();
+        Ok(Window::new(parse_from(&self.from, now)?, parse_to(&self.to, now)?, self.query.step)?)
+    }
+
+    pub fn request(&self, window: Window) -> SeriesRequest {
+        let (topic, query, filter) = (self.topic.clone(), self.query.clone(), self.filter.clone());
+        SeriesRequest { topic, query, filter, window }
+    }
+
+    /// The length of a step, in milliseconds.
+    pub fn step(&self) -> i64 {
+        self.query.step
+    }
+}
+
+impl From<InvalidQuery> for Problem {
+    fn from(invalid: InvalidQuery) -> Self {
+        Self::bad_request(invalid.to_string())
+    }
+}

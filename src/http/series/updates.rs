@@ -1,0 +1,258 @@
+//! Series as an event stream: everything, then an update for each step. An update has the points that have changed since the
+//! previous one, which its id names; clients replace their points by these.
+
+use super::question::{AnswerFormat, SeriesQuestion};
+use super::{Completeness, EncodedSeries, Since, encode};
+use crate::broker::{BrokerError, Remedy};
+use crate::http::App;
+use crate::http::limits::ClientSlot;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::request::Request;
+use crate::http::shutdown::Revoked;
+use crate::http::stream::StreamStyle;
+use crate::hub::series::{SeriesHandle, Unread};
+use crate::record::now;
+use bytes::Bytes;
+use futures_util::Stream;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep, timeout};
+
+/// How long the first answer may take to become complete. Then the stream begins with what there is.
+pub const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The time between two updates while the past is being read, in milliseconds.
+const READING_INTERVAL: i64 = 500;
+/// The shortest and the longest time between two updates after that, in milliseconds.
+const MIN_INTERVAL: i64 = 1000;
+const MAX_INTERVAL: i64 = 60_000;
+/// How long the broker may be unreachable before the stream ends.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Marks the id of an answer that will not change.
+const COMPLETE: &str = "-c";
+
+/// The sequence of answers of one client.
+pub struct SeriesUpdates {
+    app: Arc<App>,
+    question: Arc<SeriesQuestion>,
+    handle: Arc<SeriesHandle>,
+    since: Since,
+    /// The time between updates, in milliseconds; `None` before the first one.
+    interval: Option<i64>,
+    failing_since: Option<Instant>,
+}
+
+/// What comes next.
+enum Update {
+    Frame(Bytes),
+    Last(Bytes),
+    Failed(Problem),
+}
+
+/// Fails if the topic certainly cannot be read. If the broker is away, the stream opens and begins later.
+pub fn check(handle: &SeriesHandle, asked: Instant) -> Result<(), Problem> {
+    match handle.read(asked, |_| ()) {
+        Err(Unread::Failed(error)) if error.remedy() == Remedy::GiveUp => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an EventSource that has received a complete answer reconnects; a 204 stops it (WHATWG HTML, section 9.2.3).
+pub fn is_reconnect_of_complete_stream(request: &Request) -> bool {
+    let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    id.is_some_and(|id| id.ends_with(COMPLETE) && parse_id(id).is_some())
+}
+
+/// Returns where a stream resumes.
+pub fn last_id(query: &Query, request: &Request) -> Result<Since, Problem> {
+    let header = request.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let ids = [header.as_deref(), query.one("last_event_id")?, query.one("lastEventId")?];
+    match ids.into_iter().flatten().find(|id| !id.is_empty()) {
+        None => Ok(Since::Beginning),
+        Some(id) => parse_id(id).ok_or_else(|| {
+            let given: String = id.chars().take(200).collect();
+            Problem::bad_request(format!(
+                "the last id is {given:?}, which is not of an update of /series; send it as it came, or none"
+            ))
+        }),
+    }
+}
+
+fn parse_id(id: &str) -> Option<Since> {
+    let (generation, version) = id.strip_suffix(COMPLETE).unwrap_or(id).split_once('-')?;
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().filter(|_| text.len() <= 8 && !text.starts_with('+'));
+    Some(Since::Version { generation: number(generation)?, version: number(version)? })
+}
+
+/// The id of an answer.
+pub fn id_of(generation: u32, version: u32, complete: Completeness) -> String {
+    let mark = if complete == Completeness::Complete { COMPLETE } else { "" };
+    format!("{generation:x}-{version:x}{mark}")
+}
+
+impl SeriesUpdates {
+    pub fn new(app: Arc<App>, question: Arc<SeriesQuestion>, handle: Arc<SeriesHandle>, since: Since) -> Self {
+        Self { app, question, handle, since, interval: None, failing_since: None }
+    }
+
+    /// The frames, until `revoked` resolves. `slot` counts the stream for its client.
+    pub fn into_frames(self, slot: ClientSlot, revoked: Revoked) -> UpdateFrames {
+        let heartbeat = self.app.settings.heartbeat;
+        UpdateFrames {
+            phase: UpdatePhase::Head,
+            silence: Box::pin(sleep(heartbeat)),
+            next: Mutex::new(Box::pin(self.next())),
+            revoked,
+            heartbeat,
+            _slot: slot,
+        }
+    }
+
+    /// Waits for the next update.
+    async fn next(mut self) -> (Self, Update) {
+        loop {
+            if let Some(interval) = self.interval {
+                sleep(until_next(interval)).await;
+            }
+            match self.update().await {
+                Ok(Some(update)) => return (self, update),
+                Ok(None) => {}
+                Err(problem) => return (self, Update::Failed(problem)),
+            }
+        }
+    }
+
+    async fn update(&mut self) -> Result<Option<Update>, Problem> {
+        let window = self.question.window()?;
+        let asked = Instant::now();
+        let (ready, is_ready) = oneshot::channel();
+        self.handle.request(window, Box::new(move || _ = ready.send(())));
+        let step = self.question.step().clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let _ = timeout(FIRST_WAIT, is_ready).await;
+        self.interval = Some(READING_INTERVAL);
+        match self.handle.read(asked, |state| (state.complete_from <= window.from, state.version)) {
+            Ok((is_complete, _)) => self.interval = Some(if is_complete { step } else { READING_INTERVAL }),
+            Err(Unread::NotYet) => return Ok(None),
+            Err(Unread::Failed(error)) => return self.failed(error),
+        }
+        self.failing_since = None;
+        let encoded = match self.app.series_updates.get(&self.handle, window, self.since) {
+            Some(encoded) => encoded,
+            None => {
+                let what = (AnswerFormat::Updates, window, self.since);
+                let encoded = encode(&self.app, self.handle.clone(), what, asked).await?;
+                self.app.series_updates.put(&self.handle, window, self.since, &encoded);
+                encoded
+            }
+        };
+        let EncodedSeries { body, generation, version, complete, .. } = encoded;
+        self.since = Since::Version { generation, version };
+        Ok(Some(if complete == Completeness::Complete { Update::Last(body) } else { Update::Frame(body) }))
+    }
+
+    fn failed(&mut self, error: BrokerError) -> Result<Option<Update>, Problem> {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if error.remedy() == Remedy::GiveUp || since.elapsed() >= PATIENCE { Err(error.into()) } else { Ok(None) }
+    }
+}
+
+/// The time until the next multiple of `interval`, so that all viewers ask at the same time and share an update. A little
+/// later, so that the step has ended.
+fn until_next(interval: i64) -> Duration {
+    let left = interval - now().rem_euclid(interval);
+    Duration::from_millis(u64::try_from(left).unwrap_or_default() + 10)
+}
+
+/// The body of a stream of updates.
+pub struct UpdateFrames {
+    phase: UpdatePhase,
+    /// In a mutex because bodies must be `Sync`; it is never locked.
+    next: Mutex<NextUpdate>,
+    revoked: Revoked,
+    heartbeat: Duration,
+    silence: Pin<Box<Sleep>>,
+    /// Counts the stream for its client until it ends.
+    _slot: ClientSlot,
+}
+
+type NextUpdate = Pin<Box<dyn Future<Output = (SeriesUpdates, Update)> + Send>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UpdatePhase {
+    Head,
+    Open,
+    Ended,
+}
+
+impl UpdateFrames {
+    fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Update> {
+        let next = self.next.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Poll::Ready((updates, update)) = next.as_mut().poll(cx) else { return Poll::Pending };
+        *next = Box::pin(updates.next());
+        Poll::Ready(update)
+    }
+}
+
+impl Stream for UpdateFrames {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let style = StreamStyle::Sse;
+        match self.phase {
+            UpdatePhase::Ended => return Poll::Ready(None),
+            UpdatePhase::Head => {
+                self.phase = UpdatePhase::Open;
+                return Poll::Ready(Some(Ok(style.head())));
+            }
+            UpdatePhase::Open => {}
+        }
+        let frame = if let Poll::Ready(problem) = self.revoked.as_mut().poll(cx) {
+            self.phase = UpdatePhase::Ended;
+            style.problem(&problem).unwrap_or_default()
+        } else if let Poll::Ready(update) = self.poll_update(cx) {
+            if !matches!(update, Update::Frame(_)) {
+                self.phase = UpdatePhase::Ended;
+            }
+            match update {
+                Update::Frame(frame) | Update::Last(frame) => frame,
+                Update::Failed(problem) => style.problem(&problem).unwrap_or_default(),
+            }
+        } else if self.silence.as_mut().poll(cx).is_ready() {
+            style.heartbeat().unwrap_or_default()
+        } else {
+            return Poll::Pending;
+        };
+        let until = tokio::time::Instant::now() + self.heartbeat;
+        self.silence.as_mut().reset(until);
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_back() {
+        for (id, since) in [
+            ("1f-a", Some((31, 10))),
+            ("ffffffff-0-c", Some((u32::MAX, 0))),
+            ("1f", None),
+            ("1f-", None),
+            ("-1", None),
+            ("+1-1", None),
+            ("100000000-1", None),
+            ("BAAA", None),
+        ] {
+            let since = since.map(|(generation, version)| Since::Version { generation, version });
+            assert_eq!(parse_id(id), since, "{id}");
+        }
+        assert_eq!(id_of(31, 10, Completeness::Partial), "1f-a");
+        assert_eq!(id_of(31, 10, Completeness::Complete), "1f-a-c");
+    }
+}

@@ -1,0 +1,75 @@
+//! Where a stream starts: the parameters `from` and `since`, or a cursor.
+
+use crate::broker::BrokerError;
+use crate::cursor::{Cursor, Selection};
+use crate::http::App;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::request::Request;
+use crate::hub::{ClientTag, Missing, SnapshotCheck, Start, Subscription};
+use crate::record::{Timestamp, TopicName, now};
+use crate::start_position::{StartPosition, parse_start};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use warp::http::header::HeaderValue;
+
+/// How long a stream may wait for its snapshot before it opens without knowing whether the topic is too large for one.
+const SNAPSHOT_WAIT: Duration = Duration::from_millis(500);
+
+/// Pause between two looks.
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Returns where the stream starts. A cursor wins over `from`, which a reconnecting EventSource repeats.
+pub fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
+    let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
+        Some(Ok(id)) => Some(id),
+        Some(Err(_)) => {
+            return Err(Problem::bad_request(
+                "Last-Event-ID is not a cursor: it contains non-ASCII bytes; send the id of an event",
+            ));
+        }
+        None => None,
+    };
+    let since = query.one("since")?.map(since).transpose()?;
+    let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
+    if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
+        return Ok(Start::Cursor(Cursor::parse(id, topics.to_vec(), selection.clone())?));
+    }
+    let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_start(from, now()));
+    let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
+    match (from.resolve(topics, selection)?, since) {
+        (Start::Snapshot { .. }, since) => Ok(Start::Snapshot { since }),
+        (start, None) => Ok(start),
+        (_, Some(_)) => Err(Problem::bad_request(
+            "since narrows a snapshot; use it with from=snapshot, or write from=-24h to start at a time",
+        )),
+    }
+}
+
+/// Parses the time of the oldest records of a snapshot: an age or a time.
+fn since(text: &str) -> Result<Timestamp, Problem> {
+    match parse_start(text, now()) {
+        Ok(StartPosition::Time(at)) => Ok(at),
+        _ => Err(Problem::bad_request(format!(
+            "since is {text:?}; allowed are an age like -24h and a time like 2026-01-31T08:00:00Z"
+        ))),
+    }
+}
+
+/// Rejects a stream whose topic is too large for a snapshot, if this is known soon. Otherwise the stream opens, and ends
+/// with a problem.
+pub async fn check_snapshot(app: &Arc<App>, client: ClientTag, subscription: &Subscription) -> Result<(), Problem> {
+    let Some(prepared) = app.hub.prepare_snapshot(client, subscription) else { return Ok(()) };
+    let deadline = Instant::now() + SNAPSHOT_WAIT;
+    loop {
+        match prepared.check() {
+            SnapshotCheck::Ready => return Ok(()),
+            SnapshotCheck::Failed(BrokerError::UnknownTopic(_)) if subscription.missing == Missing::Wait => {
+                return Ok(());
+            }
+            SnapshotCheck::Failed(error) => return Err(error.into()),
+            SnapshotCheck::Pending if Instant::now() >= deadline => return Ok(()),
+            SnapshotCheck::Pending => tokio::time::sleep(SNAPSHOT_PAUSE).await,
+        }
+    }
+}

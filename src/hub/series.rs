@@ -1,0 +1,277 @@
+//! Time series of topics: threads that read the log for them, and the computations that their viewers share.
+//!
+//! These threads run at a low priority, so that they use what streams and writes leave. Each takes one task at a time, and
+//! clients take turns: a window of millions of records delays another one by a task, not by all of it.
+
+mod computation;
+mod plan;
+mod queue;
+mod span;
+mod task;
+mod turn;
+mod waiters;
+
+pub use waiters::Ready;
+
+use super::Rejected;
+use super::subscription::{ClientTag, Filter};
+use crate::broker::{Broker, BrokerError, Cause};
+use crate::os::priority;
+use crate::record::{Timestamp, TopicName, now};
+use crate::series::{SeriesQuery, SeriesTable, Window};
+use crate::sync::lock;
+use crate::sync::memory_budget::MemoryBudget;
+use crate::sync::watchdog;
+use crate::sync::worker::Worker;
+use computation::{Computation, NextTask};
+use queue::ComputationQueue;
+use span::{ComputationKey, SeriesSpan};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use task::TaskOutcome;
+use turn::{SeriesReaders, TaskRunner};
+
+/// Threads that read for time series.
+const THREADS: usize = 2;
+/// The most computations. The one that was used least recently makes space for another.
+const MAX_COMPUTATIONS: usize = 64;
+/// A computation without viewers is kept for this long.
+const IDLE: Duration = Duration::from_secs(600);
+/// Records of a past window that were written later than this after its end are not looked for, in milliseconds.
+const LATE: i64 = 3_600_000;
+
+/// A request for series.
+pub struct SeriesRequest {
+    /// The topic.
+    pub topic: TopicName,
+    /// Which series to compute.
+    pub query: SeriesQuery,
+    /// Which records count.
+    pub filter: Filter,
+    /// The time and the steps.
+    pub window: Window,
+}
+
+/// Computes time series. Dropping it ends its threads.
+pub struct SeriesService {
+    shared: Arc<SharedComputations>,
+    threads: Mutex<Vec<Worker>>,
+}
+
+struct SharedComputations {
+    computations: Mutex<HashMap<ComputationKey, Arc<SharedComputation>>>,
+    queue: ComputationQueue,
+    runner: TaskRunner,
+}
+
+/// A computation, shared by all requests with the same question.
+pub struct SharedComputation {
+    state: Mutex<Computation>,
+    /// Open handles.
+    users: AtomicUsize,
+}
+
+/// A request's hold on its computation, which is kept as long as the handle.
+pub struct SeriesHandle {
+    service: Arc<SharedComputations>,
+    computation: Arc<SharedComputation>,
+    client: ClientTag,
+    late_until: Option<Timestamp>,
+}
+
+/// A computation as it is now.
+pub struct SeriesState<'s> {
+    /// The series so far.
+    pub table: &'s SeriesTable,
+    /// The same as long as the log is. Versions of different generations cannot be compared.
+    pub generation: u32,
+    /// The version of the table. Points that changed later have a higher one.
+    pub version: u32,
+    /// From this time on, every record that is in the log was read.
+    pub complete_from: Timestamp,
+    /// Records that were written later may be missing.
+    pub complete_to: Timestamp,
+    /// Records that were written later were not looked for, even if their time is in the window.
+    pub late_until: Option<Timestamp>,
+}
+
+/// Why there is no state yet.
+#[derive(Debug)]
+pub enum Unread {
+    /// The log could not be read since the request.
+    Failed(BrokerError),
+    /// Nothing was read yet.
+    NotYet,
+}
+
+impl SeriesService {
+    /// Starts the threads.
+    pub fn start(broker: Arc<dyn Broker>, memory: &MemoryBudget) -> std::io::Result<Self> {
+        let runner = TaskRunner { broker, fetched: memory.catch_up.clone(), tables: memory.series.clone() };
+        let shared = SharedComputations { computations: Mutex::default(), queue: ComputationQueue::default(), runner };
+        let shared = Arc::new(shared);
+        let start = |number| {
+            let shared = shared.clone();
+            Worker::start(format!("series-{number}"), move || shared.work())
+        };
+        let threads = (0..THREADS).map(start).collect::<Result<_, _>>();
+        let threads = threads.inspect_err(|_| shared.queue.close())?;
+        Ok(Self { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Begins or continues the computation of a request, or fails if too many others are in use. `ready` is called when the
+    /// window was read up to now.
+    pub fn request(&self, client: ClientTag, request: SeriesRequest, ready: Ready) -> Result<SeriesHandle, Rejected> {
+        let SeriesRequest { topic, query, filter, window } = request;
+        let late_until = Some(window.to.saturating_add(LATE)).filter(|late| *late <= now());
+        let span = late_until.map_or(SeriesSpan::Live, |late_until| SeriesSpan::Past { window, late_until });
+        let key = ComputationKey { topic, query, filter, span };
+        let computation = self.shared.find(key, window.from)?;
+        let handle = SeriesHandle { service: self.shared.clone(), computation, client, late_until };
+        handle.request(window, ready);
+        Ok(handle)
+    }
+
+    /// Drops computations that nobody uses.
+    pub fn tidy(&self) {
+        self.shared
+            .computations()
+            .retain(|_, computation| computation.is_used() || lock(&computation.state).last_used.elapsed() < IDLE);
+    }
+
+    /// Ends the threads. Requests that wait are dropped.
+    pub fn shut_down(&self) {
+        self.shared.queue.close();
+        lock(&self.threads).clear();
+        self.shared.computations().clear();
+    }
+}
+
+impl Drop for SeriesService {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl SharedComputation {
+    fn is_used(&self) -> bool {
+        self.users.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl SharedComputations {
+    fn computations(&self) -> MutexGuard<'_, HashMap<ComputationKey, Arc<SharedComputation>>> {
+        lock(&self.computations)
+    }
+
+    /// Returns a computation with one more user.
+    fn find(&self, key: ComputationKey, from: Timestamp) -> Result<Arc<SharedComputation>, Rejected> {
+        if self.queue.is_closed() {
+            return Err(Rejected::ShuttingDown);
+        }
+        let mut computations = self.computations();
+        let known = computations.get(&key).filter(|known| !lock(&known.state).has_failed).cloned();
+        let found = match known {
+            Some(known) => known,
+            None => {
+                computations.remove(&key);
+                if computations.len() >= MAX_COMPUTATIONS && !drop_least_recent(&mut computations) {
+                    return Err(Rejected::TooManyStreams);
+                }
+                let state = Mutex::new(Computation::new(key.clone(), &self.runner.tables, from));
+                let computation = Arc::new(SharedComputation { state, users: AtomicUsize::new(0) });
+                computations.insert(key, computation.clone());
+                computation
+            }
+        };
+        found.users.fetch_add(1, Ordering::SeqCst);
+        Ok(found)
+    }
+
+    /// Leaves a quarter of the memory for what is being read, as far as there are computations without viewers.
+    fn make_space(&self) {
+        let tables = &self.runner.tables;
+        while !tables.has_free(tables.limit() / 4) && drop_least_recent(&mut self.computations()) {}
+    }
+
+    fn work(&self) {
+        priority::lower();
+        let mut readers = SeriesReaders::new();
+        while let Some(computation) = self.queue.next(&mut readers) {
+            let _busy = watchdog::busy();
+            let task = lock(&computation.state).next_task(Instant::now());
+            let task = match task {
+                NextTask::Run(task) => task,
+                NextTask::Wait(until) => {
+                    self.queue.delay(computation, until);
+                    continue;
+                }
+                NextTask::Nothing => continue,
+            };
+            // Another thread may take the next task meanwhile.
+            self.queue.push(&computation);
+            self.make_space();
+            let generation = task.generation;
+            let outcome = watchdog::catch_panic(|| self.runner.run(task, &mut readers));
+            let panicked = || TaskOutcome::Failed(BrokerError::Internal(Cause::new("reading a time series panicked")));
+            let ready = {
+                let mut state = lock(&computation.state);
+                state.apply(generation, outcome.unwrap_or_else(panicked));
+                state.take_ready()
+            };
+            ready.into_iter().for_each(|ready| ready());
+            self.queue.push(&computation);
+        }
+    }
+}
+
+/// Returns whether there was one that is not in use.
+fn drop_least_recent(computations: &mut HashMap<ComputationKey, Arc<SharedComputation>>) -> bool {
+    let unused = computations.iter().filter(|(_, computation)| !computation.is_used());
+    let oldest = unused.min_by_key(|(_, computation)| lock(&computation.state).last_used).map(|(key, _)| key.clone());
+    oldest.is_some_and(|key| computations.remove(&key).is_some())
+}
+
+impl SeriesHandle {
+    /// Asks for everything up to now. `ready` is called when it was read.
+    pub fn request(&self, window: Window, ready: Ready) {
+        let ready = {
+            let mut state = lock(&self.computation.state);
+            state.request(window.from, self.client, ready);
+            state.take_ready()
+        };
+        ready.into_iter().for_each(|ready| ready());
+        self.service.queue.push(&self.computation);
+    }
+
+    /// What makes two states of computations the same: the computation, its generation and version, and from when and to
+    /// when it is complete. `None` before there is a state.
+    pub fn identity(&self) -> Option<(usize, u32, u32, Timestamp, Timestamp)> {
+        let state = lock(&self.computation.state);
+        let (complete_from, (_, complete_to)) = (state.complete_from()?, state.read_to?);
+        Some((Arc::as_ptr(&self.computation) as usize, state.generation, state.version, complete_from, complete_to))
+    }
+
+    /// Reads the computation as it is now, for a request that was made at `asked`.
+    pub fn read<T>(&self, asked: Instant, read: impl FnOnce(SeriesState<'_>) -> T) -> Result<T, Unread> {
+        let state = lock(&self.computation.state);
+        if let Some(error) = &state.error
+            && state.read_to.is_none_or(|(at, _)| at < asked)
+        {
+            return Err(Unread::Failed(error.clone()));
+        }
+        let (Some(complete_from), Some((_, complete_to))) = (state.complete_from(), state.read_to) else {
+            return Err(Unread::NotYet);
+        };
+        let (table, generation, version, late_until) = (&state.table, state.generation, state.version, self.late_until);
+        Ok(read(SeriesState { table, generation, version, complete_from, complete_to, late_until }))
+    }
+}
+
+impl Drop for SeriesHandle {
+    fn drop(&mut self) {
+        self.computation.users.fetch_sub(1, Ordering::SeqCst);
+    }
+}

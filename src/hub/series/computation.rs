@@ -1,0 +1,400 @@
+//! The computation of one query over one topic, which all of its viewers share.
+
+use super::plan::{PlanStep, ReadPlan};
+use super::span::{ComputationKey, RecentWindows, SeriesSpan};
+use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome};
+use super::waiters::{Ready, Waiters};
+use crate::broker::{BrokerError, Remedy, TopicInfo};
+use crate::hub::subscription::{ClientTag, Filter};
+use crate::record::{Position, Timestamp, now};
+use crate::series::{MAX_POINTS, SeriesQuery, SeriesTable, TimeSource};
+use crate::sync::backoff::Backoff;
+use crate::sync::memory_budget::Share;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the past is read after the last request.
+const ACTIVE: Duration = Duration::from_secs(30);
+/// Readings whose time is further ahead of this clock are ignored, in milliseconds.
+const MAX_AHEAD: i64 = 24 * 3_600_000;
+/// How far the time in a value may be ahead of the time of its record, in milliseconds.
+const VALUE_AHEAD: i64 = 60_000;
+
+/// The state of a computation. Its threads take tasks from it, and bring back what came of them.
+pub struct Computation {
+    key: ComputationKey,
+    query: Arc<SeriesQuery>,
+    filter: Arc<Filter>,
+    share: Arc<Share>,
+    /// Changes when everything is computed again, because the log is another one.
+    pub generation: u32,
+    /// Counts the changes of the table.
+    pub version: u32,
+    pub table: SeriesTable,
+    log: LogState,
+    /// What was written before this was read.
+    pub read_to: Option<(Instant, Timestamp)>,
+    /// Readings of earlier steps are not kept.
+    floor: i64,
+    /// The time that the computation reaches back to.
+    wanted: Timestamp,
+    /// There is no memory for older points than this.
+    memory_limit: Option<Timestamp>,
+    windows: RecentWindows,
+    waiters: Waiters,
+    /// Why the last task failed.
+    pub error: Option<BrokerError>,
+    /// The computation has ended with `error`.
+    pub has_failed: bool,
+    backoff: Backoff,
+    paused_until: Option<Instant>,
+    pub last_used: Instant,
+    pub client: ClientTag,
+    /// Whether it waits for a thread.
+    pub is_queued: bool,
+}
+
+enum LogState {
+    Unknown,
+    Opening,
+    Open(Box<OpenLog>),
+}
+
+struct OpenLog {
+    topic: TopicInfo,
+    looked_up: Instant,
+    plan: ReadPlan,
+    /// Where each partition is read further.
+    positions: Vec<Position>,
+    pass: PassState,
+}
+
+enum PassState {
+    None,
+    Running,
+    Interrupted(Box<FollowPass>),
+}
+
+/// What a thread does next for a computation.
+pub enum NextTask {
+    Run(SeriesTask),
+    Wait(Instant),
+    Nothing,
+}
+
+/// Which points have to make space for others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// New points are more important than the oldest ones.
+    New,
+    Old,
+}
+
+impl Computation {
+    pub fn new(key: ComputationKey, share: &Arc<Share>, from: Timestamp) -> Self {
+        let (query, filter) = (Arc::new(key.query.clone()), Arc::new(key.filter.clone()));
+        let floor = floor_of(&key, from);
+        Self {
+            key,
+            query,
+            filter,
+            share: share.clone(),
+            generation: fastrand::u32(1..),
+            version: 0,
+            table: SeriesTable::new(share),
+            log: LogState::Unknown,
+            read_to: None,
+            floor,
+            wanted: from,
+            memory_limit: None,
+            windows: RecentWindows::default(),
+            waiters: Waiters::default(),
+            error: None,
+            has_failed: false,
+            backoff: Backoff::for_broker(),
+            paused_until: None,
+            last_used: Instant::now(),
+            client: ClientTag::default(),
+            is_queued: false,
+        }
+    }
+
+    /// Adds a request for everything from a time on. `ready` is called when that was read up to the time of this call.
+    pub fn request(&mut self, from: Timestamp, client: ClientTag, ready: Ready) {
+        let arrived = Instant::now();
+        (self.last_used, self.client) = (arrived, client);
+        self.windows.add(now().saturating_sub(from), arrived);
+        self.wanted = self.wanted.min(from);
+        if from.div_euclid(self.query.step) < self.floor && self.memory_limit.is_none() {
+            self.reset();
+        }
+        if let LogState::Open(log) = &mut self.log {
+            log.plan.extend_to(plan_time(&self.query, from.max(self.memory_limit.unwrap_or(from))));
+        }
+        self.waiters.add(from, arrived, ready);
+    }
+
+    /// The time from which on everything in the log is in the table, or `None` if that is not so for any time.
+    pub fn complete_from(&self) -> Option<Timestamp> {
+        let LogState::Open(log) = &self.log else { return None };
+        let ahead = plan_time(&self.query, 0).saturating_neg();
+        let complete = log.plan.complete_from().saturating_add(ahead);
+        Some(complete.max(self.floor.saturating_mul(self.query.step)))
+    }
+
+    /// The requests that are answered by now.
+    pub fn take_ready(&mut self) -> Vec<Ready> {
+        let complete = self.complete_from();
+        let read_to = self.read_to.map(|(at, _)| at);
+        match self.has_failed {
+            true => self.waiters.take_all(),
+            false => self.waiters.take_ready(complete, self.memory_limit, read_to),
+        }
+    }
+
+    /// Takes the next task.
+    pub fn next_task(&mut self, at: Instant) -> NextTask {
+        if self.has_failed || (self.waiters.is_empty() && at.saturating_duration_since(self.last_used) > ACTIVE) {
+            return NextTask::Nothing;
+        }
+        if let Some(until) = self.paused_until.filter(|until| *until > at) {
+            return NextTask::Wait(until);
+        }
+        match self.next_kind(at) {
+            Some(kind) => NextTask::Run(SeriesTask {
+                generation: self.generation,
+                name: self.key.topic.clone(),
+                query: self.query.clone(),
+                filter: self.filter.clone(),
+                steps: self.steps(),
+                kind,
+            }),
+            None => NextTask::Nothing,
+        }
+    }
+
+    /// The steps whose readings count.
+    fn steps(&self) -> Range<i64> {
+        match self.key.span {
+            SeriesSpan::Live => self.floor..now().saturating_add(MAX_AHEAD).div_euclid(self.query.step) + 1,
+            SeriesSpan::Past { window, .. } => window.steps(),
+        }
+    }
+
+    fn next_kind(&mut self, at: Instant) -> Option<TaskKind> {
+        let is_behind = self.waiters.are_behind(self.read_to.map(|(at, _)| at));
+        let log = match &mut self.log {
+            LogState::Unknown => {
+                self.log = LogState::Opening;
+                let end = match self.key.span {
+                    SeriesSpan::Live => None,
+                    SeriesSpan::Past { late_until, .. } => Some(late_until),
+                };
+                return Some(TaskKind::Open { end });
+            }
+            LogState::Opening => return None,
+            LogState::Open(log) => log,
+        };
+        match std::mem::replace(&mut log.pass, PassState::Running) {
+            PassState::Interrupted(pass) => return Some(TaskKind::Follow(pass)),
+            PassState::None if is_behind && self.key.span == SeriesSpan::Live => {
+                return Some(TaskKind::Follow(Box::new(FollowPass {
+                    started: (at, now()),
+                    topic: log.topic.clone(),
+                    looked_up: log.looked_up,
+                    positions: log.positions.clone(),
+                    ends: None,
+                })));
+            }
+            unchanged => log.pass = unchanged,
+        }
+        if let SeriesSpan::Past { .. } = self.key.span
+            && is_behind
+        {
+            // The past does not change.
+            self.read_to = Some((Instant::now(), now()));
+        }
+        Some(match log.plan.next()? {
+            PlanStep::LookUp(at) => TaskKind::LookUp { at, partitions: log.topic.partitions.len() },
+            PlanStep::Read(block) => TaskKind::Read { block, topic: log.topic.clone() },
+        })
+    }
+
+    /// Adds what came of a task.
+    pub fn apply(&mut self, generation: u32, outcome: TaskOutcome) {
+        if generation != self.generation {
+            return;
+        }
+        let result = match outcome {
+            TaskOutcome::Opened { topic, ends, started } => {
+                self.open(topic, ends, started);
+                Ok(())
+            }
+            TaskOutcome::LookedUp { at, offsets } => {
+                self.with_log(|log| log.plan.cut_at(at, &offsets));
+                Ok(())
+            }
+            TaskOutcome::Read { block, tables, result } => {
+                self.merge(tables, Direction::Old);
+                self.with_log(
+                    |log| if block.next < block.end { log.plan.put_back(block) } else { log.plan.finish(&block) },
+                );
+                result
+            }
+            TaskOutcome::Followed { pass, tables, result } => {
+                self.merge(tables, Direction::New);
+                self.followed(pass, result.is_ok());
+                self.drop_old();
+                result
+            }
+            TaskOutcome::Failed(error) => Err(error),
+        };
+        match result {
+            Ok(()) => {
+                self.error = None;
+                self.paused_until = None;
+                self.backoff.reset();
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn followed(&mut self, pass: Box<FollowPass>, is_ok: bool) {
+        let LogState::Open(log) = &mut self.log else { return };
+        log.looked_up = pass.looked_up;
+        log.plan.add_partitions(pass.positions.len());
+        log.topic.clone_from(&pass.topic);
+        log.positions.clone_from(&pass.positions);
+        log.pass = PassState::None;
+        if is_ok && pass.is_complete() {
+            self.read_to = Some(pass.started);
+        } else if is_ok {
+            log.pass = PassState::Interrupted(pass);
+        }
+    }
+
+    fn with_log(&mut self, act: impl FnOnce(&mut OpenLog)) {
+        if let LogState::Open(log) = &mut self.log {
+            act(log);
+        }
+    }
+
+    fn open(&mut self, topic: TopicInfo, ends: Vec<Position>, started: (Instant, Timestamp)) {
+        let to = match self.key.span {
+            SeriesSpan::Live => started.1,
+            SeriesSpan::Past { late_until, .. } => late_until,
+        };
+        let offsets = ends.iter().map(|position| position.next).collect();
+        let plan = ReadPlan::new(offsets, plan_time(&self.query, self.wanted), to, self.query.step);
+        self.log = LogState::Open(Box::new(OpenLog {
+            topic,
+            looked_up: started.0,
+            plan,
+            positions: ends,
+            pass: PassState::None,
+        }));
+        self.read_to = Some(started);
+    }
+
+    fn fail(&mut self, error: BrokerError) {
+        let is_open = matches!(self.log, LogState::Open(_));
+        let is_another_log = match error {
+            BrokerError::Recreated(_) | BrokerError::Truncated { .. } | BrokerError::OffsetOutOfRange(_) => true,
+            // A task that panicked is lost.
+            BrokerError::Internal(_) => true,
+            BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => is_open,
+            _ => false,
+        };
+        if is_another_log {
+            self.reset();
+        } else if error.remedy() == Remedy::GiveUp {
+            self.has_failed = true;
+        }
+        self.with_log(|log| {
+            log.plan.lookup_failed();
+            if let Some(old) = Instant::now().checked_sub(METADATA_AGE) {
+                log.looked_up = old;
+            }
+        });
+        if let LogState::Opening = self.log {
+            self.log = LogState::Unknown;
+        }
+        self.paused_until = Some(Instant::now() + self.backoff.pause(fastrand::f64()));
+        self.error = Some(error);
+    }
+
+    /// Forgets everything, to compute it again.
+    fn reset(&mut self) {
+        self.generation = self.generation.wrapping_add(1).max(1);
+        self.version = 0;
+        self.table = SeriesTable::new(&self.share);
+        self.log = LogState::Unknown;
+        self.read_to = None;
+        self.memory_limit = None;
+        self.floor = floor_of(&self.key, self.wanted);
+    }
+
+    fn merge(&mut self, tables: Vec<SeriesTable>, direction: Direction) {
+        for table in tables.into_iter().filter(|table| !table.is_empty()) {
+            if direction == Direction::New {
+                self.make_space_for(&table);
+            } else if !self.has_space_for(&table) {
+                self.memory_limit = self.complete_from();
+                self.with_log(|log| log.plan.stop());
+                return;
+            }
+            self.version += 1;
+            self.table.merge(&table, self.version);
+        }
+    }
+
+    /// A quarter of the memory remains for what is being read.
+    fn has_space_for(&self, table: &SeriesTable) -> bool {
+        let most = self.share.limit() / 4 * 3;
+        self.share.has_free(table.memory()) && self.table.memory() + table.memory() <= most
+    }
+
+    /// Drops the oldest points until others fit: a shorter history that is complete is better than one with holes.
+    fn make_space_for(&mut self, table: &SeriesTable) {
+        while !self.has_space_for(table)
+            && let Some(steps) = self.table.steps()
+            && steps.end - steps.start > 16
+        {
+            let floor = steps.start + (steps.end - steps.start) / 8;
+            self.table.drop_before(floor);
+            self.floor = self.floor.max(floor);
+            self.memory_limit = Some(floor.saturating_mul(self.query.step));
+            self.with_log(|log| log.plan.stop());
+        }
+    }
+
+    /// Drops points that no recent request has asked for.
+    fn drop_old(&mut self) {
+        let longest = self.windows.longest(Instant::now());
+        let (step, slack) = (self.query.step, longest / 8);
+        let wanted = now().saturating_sub(longest).div_euclid(step);
+        if self.table.steps().is_some_and(|steps| steps.start < wanted - slack / step - 16) {
+            self.table.drop_before(wanted);
+            self.floor = self.floor.max(wanted);
+            self.wanted = self.wanted.max(wanted.saturating_mul(step));
+        }
+    }
+}
+
+/// The first step whose readings are kept: every window that a request may have fits.
+fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
+    let step = key.query.step;
+    match key.span {
+        SeriesSpan::Live => (now().div_euclid(step) - MAX_POINTS).min(from.div_euclid(step)),
+        SeriesSpan::Past { window, .. } => window.steps().start,
+    }
+}
+
+/// The time of records from which on readings of this time can occur.
+fn plan_time(query: &SeriesQuery, from: Timestamp) -> Timestamp {
+    match query.time {
+        TimeSource::Record => from,
+        TimeSource::Value(_) => from.saturating_sub(VALUE_AHEAD),
+    }
+}

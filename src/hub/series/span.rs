@@ -1,0 +1,66 @@
+//! What a computation is about, and how far back its viewers look.
+
+use crate::hub::subscription::Filter;
+use crate::record::{Timestamp, TopicName};
+use crate::series::{SeriesQuery, Window};
+use std::time::{Duration, Instant};
+
+/// How long a window of a past request counts, twice at most.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// Requests with equal keys share a computation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ComputationKey {
+    pub topic: TopicName,
+    pub query: SeriesQuery,
+    pub filter: Filter,
+    pub span: SeriesSpan,
+}
+
+/// The times that a computation covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SeriesSpan {
+    /// Up to now, from the time that a request asks for.
+    Live,
+    /// This window, in records that were written until `late_until`.
+    Past { window: Window, late_until: Timestamp },
+}
+
+/// The longest window that was asked for recently, in milliseconds.
+#[derive(Debug, Default)]
+pub struct RecentWindows {
+    /// Of the previous and of the present period.
+    periods: [Option<(Instant, i64)>; 2],
+}
+
+impl RecentWindows {
+    pub fn add(&mut self, length: i64, at: Instant) {
+        match &mut self.periods[1] {
+            Some((since, longest)) if at.saturating_duration_since(*since) < KEPT => *longest = (*longest).max(length),
+            _ => self.periods = [self.periods[1], Some((at, length))],
+        }
+    }
+
+    pub fn longest(&self, at: Instant) -> i64 {
+        let recent = self.periods.iter().flatten().filter(|(since, _)| at.saturating_duration_since(*since) < 2 * KEPT);
+        recent.map(|(_, length)| *length).max().unwrap_or(i64::MAX / 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_window_is_forgotten_after_a_while() {
+        let start = Instant::now();
+        let mut windows = RecentWindows::default();
+        windows.add(3600, start);
+        windows.add(60, start + KEPT / 2);
+        assert_eq!(windows.longest(start + KEPT / 2), 3600);
+        windows.add(60, start + KEPT);
+        assert_eq!(windows.longest(start + KEPT), 3600);
+        windows.add(60, start + 2 * KEPT);
+        assert_eq!(windows.longest(start + 2 * KEPT), 60);
+    }
+}

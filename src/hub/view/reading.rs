@@ -1,0 +1,184 @@
+//! How far a view has been read, in rounds: each one reads every partition up to the end that it had in this round.
+
+use super::fold::PartitionFold;
+use crate::broker::{BrokerError, FetchPosition, NodeId, Staleness, TopicInfo};
+use crate::record::{EpochSpan, Offset, Partition, Position, Records, Timestamp, TopicPartition};
+use crate::sync::backoff::Backoff;
+use crate::sync::memory_budget::{Share, Shortage};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
+
+/// What the threads keep of a view between its turns.
+pub struct ViewReading {
+    /// The topic, when it was looked up last.
+    pub info: Option<TopicInfo>,
+    pub look_up: LookUp,
+    pub partitions: Vec<PartitionFold>,
+    /// The round under way.
+    pub round: Option<Round>,
+    pub backoff: Backoff,
+    /// Turns in a row that failed.
+    pub failures: u32,
+    /// Number of turns taken. It selects the leader that is read, so that none starves.
+    pub turn: usize,
+}
+
+/// Whether the topic must be looked up before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookUp {
+    Due,
+    Done,
+}
+
+pub struct Round {
+    /// When it began.
+    pub began: Instant,
+    /// The end of each partition when it was first read in this round.
+    ends: Vec<Option<Offset>>,
+}
+
+/// A span of one partition that was read.
+pub struct ReadSpan<'r> {
+    pub batches: &'r [Records],
+    pub epochs: &'r EpochSpan,
+    pub next: Offset,
+    /// The end of the log, if this is known.
+    pub end: Option<Offset>,
+}
+
+impl ReadSpan<'_> {
+    /// No records, at the end of the log.
+    pub fn nothing_at(end: Offset) -> Self {
+        ReadSpan { batches: &[], epochs: &NO_EPOCHS, next: end, end: Some(end) }
+    }
+}
+
+impl Default for ViewReading {
+    fn default() -> Self {
+        Self {
+            info: None,
+            look_up: LookUp::Due,
+            partitions: Vec::new(),
+            round: None,
+            backoff: Backoff::for_broker(),
+            failures: 0,
+            turn: 0,
+        }
+    }
+}
+
+impl ViewReading {
+    pub fn begin_round(&mut self, began: Instant, look_up: LookUp) {
+        self.round = Some(Round { began, ends: vec![None; self.partitions.len()] });
+        if look_up == LookUp::Due {
+            self.look_up = LookUp::Due;
+        }
+    }
+
+    /// Notes the current metadata of the topic. A topic that was recreated is read from its beginning.
+    pub fn learn(&mut self, info: TopicInfo) {
+        let (id, known) = (self.info.as_ref().and_then(|info| info.id), self.partitions.len());
+        if info.partitions.len() < known || (id.is_some() && info.id != id) {
+            self.partitions.clear();
+            self.round.iter_mut().for_each(|round| round.ends.clear());
+        }
+        self.partitions.resize_with(info.partitions.len(), PartitionFold::default);
+        self.round.iter_mut().for_each(|round| round.ends.resize(info.partitions.len(), None));
+        self.info = Some(info);
+        self.look_up = LookUp::Done;
+    }
+
+    /// The partitions of the topic.
+    pub fn places(&self) -> Vec<TopicPartition> {
+        let Some(info) = &self.info else { return Vec::new() };
+        let place = |partition| TopicPartition { topic: info.name.clone(), partition };
+        info.partitions.iter().map(|info| place(info.partition)).collect()
+    }
+
+    /// Reads a partition from another log start: it was truncated.
+    pub fn restart(&mut self, partition: usize) {
+        self.partitions[partition] = PartitionFold::default();
+        self.forget_end(partition);
+        self.look_up = LookUp::Due;
+    }
+
+    /// Continues a partition at another offset.
+    pub fn jump(&mut self, partition: usize, to: Position) {
+        self.partitions[partition].at = Some(to);
+        self.forget_end(partition);
+    }
+
+    fn forget_end(&mut self, partition: usize) {
+        if let Some(end) = self.round.as_mut().and_then(|round| round.ends.get_mut(partition)) {
+            *end = None;
+        }
+    }
+
+    /// Adds a span that was read at the position of a partition.
+    pub fn advance(&mut self, partition: usize, span: &ReadSpan<'_>, share: &Arc<Share>) -> Result<(), Shortage> {
+        let Some(fold) = self.partitions.get_mut(partition) else { return Ok(()) };
+        let Some(from) = fold.at else { return Ok(()) };
+        // A batch may begin before the requested offset.
+        let records = span.batches.iter().flat_map(Records::iter).skip_while(|record| record.offset < from.next);
+        for record in records {
+            fold.apply(partition as Partition, &record, share)?;
+        }
+        let next = span.next.max(from.next);
+        fold.at = Some(Position { next, epoch: span.epochs.before(next).unwrap_or(from.epoch) });
+        let end = self.round.as_mut().and_then(|round| round.ends.get_mut(partition));
+        if let (Some(end @ None), Some(now)) = (end, span.end) {
+            *end = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Whether a partition has been read up to its end in this round.
+    fn is_at_end(&self, partition: usize) -> bool {
+        let end = self.round.as_ref().and_then(|round| *round.ends.get(partition)?);
+        let at = self.partitions.get(partition).and_then(|fold| fold.at);
+        at.zip(end).is_some_and(|(at, end)| at.next >= end)
+    }
+
+    /// Whether the round is complete.
+    pub fn is_finished(&self) -> bool {
+        self.look_up == LookUp::Done && (0..self.partitions.len()).all(|partition| self.is_at_end(partition))
+    }
+
+    /// What is to be fetched in this round, by leader. Fails where a partition has no leader.
+    pub fn wants(&self) -> Result<BTreeMap<NodeId, Vec<FetchPosition>>, BrokerError> {
+        let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
+        let Some(info) = &self.info else { return Ok(by_leader) };
+        for (index, (place, fold)) in info.partitions.iter().zip(&self.partitions).enumerate() {
+            let Some(Position { next: offset, epoch: last_epoch }) = fold.at else { continue };
+            if self.is_at_end(index) {
+                continue;
+            }
+            let partition = place.partition;
+            let leader = place
+                .leader
+                .ok_or_else(|| Staleness::NoLeader(TopicPartition { topic: info.name.clone(), partition }))?;
+            by_leader.entry(leader).or_default().push(FetchPosition {
+                topic: info.name.clone(),
+                topic_id: info.id,
+                partition,
+                offset,
+                leader_epoch: place.leader_epoch,
+                last_epoch,
+            });
+        }
+        Ok(by_leader)
+    }
+
+    /// Memory of the latest records, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.partitions.iter().map(PartitionFold::bytes).sum()
+    }
+
+    /// Drops the records that are no longer in the log, and those before `oldest`.
+    pub fn expire(&mut self, oldest: Option<Timestamp>) {
+        self.partitions.iter_mut().for_each(|fold| fold.expire(oldest));
+    }
+}

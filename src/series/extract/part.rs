@@ -1,0 +1,38 @@
+//! What was read of a record or of an element.
+
+use super::FieldIndex;
+use crate::record::Timestamp;
+
+/// What was read, until the end of the record or of the element. Of repeated names in an object, the last one counts.
+#[derive(Default)]
+pub struct ValuePart {
+    numbers: Vec<Option<f64>>,
+    found: Vec<FieldIndex>,
+    pub name: Option<String>,
+    pub time: Option<Timestamp>,
+}
+
+impl ValuePart {
+    pub fn clear(&mut self) {
+        for field in self.found.drain(..) {
+            self.numbers[usize::from(field)] = None;
+        }
+        self.name = None;
+        self.time = None;
+    }
+
+    pub fn set(&mut self, field: FieldIndex, number: f64) {
+        let at = usize::from(field);
+        if self.numbers.len() <= at {
+            self.numbers.resize(at + 1, None);
+        }
+        if self.numbers[at].replace(number).is_none() {
+            self.found.push(field);
+        }
+    }
+
+    pub fn readings(&self) -> impl Iterator<Item = (FieldIndex, f64)> {
+        let number = |field: &FieldIndex| Some((*field, self.numbers.get(usize::from(*field)).copied().flatten()?));
+        self.found.iter().filter_map(number)
+    }
+}

@@ -1,0 +1,131 @@
+//! Adds up the readings of records.
+
+use super::extract::{Extractor, FieldIndex, ReadPart};
+use super::point::{Omission, Reading};
+use super::query::{GroupBy, SeriesQuery, TimeSource};
+use super::table::SeriesTable;
+use crate::record::{RecordRef, Timestamp};
+use crate::sync::memory_budget::Share;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The longest name of a series, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Adds the readings of records of one partition to a table, which can be merged with those of other records.
+pub struct Fold {
+    query: Arc<SeriesQuery>,
+    /// Readings of other steps are ignored.
+    steps: Range<i64>,
+    extractor: Extractor,
+    /// The indexes of the extractor's fields in the table.
+    fields: Vec<usize>,
+    table: SeriesTable,
+    buffer: Vec<(FieldIndex, f64)>,
+}
+
+impl Fold {
+    /// A fold of no records yet. It ignores readings outside of `steps`, and takes its memory from `share`.
+    pub fn new(query: Arc<SeriesQuery>, steps: Range<i64>, share: &Arc<Share>) -> Self {
+        let (extractor, table) = (Extractor::new(&query), SeriesTable::new(share));
+        Self { query, steps, extractor, fields: Vec::new(), table, buffer: Vec::new() }
+    }
+
+    /// The readings that were added.
+    pub fn into_table(self) -> SeriesTable {
+        self.table
+    }
+
+    /// Adds a record. A tombstone has no readings.
+    pub fn add(&mut self, record: &RecordRef<'_>) {
+        let Some(value) = record.value else { return };
+        let read = self.extractor.read(value);
+        for path in self.extractor.fields().iter().skip(self.fields.len()) {
+            self.fields.push(self.table.field(path));
+        }
+        let added = read.and_then(|()| self.add_parts(record));
+        if let Err(omission) = added {
+            let step = record.timestamp.div_euclid(self.query.step);
+            if self.steps.contains(&step) {
+                self.table.omit(step, omission, 1);
+            }
+        }
+    }
+
+    /// Adds the readings of the record that was read. An error says what was left out of it, at least.
+    fn add_parts(&mut self, record: &RecordRef<'_>) -> Result<(), Omission> {
+        let Self { query, steps, extractor, fields, table, buffer } = self;
+        let mut sink = ReadingSink { query, steps, fields, table, offset: record.offset };
+        let of_record = extractor.record(buffer);
+        let record_name = match &query.by {
+            None => None,
+            Some(GroupBy::Key) => record.key.map(text_of),
+            Some(GroupBy::Header(name)) => {
+                let mut headers = record.headers().filter(|(own, _)| *own == name.as_bytes());
+                headers.next().and_then(|(_, value)| value).map(text_of)
+            }
+            Some(GroupBy::Value(_)) => of_record.name.map(Cow::Borrowed),
+        };
+        let record_time = match &query.time {
+            TimeSource::Record => Some(record.timestamp).filter(|time| *time >= 0),
+            TimeSource::Value(_) => of_record.time,
+        };
+        let mut result = match extractor.has_passed_over() {
+            true => Err(Omission::TooManySeries),
+            false if of_record.readings.is_empty() && extractor.elements().next().is_none() => Err(Omission::NoNumber),
+            false => Ok(()),
+        };
+        if !of_record.readings.is_empty() {
+            result = result.and(sink.add(&of_record, record_name.as_deref(), record_time));
+        }
+        for element in extractor.elements() {
+            let (name, time) = (element.name.or(record_name.as_deref()), element.time.or(record_time));
+            result = result.and(sink.add(&element, name, time));
+        }
+        result
+    }
+}
+
+struct ReadingSink<'f> {
+    query: &'f SeriesQuery,
+    steps: &'f Range<i64>,
+    fields: &'f [usize],
+    table: &'f mut SeriesTable,
+    offset: i64,
+}
+
+impl ReadingSink<'_> {
+    fn add(&mut self, part: &ReadPart<'_>, name: Option<&str>, time: Option<Timestamp>) -> Result<(), Omission> {
+        let time = time.ok_or(Omission::NoTime)?;
+        let length = self.query.step;
+        let step = time.div_euclid(length);
+        if !self.steps.contains(&step) {
+            return Ok(());
+        }
+        if name.is_some_and(|name| name.len() > MAX_NAME) {
+            return Err(Omission::LongName);
+        }
+        let Ok(name_index) = self.table.name(name) else {
+            for (field, _) in part.readings {
+                self.table.refuse_series(self.fields[usize::from(*field)], name, step, 1);
+            }
+            return Ok(());
+        };
+        for (field, number) in part.readings {
+            let reading = Reading { time, offset: self.offset, number: *number };
+            self.table.add(self.fields[usize::from(*field)], name_index, step, length, reading);
+        }
+        Ok(())
+    }
+}
+
+/// The text of a key or header. Bytes that are not UTF-8 are shown as base64.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(STANDARD.encode(bytes)),
+    }
+}

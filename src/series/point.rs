@@ -1,0 +1,139 @@
+//! The readings of one series in one step, and the counts of what was left out.
+
+use crate::record::{Offset, Timestamp};
+
+/// A number of a record, with its time and order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// When it was taken, in milliseconds since the Unix epoch.
+    pub time: Timestamp,
+    /// The offset of its record, which decides which of two readings with the same time is the last.
+    pub offset: Offset,
+    /// The number. Integers are exact up to 2^53.
+    pub number: f64,
+}
+
+/// Minimum, maximum, last value and count of the readings of one series in one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The time of the step divided by its length.
+    pub step: i64,
+    /// The smallest reading.
+    pub min: f64,
+    /// The largest reading.
+    pub max: f64,
+    /// The reading with the latest time; of readings with the same time, the one with the highest offset.
+    pub last: f64,
+    /// The number of readings.
+    pub count: u64,
+    /// The version of the table in which the point changed last.
+    pub version: u32,
+    /// The time of `last` after the beginning of the step, in milliseconds.
+    last_after: u32,
+    last_offset: Offset,
+}
+
+impl Point {
+    /// The point of a single reading.
+    pub fn new(step: i64, length: i64, reading: Reading) -> Self {
+        let Reading { time, offset, number } = reading;
+        Self {
+            step,
+            min: number,
+            max: number,
+            last: number,
+            count: 1,
+            version: 0,
+            last_after: after(time, length),
+            last_offset: offset,
+        }
+    }
+
+    /// Adds a reading of the same step. It must come after those of the same record that were added.
+    pub fn add(&mut self, length: i64, reading: Reading) {
+        let Reading { time, offset, number } = reading;
+        self.min = self.min.min(number);
+        self.max = self.max.max(number);
+        self.count += 1;
+        let order = (after(time, length), offset);
+        if order >= (self.last_after, self.last_offset) {
+            (self.last_after, self.last_offset) = order;
+            self.last = number;
+        }
+    }
+
+    /// Adds the readings of other records in the same step. The order in which points are merged does not matter.
+    pub fn merge(&mut self, other: &Self) {
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        let (own, others) = ((self.last_after, self.last_offset), (other.last_after, other.last_offset));
+        // Records of two partitions may have the same time and offset.
+        if others > own || (others == own && other.last > self.last) {
+            (self.last_after, self.last_offset) = others;
+            self.last = other.last;
+        }
+    }
+}
+
+/// Steps are shorter than 2^32 milliseconds (`MAX_STEP`).
+fn after(time: Timestamp, length: i64) -> u32 {
+    u32::try_from(time.rem_euclid(length)).unwrap_or(u32::MAX)
+}
+
+/// Why something of a record is in no series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Omission {
+    /// The value is neither JSON nor a number.
+    NotJson,
+    /// The value has no number where the query looks for one.
+    NoNumber,
+    /// The record or its value has no time where the query looks for one.
+    NoTime,
+    /// The name of the series would be longer than 256 bytes.
+    LongName,
+    /// There are too many series, or they do not fit in the memory budget.
+    TooManySeries,
+}
+
+impl Omission {
+    /// All reasons, in the order of [`OmittedCounts`].
+    pub const ALL: [Self; 5] = [Self::NotJson, Self::NoNumber, Self::NoTime, Self::LongName, Self::TooManySeries];
+
+    /// The name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::NoNumber => "no_number",
+            Self::NoTime => "no_time",
+            Self::LongName => "long_name",
+            Self::TooManySeries => "too_many_series",
+        }
+    }
+}
+
+/// How many records were left out for each reason. A record of which several readings were left out counts for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OmittedCounts([u64; Omission::ALL.len()]);
+
+impl OmittedCounts {
+    /// Counts `records` more.
+    pub fn add(&mut self, omission: Omission, records: u64) {
+        self.0[omission as usize] += records;
+    }
+
+    /// Adds other counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own += other);
+    }
+
+    /// The number of records that were left out.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The reasons that occurred, with the number of records.
+    pub fn reasons(&self) -> impl Iterator<Item = (Omission, u64)> {
+        Omission::ALL.into_iter().zip(self.0).filter(|(_, records)| *records > 0)
+    }
+}

@@ -1,0 +1,309 @@
+//! The points of all series of a query, in memory that is bounded.
+
+use super::path::ValuePath;
+use super::point::{Omission, OmittedCounts, Point, Reading};
+use super::sketch::SeriesSketch;
+use crate::sync::memory_budget::{Reservation, Share, Shortage};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The most series of one table.
+pub const MAX_SERIES: usize = 4096;
+/// Approximate bytes of a series and of a name, besides points and text.
+const SERIES_BYTES: usize = 128;
+const NAME_BYTES: usize = 192;
+
+/// Points by series and step. Its memory is charged to a reservation; what does not fit is counted as omitted.
+pub struct SeriesTable {
+    fields: Vec<ValuePath>,
+    names: Vec<SeriesName>,
+    by_text: HashMap<Box<str>, usize>,
+    /// The index of the readings without a name.
+    unnamed: Option<usize>,
+    series: Vec<SeriesPoints>,
+    /// By step.
+    omitted: Vec<(i64, OmittedCounts)>,
+    refused: SeriesSketch,
+    memory: Reservation,
+}
+
+/// A name, and its series.
+#[derive(Default)]
+struct SeriesName {
+    text: Option<Box<str>>,
+    /// The indexes of a field and of its series.
+    series: Vec<(usize, usize)>,
+}
+
+struct SeriesPoints {
+    field: usize,
+    name: usize,
+    /// By step.
+    points: Vec<Point>,
+}
+
+/// The points of one series in a window.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesView<'t> {
+    /// The field of the readings.
+    pub field: &'t ValuePath,
+    /// The name of the series.
+    pub name: Option<&'t str>,
+    /// At least one point, in the order of time. A step without readings has no point.
+    pub points: &'t [Point],
+    /// The number of readings in the window.
+    pub count: u64,
+}
+
+impl SeriesTable {
+    /// An empty table that takes its memory from `share`.
+    pub fn new(share: &Arc<Share>) -> Self {
+        Self {
+            fields: Vec::new(),
+            names: Vec::new(),
+            by_text: HashMap::new(),
+            unnamed: None,
+            series: Vec::new(),
+            omitted: Vec::new(),
+            refused: SeriesSketch::default(),
+            memory: share.empty_reservation(),
+        }
+    }
+
+    /// Bytes that the table takes of its share.
+    pub fn memory(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty() && self.omitted.is_empty()
+    }
+
+    /// The steps from the first point to the last one.
+    pub fn steps(&self) -> Option<Range<i64>> {
+        let first = self.series.iter().filter_map(|series| series.points.first()).map(|point| point.step).min()?;
+        let last = self.series.iter().filter_map(|series| series.points.last()).map(|point| point.step).max()?;
+        Some(first..last + 1)
+    }
+
+    /// Returns the index of a field, which becomes known. A query has few fields.
+    pub fn field(&mut self, path: &ValuePath) -> usize {
+        self.fields.iter().position(|known| known == path).unwrap_or_else(|| {
+            self.fields.push(path.clone());
+            self.fields.len() - 1
+        })
+    }
+
+    /// Returns the index of a name, which becomes known if there is memory for it.
+    pub fn name(&mut self, text: Option<&str>) -> Result<usize, Shortage> {
+        let known = text.map_or(self.unnamed, |text| self.by_text.get(text).copied());
+        known.map_or_else(|| self.add_name(text), Ok)
+    }
+
+    fn add_name(&mut self, text: Option<&str>) -> Result<usize, Shortage> {
+        self.memory.grow(NAME_BYTES + 2 * text.map_or(0, str::len))?;
+        let name = self.names.len();
+        match text {
+            Some(text) => drop(self.by_text.insert(text.into(), name)),
+            None => self.unnamed = Some(name),
+        }
+        self.names.push(SeriesName { text: text.map(Into::into), series: Vec::new() });
+        Ok(name)
+    }
+
+    /// Adds a reading. One that would need more series or memory than there is counts as omitted.
+    pub fn add(&mut self, field: usize, name: usize, step: i64, length: i64, reading: Reading) {
+        let Ok(series) = self.series_of(field, name) else { return self.refuse(field, name, step, 1) };
+        let points = &mut self.series[series].points;
+        let at = match points.last() {
+            Some(last) if last.step < step => Err(points.len()),
+            Some(last) if last.step == step => Ok(points.len() - 1),
+            _ => points.binary_search_by_key(&step, |point| point.step),
+        };
+        match at {
+            Ok(at) => points[at].add(length, reading),
+            Err(at) if self.memory.reserve_one(points).is_ok() => points.insert(at, Point::new(step, length, reading)),
+            Err(_) => self.refuse(field, name, step, 1),
+        }
+    }
+
+    fn series_of(&mut self, field: usize, name: usize) -> Result<usize, Shortage> {
+        let known = self.names[name].series.iter().find(|(of, _)| *of == field);
+        if let Some((_, series)) = known {
+            return Ok(*series);
+        }
+        if self.series.len() >= MAX_SERIES {
+            return Err(Shortage::Now);
+        }
+        self.memory.grow(SERIES_BYTES)?;
+        let series = self.series.len();
+        self.series.push(SeriesPoints { field, name, points: Vec::new() });
+        self.names[name].series.push((field, series));
+        Ok(series)
+    }
+
+    /// Counts readings that were left out for lack of space.
+    fn refuse(&mut self, field: usize, name: usize, step: i64, readings: u64) {
+        self.refused.insert(&self.fields[field], self.names[name].text.as_deref());
+        self.omit(step, Omission::TooManySeries, readings);
+    }
+
+    /// Counts readings of a series for whose name there is no memory.
+    pub fn refuse_series(&mut self, field: usize, name: Option<&str>, step: i64, readings: u64) {
+        self.refused.insert(&self.fields[field], name);
+        self.omit(step, Omission::TooManySeries, readings);
+    }
+
+    /// Counts records that were left out.
+    pub fn omit(&mut self, step: i64, omission: Omission, records: u64) {
+        if let Some(counts) = self.omitted_at(step) {
+            counts.add(omission, records);
+        }
+    }
+
+    /// The counts of a step. Without memory for another step, those of a step near it.
+    fn omitted_at(&mut self, step: i64) -> Option<&mut OmittedCounts> {
+        let at = self.omitted.binary_search_by_key(&step, |(step, _)| *step);
+        let at = match at {
+            Ok(at) => at,
+            Err(at) if self.omitted.is_empty() || self.memory.reserve_one(&mut self.omitted).is_ok() => {
+                self.omitted.insert(at, (step, OmittedCounts::default()));
+                at
+            }
+            Err(at) => at.min(self.omitted.len() - 1),
+        };
+        self.omitted.get_mut(at).map(|(_, counts)| counts)
+    }
+
+    /// Adds the readings of other records. Points that change get `version`.
+    pub fn merge(&mut self, other: &Self, version: u32) {
+        let fields: Vec<usize> = other.fields.iter().map(|path| self.field(path)).collect();
+        for SeriesPoints { field, name, points } in &other.series {
+            let text = other.names[*name].text.as_deref();
+            let field = fields[*field];
+            let merged = self.name(text).and_then(|name| {
+                let series = self.series_of(field, name)?;
+                merge_points(&mut self.series[series].points, points, version, &mut self.memory)
+            });
+            if merged.is_err() {
+                points.iter().for_each(|point| self.refuse_series(field, text, point.step, point.count));
+            }
+        }
+        for (step, counts) in &other.omitted {
+            if let Some(own) = self.omitted_at(*step) {
+                own.merge(counts);
+            }
+        }
+        self.refused.merge(&other.refused);
+    }
+
+    /// The series that have readings in these steps, those with the most readings first.
+    pub fn series(&self, steps: &Range<i64>) -> Vec<SeriesView<'_>> {
+        let mut views: Vec<SeriesView<'_>> = self.series.iter().filter_map(|series| self.view(series, steps)).collect();
+        views.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (a.field, a.name).cmp(&(b.field, b.name))));
+        views
+    }
+
+    fn view<'t>(&'t self, series: &'t SeriesPoints, steps: &Range<i64>) -> Option<SeriesView<'t>> {
+        let points = &series.points;
+        let first = points.partition_point(|point| point.step < steps.start);
+        let end = points.partition_point(|point| point.step < steps.end);
+        let points = points.get(first..end).filter(|points| !points.is_empty())?;
+        let count = points.iter().map(|point| point.count).sum();
+        Some(SeriesView {
+            field: &self.fields[series.field],
+            name: self.names[series.name].text.as_deref(),
+            points,
+            count,
+        })
+    }
+
+    /// The number of records in these steps that were left out, by reason.
+    pub fn omitted(&self, steps: &Range<i64>) -> OmittedCounts {
+        let mut sum = OmittedCounts::default();
+        self.omitted.iter().filter(|(step, _)| steps.contains(step)).for_each(|(_, counts)| sum.merge(counts));
+        sum
+    }
+
+    /// The number of series that were left out, within about 2 %.
+    pub fn refused_series(&self) -> u64 {
+        self.refused.estimate()
+    }
+
+    /// Drops the points before `step`, and series and names that have no points left.
+    pub fn drop_before(&mut self, step: i64) {
+        self.omitted.retain(|(of, _)| *of >= step);
+        for series in &mut self.series {
+            let old = series.points.partition_point(|point| point.step < step);
+            series.points.drain(..old);
+            if series.points.len() < series.points.capacity() / 2 {
+                series.points.shrink_to_fit();
+            }
+        }
+        let mut names = std::mem::take(&mut self.names);
+        let series = std::mem::take(&mut self.series);
+        self.by_text.clear();
+        self.unnamed = None;
+        let mut new_index = vec![None; names.len()];
+        for mut kept in series.into_iter().filter(|series| !series.points.is_empty()) {
+            let name = *new_index[kept.name].get_or_insert_with(|| {
+                let text = names[kept.name].text.take();
+                let name = self.names.len();
+                match &text {
+                    Some(text) => drop(self.by_text.insert(text.clone(), name)),
+                    None => self.unnamed = Some(name),
+                }
+                self.names.push(SeriesName { text, series: Vec::new() });
+                name
+            });
+            kept.name = name;
+            self.names[name].series.push((kept.field, self.series.len()));
+            self.series.push(kept);
+        }
+        self.memory.shrink(self.memory_in_use());
+    }
+
+    /// What was reserved for the present content.
+    fn memory_in_use(&self) -> usize {
+        let points: usize = self.series.iter().map(|series| series.points.capacity()).sum();
+        let text: usize = self.by_text.keys().map(|text| 2 * text.len()).sum();
+        points * size_of::<Point>()
+            + self.series.len() * SERIES_BYTES
+            + self.names.len() * NAME_BYTES
+            + text
+            + self.omitted.capacity() * size_of::<(i64, OmittedCounts)>()
+    }
+}
+
+/// Merges the points `other` into `own`; both are sorted by step. On error nothing has changed.
+fn merge_points(own: &mut Vec<Point>, other: &[Point], version: u32, memory: &mut Reservation) -> Result<(), Shortage> {
+    let is_new = |point: &&Point| own.binary_search_by_key(&point.step, |own| own.step).is_err();
+    let new = other.iter().filter(is_new).count();
+    let (length, capacity) = (own.len(), own.capacity());
+    if length + new > capacity {
+        let more = (length + new - capacity).max(length / 4);
+        memory.grow(more * size_of::<Point>())?;
+        own.reserve_exact(capacity + more - length);
+    }
+    let Some(fill) = other.first() else { return Ok(()) };
+    own.resize(length + new, *fill);
+    // From the end, so that no point is moved twice.
+    let (mut from, mut to) = (length, length + new);
+    for theirs in other.iter().rev() {
+        while from > 0 && own[from - 1].step > theirs.step {
+            (from, to) = (from - 1, to - 1);
+            own[to] = own[from];
+        }
+        to -= 1;
+        let mut point = *theirs;
+        if from > 0 && own[from - 1].step == theirs.step {
+            from -= 1;
+            point.merge(&own[from]);
+        }
+        point.version = version;
+        own[to] = point;
+    }
+    Ok(())
+}
