@@ -36,7 +36,7 @@ pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
 pub use peer::{Network, TrustedProxies};
 pub use routes::routes;
-pub use server::{ClientCertificates, ServerTls, TlsFiles, bind, serve};
+pub use server::{ClientCertificates, ServerTls, ServerTlsError, TlsFiles, bind, serve};
 pub use trace::Trace;
 
 use crate::auth::Authenticator;

@@ -6,7 +6,7 @@ use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
 use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, InvalidSettings, Serve};
 use curlew::embedded::{Embedded, OpenError};
-use curlew::http::{self, App, ServerTls};
+use curlew::http::{self, App, ServerTls, ServerTlsError};
 use curlew::hub::Hub;
 use curlew::kafka;
 use curlew::logging::LogFormat;
@@ -77,9 +77,8 @@ enum ServeError {
     Settings(#[from] InvalidSettings),
     #[error(transparent)]
     AuthFile(#[from] LoadError),
-    /// An error in the files of --tls-cert, --tls-key or --tls-client-ca.
-    #[error("{0}")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Tls(#[from] ServerTlsError),
 }
 
 fn data_remedy(error: &OpenError) -> &'static str {
@@ -125,7 +124,7 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         let mut signals = Signals::catch().map_err(ServeError::Signals)?;
         let auth = settings.auth()?;
         let address = settings.listen;
-        let tls = settings.tls().map(ServerTls::load).transpose().map_err(|e| ServeError::Tls(e.into()))?;
+        let tls = settings.tls().map(ServerTls::load).transpose()?;
         let listener = http::bind(address).map_err(|source| ServeError::Listen { address, source })?;
         let broker = tokio::select! {
             broker = broker(settings) => broker?,

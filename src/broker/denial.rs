@@ -5,7 +5,7 @@ use crate::record::TopicName;
 use std::fmt;
 
 /// An operation that the broker denied. The text names the missing ACL and the command that adds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// An operation on a topic.
     Topic {
@@ -17,7 +17,7 @@ pub enum Denial {
         principal: Option<String>,
     },
     /// An operation on another resource, with the broker's error.
-    Other(ErrorResponse),
+    Other(#[source] ErrorResponse),
 }
 
 /// An operation on a topic, as in Kafka's ACLs.

@@ -85,7 +85,7 @@ pub enum BrokerError {
     InvalidRecord(#[source] Cause),
     /// An ACL of the broker is missing.
     #[error("Kafka's access rules forbid it: {0}")]
-    Denied(Denial),
+    Denied(#[source] Denial),
     /// Kafka and the bridge do not authenticate each other: a certificate, password or token is wrong, or the listener
     /// expects another security protocol. The configuration must change.
     #[error("Kafka and the bridge do not accept each other: {0}")]

@@ -7,6 +7,7 @@ use super::progress::{ProduceError, ProduceProgress, combine};
 use super::{exit, to_bridge, until_signal};
 use crate::broker::{AutoCreate, DeliveryResult};
 use crate::config::{ClientTarget, Produce};
+use crate::http::problem::with_flag;
 use crate::hub::{self, Hub, Rejected};
 use crate::kafka;
 use crossbeam_channel::bounded;
@@ -57,7 +58,8 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
             loop {
                 let (completed, counters) = (completed.clone(), progress.clone());
                 let done = move |outcomes: Vec<DeliveryResult>| {
-                    counters.completed(first, outcomes);
+                    let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(|error| with_flag(&error)));
+                    counters.completed(first, outcomes.collect());
                     let _ = completed.try_send(());
                 };
                 match hub.produce(settings.topic.clone(), settings.acks, AutoCreate::Ask, batch.clone(), done) {

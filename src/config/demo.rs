@@ -1,6 +1,6 @@
 //! The settings of `curlew demo`, a subset of those of `serve`, and its temporary data directory.
 
-use super::access::Insecure;
+use super::access::InsecureArgs;
 use super::error_line::one_line;
 use super::invalid_settings::InvalidSettings;
 use super::{LogLevel, Serve, values};
@@ -18,7 +18,7 @@ pub struct Demo {
     listen: SocketAddr,
 
     #[command(flatten)]
-    insecure: Insecure,
+    insecure: InsecureArgs,
 
     /// Level of the log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]

@@ -2,7 +2,7 @@
 
 /// Returns clap's message as one line, without the usage.
 pub fn one_line(error: &clap::Error) -> String {
-    let text = without_keys(&error.render().to_string());
+    let text = mask_user_info(&error.render().to_string());
     let mut line = String::new();
     let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
     for part in lines.filter(|l| !l.is_empty()) {
@@ -19,7 +19,7 @@ pub fn one_line(error: &clap::Error) -> String {
 }
 
 /// Masks the user information of URLs, since errors repeat the given values.
-fn without_keys(text: &str) -> String {
+fn mask_user_info(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {

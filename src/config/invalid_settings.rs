@@ -43,8 +43,8 @@ pub enum InvalidSettings {
     InsecureDriver(String),
     #[error(transparent)]
     ClientProperties(#[from] ClientPropertiesError),
-    /// A variable that `demo` has no flag for. The text names it.
-    #[error("{0}")]
+    /// A setting for which `demo` has no flag, so that the value is from a variable. Contains clap's message.
+    #[error("{0} (from the environment)")]
     Variable(String),
 }
 

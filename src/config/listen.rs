@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Listen")]
-pub struct Listen {
+pub struct ListenArgs {
     /// Certificate for HTTPS in PEM, followed by intermediate certificates.
     ///
     /// Reloaded when the file changes; if the new one is invalid, the previous one stays in use.
@@ -28,7 +28,7 @@ pub struct Listen {
     tls_client_ca: Option<PathBuf>,
 
     /// Whether clients must present a certificate of --tls-client-ca.
-    #[arg(long, env = "CURLEW_TLS_CLIENT_AUTH", value_name = "WHETHER", default_value = "requested")]
+    #[arg(long, env = "CURLEW_TLS_CLIENT_AUTH", value_name = "MODE", default_value = "requested")]
     tls_client_auth: ClientAuth,
 
     /// Address or network of trusted reverse proxies, such as 10.0.0.0/8. Repeatable.
@@ -47,7 +47,7 @@ enum ClientAuth {
     Required,
 }
 
-impl Listen {
+impl ListenArgs {
     /// The TLS files, or `None` for plain HTTP.
     pub fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);

@@ -1,12 +1,12 @@
 //! The settings of `curlew serve`.
 
-use super::access::Access;
+use super::access::AccessArgs;
 use super::data::DataArgs;
 use super::file::ConfigFile;
 use super::invalid_settings::InvalidSettings;
 use super::kafka::KafkaArgs;
 use super::limit_args::LimitArgs;
-use super::listen::Listen;
+use super::listen::ListenArgs;
 use super::{LogLevel, values};
 use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
@@ -36,7 +36,7 @@ pub struct Serve {
     pub listen: SocketAddr,
 
     #[command(flatten)]
-    listener: Listen,
+    listener: ListenArgs,
 
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
@@ -45,7 +45,7 @@ pub struct Serve {
     data: DataArgs,
 
     #[command(flatten)]
-    pub(super) access: Access,
+    pub(super) access: AccessArgs,
 
     /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable.
     ///

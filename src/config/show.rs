@@ -54,7 +54,7 @@ fn line(arg: &Arg, matches: &ArgMatches, source: &str) -> String {
     if is_secret(arg) {
         return format!("# {name} = \"***\"  # {source}, masked\n");
     }
-    let written: Vec<String> = values.iter().map(|value| toml(arg, &public(arg, value))).collect();
+    let written: Vec<String> = values.iter().map(|value| to_toml(arg, &shareable(arg, value))).collect();
     let written = if is_list { format!("[{}]", written.join(", ")) } else { written.join(", ") };
     format!("{name} = {written}  # {source}\n")
 }
@@ -65,15 +65,15 @@ fn is_secret(arg: &Arg) -> bool {
 }
 
 /// Returns a value without its secret part. Paths become absolute, since the output may be stored in another directory.
-fn public(arg: &Arg, value: &str) -> String {
+fn shareable(arg: &Arg, value: &str) -> String {
     match std::path::absolute(value) {
         Ok(path) if is_path(arg) => path.display().to_string(),
-        _ => without_password(value),
+        _ => mask_password(value),
     }
 }
 
 /// Masks the password of a URL.
-fn without_password(value: &str) -> String {
+fn mask_password(value: &str) -> String {
     match value.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
         Some((scheme, Some((user, host)))) if user.contains(':') && !user.contains('/') => {
             let user = user.split(':').next().unwrap_or_default();
@@ -83,7 +83,7 @@ fn without_password(value: &str) -> String {
     }
 }
 
-fn toml(arg: &Arg, value: &str) -> String {
+fn to_toml(arg: &Arg, value: &str) -> String {
     let is_number = value.parse::<i64>().is_ok_and(|number| number.to_string() == value);
     if is_number || (matches!(arg.get_action(), ArgAction::SetTrue) && matches!(value, "true" | "false")) {
         return value.to_owned();

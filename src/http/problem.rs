@@ -119,12 +119,8 @@ impl Problem {
     }
 
     pub fn not_acceptable(accept: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_ACCEPTABLE,
-            format!(
-                "Accept is {accept:?}; allowed: text/event-stream, application/x-ndjson, and with format=csv text/csv"
-            ),
-        )
+        let allowed = "text/event-stream, application/x-ndjson, text/csv (with format=csv)";
+        Self::new(StatusCode::NOT_ACCEPTABLE, format!("Accept is {accept:?}; allowed for a stream: {allowed}"))
     }
 
     pub fn no_series_in(accept: &str) -> Self {
@@ -331,27 +327,29 @@ impl From<&BrokerError> for Problem {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
             BrokerError::TooLarge(_) | BrokerError::OverBudget(_) | BrokerError::SnapshotTooLarge { .. } => {
-                Self::too_large(text + &flag_hint(error))
+                Self::too_large(with_flag(error))
             }
             BrokerError::BudgetUsedUp => Self::busy(text),
-            BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text + &flag_hint(error)),
+            BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(with_flag(error)),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
-            BrokerError::DiskFull(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text + &flag_hint(error)),
+            BrokerError::DiskFull(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, with_flag(error)),
             BrokerError::Damaged(_) | BrokerError::Internal(_) => Self::internal(text),
             BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
     }
 }
 
-/// Returns the end of an error that a setting can prevent, with the flag of that setting.
-fn flag_hint(error: &BrokerError) -> String {
+/// Returns the text of an error, with the flag of the setting that can prevent it.
+pub fn with_flag(error: &BrokerError) -> String {
     match error.setting() {
-        Some(Setting::ClientProperty(name)) => format!("; {name} is set in the file of --kafka-config"),
-        Some(Setting::RetentionBytes) => "; lower --retention-bytes to keep less".to_owned(),
-        Some(Setting::MaxHeader) => "; raise --max-header (an id may take three quarters of it)".to_owned(),
-        Some(Setting::SnapshotBytes) => "; narrow the snapshot with since=-24h, or raise --snapshot-bytes".to_owned(),
-        None => String::new(),
+        Some(Setting::ClientProperty(name)) => format!("{error}; {name} is set in the file of --kafka-config"),
+        Some(Setting::RetentionBytes) => format!("{error}; lower --retention-bytes to keep less"),
+        Some(Setting::MaxHeader) => format!("{error}; raise --max-header (an id may take three quarters of it)"),
+        Some(Setting::SnapshotBytes) => {
+            format!("{error}; narrow the snapshot with since=-24h, or raise --snapshot-bytes")
+        }
+        None => error.to_string(),
     }
 }
 

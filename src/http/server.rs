@@ -10,7 +10,7 @@ mod request_check;
 mod timeouts;
 mod tls;
 
-pub use tls::{ClientCertificates, ServerTls, TlsFiles};
+pub use tls::{ClientCertificates, ServerTls, ServerTlsError, TlsFiles};
 
 use super::problem::Problem;
 use super::routes::routes;

@@ -314,7 +314,7 @@ async fn a_list_of_topics_reserves_memory_first_and_one_topic_is_always_describe
     let world = world(16 << 20);
     (1..TOPICS).for_each(|number| world.broker.create(&format!("t{number}"), 1));
     let pages = &world.memory.pages;
-    let others = [pages.largest(), pages.largest()].map(|bytes| pages.reserve(bytes).unwrap());
+    let others = [pages.largest(), pages.limit() - pages.largest()].map(|bytes| pages.reserve(bytes).unwrap());
     let offsets = "/topics?offsets=true";
     // Send each request twice, because the first one does not know the length of the list yet.
     for path in ["/topics", "/topics", offsets] {

@@ -159,7 +159,7 @@ fn format_csv_is_a_table_of_the_selected_fields() {
         ("*/*", &[csv][..], 400, "CSV needs columns; name them with select"),
         ("text/csv", &[], 400, "CSV needs columns"),
         ("text/csv", &[select, ("format", "record")], 400, "with select allowed are record"),
-        ("text/event-stream", &[select, csv], 406, "and with format=csv text/csv"),
+        ("text/event-stream", &[select, csv], 406, "text/csv (with format=csv)"),
     ] {
         let (answered, _, body) = get(&app, accept, query);
         assert!(answered == status && body.contains(why), "{accept} {query:?}: {answered} {body}");
