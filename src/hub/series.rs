@@ -15,7 +15,7 @@ pub use waiters::Ready;
 
 use super::Rejected;
 use super::subscription::{ClientTag, Filter};
-use crate::broker::{Broker, BrokerError, Cause};
+use crate::broker::{Broker, BrokerError};
 use crate::os::priority;
 use crate::record::{Timestamp, TopicName, now};
 use crate::series::{SeriesQuery, SeriesTable, Window};
@@ -44,13 +44,13 @@ const LATE: i64 = 3_600_000;
 
 /// A request for series.
 pub struct SeriesRequest {
-    /// The topic.
+    /// The topic to read.
     pub topic: TopicName,
-    /// Which series to compute.
+    /// The numbers to read.
     pub query: SeriesQuery,
-    /// Which records count.
+    /// The records to read.
     pub filter: Filter,
-    /// The time and the steps.
+    /// The times to read.
     pub window: Window,
 }
 
@@ -66,8 +66,8 @@ struct SharedComputations {
     runner: TaskRunner,
 }
 
-/// A computation, shared by all requests with the same question.
-pub struct SharedComputation {
+/// A computation with its users.
+struct SharedComputation {
     state: Mutex<Computation>,
     /// Open handles.
     users: AtomicUsize,
@@ -83,7 +83,7 @@ pub struct SeriesHandle {
 
 /// A computation as it is now.
 pub struct SeriesState<'s> {
-    /// The series so far.
+    /// The points.
     pub table: &'s SeriesTable,
     /// The same as long as the log is. Versions of different generations cannot be compared.
     pub generation: u32,
@@ -215,7 +215,7 @@ impl SharedComputations {
             self.make_space();
             let generation = task.generation;
             let outcome = watchdog::catch_panic(|| self.runner.run(task, &mut readers));
-            let panicked = || TaskOutcome::Failed(BrokerError::Internal(Cause::new("reading a time series panicked")));
+            let panicked = || TaskOutcome::Failed(BrokerError::Internal("reading a time series panicked".into()));
             let ready = {
                 let mut state = lock(&computation.state);
                 state.apply(generation, outcome.unwrap_or_else(panicked));

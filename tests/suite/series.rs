@@ -398,7 +398,7 @@ async fn a_stream_of_the_past_ends_and_a_reconnect_is_told_to_stop() {
     world.broker.create("t", 1);
     world.append(0, now() - 7_200_000, 1);
     world.append(0, now(), 2);
-    let query = "?from=-3h&to=-90m&step=1h";
+    let query = "?from=-3h&to=-90m&step=1m";
     let mut updates = world.updates(query, None).await;
     let first = updates.points().await;
     assert_eq!(points(&first.data).len(), 1);
@@ -421,4 +421,29 @@ async fn an_unreachable_broker_is_no_answer() {
     world.broker.fail_with(None);
     world.append(0, now(), 2);
     assert_eq!(points(&world.json("?step=31d").await).values().map(|point| point.3).sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn grafanas_infinity_data_source_reads_the_columns_of_the_csv() {
+    let query: Value = serde_json::from_str(include_str!("../../integration/monitoring/infinity-query.json")).unwrap();
+    let expected = include_str!("../../integration/monitoring/infinity-answer.csv");
+    let world = world();
+    world.broker.create("readings", 1);
+    let begin = 1_769_846_400_000;
+    for (after, machine, temperature) in
+        [(1, "boiler", 61.5), (2, "pump", 21.0), (20, "boiler", 64.0), (29, "boiler", 63.5), (31, "boiler", 62.0)]
+    {
+        let value = Some(json!({"machine": machine, "temperature": temperature}).to_string().into());
+        let record = NewRecord { value, timestamp: Some(begin + after * 1000), ..NewRecord::default() };
+        world.broker.append_record("readings", 0, record);
+    }
+    let url = query["url"].as_str().unwrap().trim_start_matches("http://127.0.0.1:8080");
+    // The values that Grafana puts in: milliseconds, and a duration.
+    let url = url.replace("${__from}", &begin.to_string()).replace("${__to}", &(begin + 60_000).to_string());
+    let answer = world.get(&url.replace("${__interval}", "30s"), &[]).await;
+    assert_eq!((answer.status().as_u16(), text(&answer).as_str()), (200, expected));
+    let header: Vec<_> = expected.lines().next().unwrap().split(',').collect();
+    for column in query["columns"].as_array().unwrap() {
+        assert!(header.contains(&column["selector"].as_str().unwrap()), "{column}");
+    }
 }

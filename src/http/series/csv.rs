@@ -1,4 +1,4 @@
-//! The answer as CSV (RFC 4180), one row for each point.
+//! Encodes series as CSV (RFC 4180), with one row for each point.
 
 use super::number::write_number;
 use super::view::AnswerView;
@@ -9,11 +9,11 @@ use std::fmt::Write;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Bytes that are collected before they are added to the body.
+/// Approximate number of bytes after which a piece is added to the body.
 const PIECE: usize = 8 << 10;
 
-/// Writes a header and the rows of one series after the other. `time` is in UTC and has the form that spreadsheets
-/// recognize as a time; `time_ms` is the same in milliseconds since the Unix epoch.
+/// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize as a
+/// time. `time_ms` is the same time in milliseconds since the Unix epoch.
 pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {
     let mut piece = String::with_capacity(PIECE + 1024);
     piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
@@ -37,7 +37,7 @@ pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> 
     out.add(&piece)
 }
 
-/// The date and time in UTC, with milliseconds where there are any.
+/// Returns the date and time in UTC, with milliseconds unless they are zero.
 fn date_and_time(ms: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
     let seconds = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
@@ -48,8 +48,8 @@ fn date_and_time(ms: i64) -> String {
     }
 }
 
-/// A cell of text. A spreadsheet takes a cell that begins with one of `=+-@` as a formula, so an apostrophe comes before
-/// it (OWASP, CSV injection), unless it is a number.
+/// Encodes a text as a cell. Spreadsheets run a cell that begins with one of `=+-@` as a formula, so an apostrophe precedes
+/// such a text (OWASP, CSV injection), unless the text is a number.
 fn cell(text: &str) -> Cow<'_, str> {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
     let text = if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };

@@ -1,4 +1,4 @@
-//! The answer as JSON.
+//! Encodes series as JSON.
 
 use super::number::write_number;
 use super::view::AnswerView;
@@ -6,7 +6,7 @@ use crate::http::records::PageBody;
 use crate::sync::memory_budget::Shortage;
 use std::fmt::Write;
 
-/// Bytes that are collected before they are added to the body.
+/// Approximate number of bytes after which a piece is added to the body.
 const PIECE: usize = 8 << 10;
 
 /// Writes an object on one line. Times are in milliseconds since the Unix epoch.

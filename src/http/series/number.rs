@@ -1,11 +1,11 @@
-//! Numbers as JSON and CSV have them.
+//! Encodes numbers for JSON and CSV.
 
 use std::fmt::Write;
 
-/// Integers up to this one are exact, and written without a fraction.
+/// Integers up to this limit are exact, and written without a fraction.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Writes a number that is finite.
+/// Writes a finite number.
 pub fn write_number(out: &mut String, number: f64) {
     let written = match number {
         integer if integer.fract() == 0.0 && integer.abs() <= EXACT => write!(out, "{}", integer as i64),

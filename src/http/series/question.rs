@@ -1,4 +1,4 @@
-//! From the query string to a question.
+//! Parses the query string of a series request.
 
 use crate::cel::{CelLimits, Expression};
 use crate::http::accept::{accept, preferred};
@@ -15,13 +15,13 @@ use crate::series::{
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The window that is shown where none is given.
+/// The default of `from`.
 const DEFAULT_FROM: &str = "-15m";
 /// The default and the maximum of `timeout`, in ms.
 const PATIENCE: u64 = 10_000;
 const MAX_PATIENCE: u64 = 30_000;
 
-/// What a client asks for. The window may move with the time.
+/// The series that a client requests. The window may move with the current time.
 pub struct SeriesQuestion {
     topic: TopicName,
     query: SeriesQuery,
@@ -29,7 +29,7 @@ pub struct SeriesQuestion {
     from: String,
     to: String,
     pub format: AnswerFormat,
-    /// How long the client waits for a complete answer.
+    /// Time limit for a complete response.
     pub timeout: Duration,
 }
 
@@ -37,7 +37,7 @@ pub struct SeriesQuestion {
 pub enum AnswerFormat {
     Json,
     Csv,
-    /// An event stream of JSON.
+    /// An event stream whose events are JSON.
     Updates,
 }
 
@@ -50,7 +50,8 @@ impl AnswerFormat {
         }
     }
 
-    /// `format` wins over `Accept`, which spreadsheets and browsers do not let people choose.
+    /// Returns the format of a request. `format` takes precedence over `Accept`, which cannot be set in spreadsheets and
+    /// browsers.
     fn of(query: &Query, request: &Request) -> Result<Self, Problem> {
         match query.one("format")? {
             Some("json") => return Ok(Self::Json),
@@ -108,7 +109,7 @@ impl SeriesQuestion {
         Ok(Self { topic, query, filter, from, to, format, timeout: Duration::from_millis(timeout) })
     }
 
-    /// The window as of now.
+    /// Returns the window at the current time.
     pub fn window(&self) -> Result<Window, Problem> {
         let now = now();
         Ok(Window::new(parse_from(&self.from, now)?, parse_to(&self.to, now)?, self.query.step)?)
@@ -119,7 +120,7 @@ impl SeriesQuestion {
         SeriesRequest { topic, query, filter, window }
     }
 
-    /// The length of a step, in milliseconds.
+    /// Returns the length of a step, in milliseconds.
     pub fn step(&self) -> i64 {
         self.query.step
     }

@@ -97,7 +97,7 @@ pub fn position_of(
 ) -> Result<(NodeId, FetchPosition), BrokerError> {
     let info = usize::try_from(partition).ok().and_then(|index| topic.partitions.get(index));
     let leader = info.and_then(|info| Some((info.leader?, info.leader_epoch)));
-    let without = || BrokerError::from(Staleness::NoLeader(TopicPartition { topic: topic.name.clone(), partition }));
+    let without = || Staleness::NoLeader(TopicPartition { topic: topic.name.clone(), partition });
     let (leader, leader_epoch) = leader.ok_or_else(without)?;
     let position = FetchPosition {
         topic: topic.name.clone(),

@@ -3,8 +3,8 @@
 use super::plan::LogBlock;
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome, position_of, without_epoch};
 use crate::broker::{
-    Broker, BrokerError, Cause, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionData,
-    PartitionReader, Staleness, Support, TopicInfo,
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionData, PartitionReader,
+    Staleness, Support, TopicInfo,
 };
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::time_budget::TimeBudget;
@@ -75,7 +75,7 @@ impl SeriesTurn<'_> {
     fn open(&self, end: Option<Timestamp>) -> Result<TaskOutcome, BrokerError> {
         if self.of.broker.capabilities()?.timestamps == Support::No {
             let why = "this broker stores no timestamps, so there are no time series; use Kafka 0.10.1 or later";
-            return Err(BrokerError::Unsupported(Cause::new(why)));
+            return Err(BrokerError::Unsupported(why.into()));
         }
         let started = (Instant::now(), now());
         let topic = self.topic()?;
@@ -115,11 +115,8 @@ impl SeriesTurn<'_> {
                 None => block.next,
             };
             if progress <= block.next {
-                return Err(Staleness::NotInResponse(TopicPartition {
-                    topic: self.task.name.clone(),
-                    partition: block.partition,
-                })
-                .into());
+                let (topic, partition) = (self.task.name.clone(), block.partition);
+                return Err(Staleness::NotInResponse(TopicPartition { topic, partition }).into());
             }
             block.next = progress.min(block.end);
         }
@@ -159,10 +156,9 @@ impl SeriesTurn<'_> {
                 }
             }
             if progress == 0 {
-                let partition = pass.behind().next().map_or(0, |(partition, _)| partition);
-                return Err(
-                    Staleness::NotInResponse(TopicPartition { topic: self.task.name.clone(), partition }).into()
-                );
+                let (topic, partition) =
+                    (self.task.name.clone(), pass.behind().next().map_or(0, |(partition, _)| partition));
+                return Err(Staleness::NotInResponse(TopicPartition { topic, partition }).into());
             }
         }
         Ok(())
