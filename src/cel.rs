@@ -36,6 +36,7 @@ mod evaluate;
 mod functions;
 mod node;
 mod parse;
+mod path;
 mod pattern;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,8 @@ mod token;
 mod value;
 
 pub use document::Document;
+pub use node::Variable;
+pub use path::{FieldPath, InvalidPaths, PathStep};
 
 use evaluate::Evaluation;
 use node::CelNode;

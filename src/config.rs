@@ -199,6 +199,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
                 kafka.connect()?;
             }
             match &mut *command {
+                Command::Consume(consume) => consume.apply_select()?,
                 Command::Produce(produce) => produce.check()?,
                 Command::Serve(serve) => {
                     serve.check()?;

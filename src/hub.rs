@@ -22,16 +22,16 @@ mod view;
 pub use counts::{Amount, Histogram, HubCounts, ProduceOutcome, RequestKind};
 pub use status::{HubStatus, TopicBacklog};
 pub use stream::mailbox::Mailbox;
-pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Subscription, Until};
+pub use subscription::{ClientTag, Filter, Format, FormatChoice, Gap, GapReason, Missing, Subscription, Until};
 pub use view::prepared::{PreparedSnapshot, SnapshotCheck};
 
 pub use crate::start_position::Start;
 
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;
-use crate::record::{NewRecord, TopicName, now};
+use crate::record::{NewRecord, Timestamp, TopicName, now};
 use crate::sync::lock;
-use crate::sync::memory_budget::MemoryBudget;
+use crate::sync::memory_budget::{MemoryBudget, Share};
 use crate::sync::worker::Worker;
 use catch_up::pool::CatchUp;
 use catch_up::shared_turns::SharedTurns;
@@ -41,6 +41,7 @@ use crossbeam_channel::{Sender, bounded};
 use live::feed::Evicted;
 use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
+use live::sample_clock::SampleClock;
 use produce::ProduceBridge;
 use series::SeriesService;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -88,6 +89,8 @@ pub struct Settings {
     pub catch_up_held: usize,
     /// Maximum length of an id, in bytes: clients send it back in a header. A stream whose id grows longer ends.
     pub max_id_bytes: usize,
+    /// How long a stream that ends at a time waits after it for records that are on their way.
+    pub until_delay: Duration,
     /// Number of threads that read for streams that catch up.
     pub catch_up_threads: usize,
     /// The most memory that the latest records of one topic may take, for streams that start with a snapshot, in bytes. The
@@ -115,6 +118,7 @@ impl Default for Settings {
             catch_up_ahead: 0,
             catch_up_held: 10 << 20,
             max_id_bytes: 12 << 10,
+            until_delay: Duration::from_secs(5),
             catch_up_threads: 4,
             snapshot_bytes: usize::MAX,
             snapshot_threads: 2,
@@ -144,6 +148,8 @@ pub struct Hub {
     views: Arc<ViewStore>,
     task_settings: Arc<CatchUpSettings>,
     stream_settings: Arc<StreamSettings>,
+    /// Pays for what sampled streams hold back.
+    samples: Arc<Share>,
     streams: Arc<AtomicUsize>,
     max_streams: usize,
     next_private: AtomicU64,
@@ -182,6 +188,7 @@ impl Hub {
             turns.clone(),
             (settings.read_cache_bytes, settings.memory.catch_up.clone()),
         ));
+        let clock = SampleClock { live: live.clone(), ended: is_ended.clone() };
         let series = Arc::new(SeriesService::start(broker.clone(), &settings.memory)?);
         let tidied_series = series.clone();
         let refresher = MetadataRefresher {
@@ -207,6 +214,7 @@ impl Hub {
             memory: settings.memory.catch_up.clone(),
         });
         let mut threads = vec![Worker::start("metadata", move || refresher.run())?];
+        threads.push(Worker::start("sample-clock", move || clock.run())?);
         for number in 0..catch_up_threads {
             let catch_up = catch_up.clone();
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
@@ -232,7 +240,9 @@ impl Hub {
                 max_id_bytes: settings.max_id_bytes,
                 chunk_budget: ChunkBudget::new(&settings.memory, settings.catch_up_held),
                 counts,
+                until_delay: settings.until_delay.as_millis().try_into().unwrap_or(Timestamp::MAX),
             }),
+            samples: settings.memory.samples.clone(),
             streams: Arc::default(),
             max_streams: settings.max_streams,
             next_private: AtomicU64::new(0),
@@ -284,12 +294,17 @@ impl Hub {
             selection,
             filter: filter.clone(),
             format: format.name().to_owned(),
+            choice: format.choice(),
+            until: match until {
+                Until::Time(time) => Some(time),
+                Until::Forever | Until::End => None,
+            },
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
         let views = self.views_of(client, &key.topics, &start);
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
-        let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
+        let encoder = Encoder::new(cursor, filter, format.clone(), bounds).sampling(&self.samples);
         let (sender, mut mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
         mailbox.keep(views.clone());
         let stream = StreamState::new(key, encoder, sender, self.stream_settings.clone());

@@ -5,6 +5,7 @@
 
 use crate::cursor::{Cursor, CursorError, Selection};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
+use std::time::Duration;
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -137,6 +138,12 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         parse(&format!("{before}+{zone}"))
     })?;
     Timestamp::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
+/// Parses the interval of a sampled stream, from 100 ms to an hour, like `1s`.
+pub fn parse_sample(text: &str) -> Option<Duration> {
+    let ms = parse_age(text).filter(|ms| (100..=3_600_000).contains(ms))?;
+    u64::try_from(ms).ok().map(Duration::from_millis)
 }
 
 /// Parses an age like `15m`, `1h30m` or `500ms` into milliseconds.

@@ -7,8 +7,13 @@ import schemathesis
 
 EVENTS = ("/topics/{topic}/events", "/events")
 # Valid values of parameters whose grammar a schema cannot describe. tests/suite/fuzz.rs covers invalid values.
-CONDITIONS = ["value.n > 3", 'key == "a" || headers.site.startsWith("n")', "true", "offset % 2 == 0 && partition in [0, 1]"]
-STARTS = ["latest", "earliest", "-15m", "2026-01-31T08:00:00Z"]
+VALID = {
+    "where": ["value.n > 3", 'key == "a" || headers.site.startsWith("n")', "true", "offset % 2 == 0 && partition in [0, 1]"],
+    "from": ["latest", "earliest", "-15m", "2026-01-31T08:00:00Z"],
+    "until": ["end", "-15m", "2026-01-31T08:00:00Z"],
+    "sample": ["1s", "100ms", "1h"],
+    "select": ["value.n,key", "offset", 'value["n"],headers["site"],timestamp'],
+}
 CURSORS = ("last_event_id", "lastEventId")
 
 # Valid requests according to the schema that are rejected, by the text of the error.
@@ -48,9 +53,14 @@ def map_case(context, case):
         if query.get("wait") in ("true", "1", "", True):
             query["wait"] = "false"
         if is_good:
-            for name, good in (("where", CONDITIONS), ("from", STARTS)):
+            for name, good in VALID.items():
                 if name in query:
                     query[name] = good[len(str(query[name])) % len(good)]
+            # A table has the columns of `select`, which is for `record` and `csv`.
+            if query.get("format") == "csv":
+                query.setdefault("select", VALID["select"][0])
+            elif "select" in query:
+                query.pop("format", None)
             # A cursor contains a checksum.
             for name in CURSORS:
                 query.pop(name, None)

@@ -29,14 +29,21 @@ pub enum CelNode {
 }
 
 /// A part of the record that an expression can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variable {
+    /// The value.
     Value,
+    /// The key.
     Key,
+    /// The headers by name.
     Headers,
+    /// The name of the topic.
     Topic,
+    /// The number of the partition.
     Partition,
+    /// The offset in the partition.
     Offset,
+    /// The timestamp.
     Timestamp,
 }
 

@@ -7,7 +7,7 @@ use super::{PrintOutcome, exit, from_bridge, print_outcome, report, until_signal
 use crate::broker::{BrokerError, Remedy};
 use crate::config::{ClientTarget, Consume, OnGap, OutputFormat};
 use crate::cursor::Selection;
-use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
+use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription};
 use crate::kafka::{self, Driver};
 use crate::os::terminal_escapes::Destination;
 use crate::record::{Partition, RecordRef, TopicName};
@@ -43,7 +43,7 @@ pub fn consume(settings: Consume) -> ExitCode {
 }
 
 fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), CommandError> {
-    let missing = settings.missing();
+    let (missing, until) = (settings.missing(), settings.until());
     let selection = Selection::of(settings.partitions);
     let start = settings.from.resolve(&settings.topics, &selection)?;
     let lines = Arc::new(RecordPrinter {
@@ -60,9 +60,10 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), Co
             key: settings.key.map(String::into_bytes),
             headers: Vec::new(),
             condition: settings.condition,
+            sample: settings.sample,
         },
         missing,
-        until: if settings.until_end { Until::End } else { Until::Forever },
+        until,
         limit: settings.limit,
         format: lines.clone(),
     };
@@ -87,6 +88,9 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), Co
 
 fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
+    if print_outcome(out.write_all(&lines.output.head()))? == PrintOutcome::PipeClosed {
+        return Ok(());
+    }
     // A chunk holds everything that has arrived since the last one, so it is flushed at once.
     while let Some(chunk) = mailbox.wait_next() {
         if print_outcome(out.write_all(&chunk).and_then(|()| out.flush()))? == PrintOutcome::PipeClosed {

@@ -7,7 +7,7 @@ use super::output::{write_envelope, write_record};
 use super::sse::{Parser, ReceivedEvent};
 use super::{PrintOutcome, print_outcome, report, runtime, until_signal};
 use crate::config::{Consume, OnGap, OutputFormat};
-use crate::hub::Missing;
+use crate::hub::{Missing, Until};
 use crate::os::terminal_escapes::Destination;
 use crate::record::{Records, TopicName};
 use crate::start_position::StartPosition;
@@ -79,6 +79,10 @@ enum StreamCut {
 impl BridgeStream {
     async fn run(&mut self) -> Result<(), CommandError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let head = std::io::stdout().lock().write_all(&self.settings.output.head());
+        if print_outcome(head)? == PrintOutcome::PipeClosed {
+            return Ok(());
+        }
         loop {
             let before = self.cursor.clone();
             let cut = match self.stream().await? {
@@ -127,7 +131,7 @@ impl BridgeStream {
             let bytes = match tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await {
                 Err(_) => return Ok(StreamEnd::Cut(StreamCut::NoHeartbeat)),
                 Ok(Some(Err(e))) => return Ok(StreamEnd::Cut(StreamCut::Connection(e))),
-                Ok(None) if self.settings.until_end => return Ok(StreamEnd::Complete),
+                Ok(None) if self.settings.until() != Until::Forever => return Ok(StreamEnd::Complete),
                 Ok(None) => return Ok(StreamEnd::Cut(StreamCut::End)),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
@@ -185,7 +189,7 @@ impl BridgeStream {
 
     fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), CommandError> {
         let output = &self.settings.output;
-        if matches!(output, OutputFormat::Json | OutputFormat::Exact) {
+        if matches!(output, OutputFormat::Json | OutputFormat::Exact | OutputFormat::Fields(_)) {
             write_envelope(lines, self.to, data);
             return Ok(());
         }
@@ -211,7 +215,7 @@ impl BridgeStream {
     }
 
     fn path(&self) -> String {
-        let Consume { topics, partitions, key, condition, until_end, limit, output, from, .. } = &self.settings;
+        let Consume { topics, partitions, key, condition, sample, limit, output, from, .. } = &self.settings;
         let mut query = Serializer::new(String::from("/events?"));
         topics.iter().for_each(|topic| {
             query.append_pair("topic", topic.as_str());
@@ -224,10 +228,16 @@ impl BridgeStream {
             query.append_pair("wait", "true");
         }
         let format = match output {
-            OutputFormat::Json => "record",
+            OutputFormat::Json | OutputFormat::Fields(_) => "record",
             _ if output.is_value_only() => "value",
-            OutputFormat::Exact | OutputFormat::Format(_) => "exact",
+            OutputFormat::Exact | OutputFormat::Format(_) | OutputFormat::Csv(_) => "exact",
         };
+        if let OutputFormat::Fields(fields) = output {
+            query.append_pair("select", &fields.to_string());
+        }
+        if let Some(interval) = sample {
+            query.append_pair("sample", &format!("{}ms", interval.as_millis()));
+        }
         query.append_pair("format", format);
         if let Some(key) = key {
             query.append_pair("key", key);
@@ -235,8 +245,10 @@ impl BridgeStream {
         if let Some(condition) = condition {
             query.append_pair("where", &condition.to_string());
         }
-        if *until_end {
-            query.append_pair("until", "end");
+        match self.settings.until() {
+            Until::Forever => {}
+            Until::End => drop(query.append_pair("until", "end")),
+            Until::Time(time) => drop(query.append_pair("until", &from_parameter(&StartPosition::Time(time)))),
         }
         if let Some(limit) = limit {
             query.append_pair("limit", &(limit.get() - self.printed).to_string());

@@ -1,7 +1,7 @@
 //! Prints records in the format of `consume --output`.
 
 use crate::config::{FormatToken, OutputFormat};
-use crate::http::event::envelope;
+use crate::http::event::{csv, envelope};
 use crate::os::terminal_escapes::{Destination, Escapes};
 use crate::record::{Partition, RecordRef, TopicName};
 
@@ -22,6 +22,15 @@ pub fn write_record(
         OutputFormat::Exact => {
             envelope::write_exact(&mut envelope, topic, partition, record);
             return write_envelope(out, to, &envelope);
+        }
+        OutputFormat::Fields(fields) => {
+            fields.write(&mut envelope, topic, partition, record);
+            return write_envelope(out, to, &envelope);
+        }
+        OutputFormat::Csv(fields) => {
+            csv::write_line(fields, &mut envelope, topic, partition, record);
+            to.write(out, envelope.strip_suffix(b"\r\n").unwrap_or(&envelope), Escapes::Plain);
+            return out.extend_from_slice(b"\r\n");
         }
         OutputFormat::Format(tokens) => tokens,
     };

@@ -27,6 +27,10 @@ pub enum InvalidSettings {
     SnapshotBeyondBudget { snapshot_bytes: usize, available: usize },
     #[error("--keep-partitions is for --format record: a line that is a value names no partition")]
     KeepPartitionsOfValues,
+    #[error("--output csv needs columns; name them with --select, such as --select timestamp,key,value.temperature")]
+    CsvWithoutSelect,
+    #[error("--select prints its fields as JSON or CSV; with it, --output is json or csv")]
+    SelectWithOutput,
     #[error("--key-separator is for --format value: a line that is a record names its key itself")]
     KeySeparatorOfRecords,
     #[error("the file of --kafka-config has no bootstrap.servers; give --kafka HOST:PORT too")]

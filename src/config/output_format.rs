@@ -1,6 +1,14 @@
 //! The formats of `consume --output`: `value`, `json`, `exact`, or a template with kcat's tokens.
 
+use super::invalid_settings::InvalidSettings;
+use crate::http::event::csv;
+use crate::http::event::projection::Projection;
+use bytes::Bytes;
+use std::sync::Arc;
 use thiserror::Error;
+
+/// The format of `consume` if --output is not given.
+pub const DEFAULT_OUTPUT: &str = r"Message: %v\n";
 
 /// The format in which `consume` prints a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +18,10 @@ pub enum OutputFormat {
     /// The exact JSON envelope, one per line, which `produce --format record` reads.
     Exact,
     Format(Vec<FormatToken>),
+    /// The fields of --select, as one JSON object per line.
+    Fields(Arc<Projection>),
+    /// The fields of --select, as CSV.
+    Csv(Arc<Projection>),
 }
 
 /// An element of a format.
@@ -39,16 +51,35 @@ impl OutputFormat {
         match text {
             "json" => Ok(Self::Json),
             "exact" => Ok(Self::Exact),
+            "csv" => Ok(Self::Csv(Arc::default())),
             "value" => Self::parse(r"%v\n"),
             _ if !text.contains(['%', '\\']) => Err(OutputFormatError::UnknownFormat(text.to_owned())),
             _ => tokens(text).map(Self::Format),
         }
     }
 
+    /// Returns the format that prints these fields, if there is one like it.
+    pub fn of_fields(&self, fields: Option<&Arc<Projection>>) -> Result<Self, InvalidSettings> {
+        let default = || Self::parse(DEFAULT_OUTPUT).is_ok_and(|default| *self == default);
+        match (self, fields) {
+            (Self::Csv(_), None) => Err(InvalidSettings::CsvWithoutSelect),
+            (Self::Csv(_), Some(fields)) => Ok(Self::Csv(fields.clone())),
+            (_, None) => Ok(self.clone()),
+            (Self::Json, Some(fields)) => Ok(Self::Fields(fields.clone())),
+            (_, Some(fields)) if default() => Ok(Self::Fields(fields.clone())),
+            (_, Some(_)) => Err(InvalidSettings::SelectWithOutput),
+        }
+    }
+
+    /// Returns what is printed before the first record.
+    pub fn head(&self) -> Bytes {
+        if let Self::Csv(fields) = self { csv::header_line(fields) } else { Bytes::new() }
+    }
+
     /// Whether the format uses only the value of records.
     pub fn is_value_only(&self) -> bool {
         match self {
-            Self::Json | Self::Exact => false,
+            Self::Json | Self::Exact | Self::Fields(_) | Self::Csv(_) => false,
             Self::Format(tokens) => tokens.iter().all(|t| {
                 matches!(
                     t,
@@ -65,7 +96,9 @@ impl OutputFormat {
 /// An invalid output format.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OutputFormatError {
-    #[error("{0:?} is not an output format; give value, json, exact or a format such as '%t/%p/%o: %v\\n'")]
+    #[error(
+        "{0:?} is not an output format; give value, json, exact, csv (with --select) or a format such as '%t/%p/%o: %v\\n'"
+    )]
     UnknownFormat(String),
     /// A percent sign or a backslash with the character after it, if any.
     #[error("{0} is unknown; {ALLOWED}")]

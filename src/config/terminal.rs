@@ -5,12 +5,13 @@ use super::invalid_settings::InvalidSettings;
 use super::invalid_value::InvalidValue;
 use super::kafka::KafkaArgs;
 use super::merged_args::MergedArgs;
-use super::output_format::OutputFormat;
+use super::output_format::{DEFAULT_OUTPUT, OutputFormat};
 use super::values::BridgeUrl;
 use super::{LogLevel, values};
 use crate::broker::Acks;
 use crate::cel::Expression;
-use crate::hub::Missing;
+use crate::http::event::projection::Projection;
+use crate::hub::{Missing, Until};
 use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};
 use crate::secret::Secret;
@@ -19,6 +20,7 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Arguments that select Kafka or a bridge for `consume`, `produce` and `export`.
 #[derive(Debug, Args)]
@@ -81,7 +83,7 @@ impl TargetArgs {
 
 #[derive(Debug, Args)]
 pub struct Consume {
-    /// Topics to read. Without --until-end, consume waits for missing topics.
+    /// Topics to read. Without --until-end and --until, consume waits for missing topics.
     #[arg(value_name = "TOPIC", required = true, value_parser = TopicName::new)]
     pub topics: Vec<TopicName>,
 
@@ -106,18 +108,33 @@ pub struct Consume {
     #[arg(long = "where", value_name = "EXPR", value_parser = values::condition)]
     pub condition: Option<Arc<Expression>>,
 
+    /// At most one record per key and interval, the latest: 100ms to 1h, such as 1s.
+    #[arg(long, value_name = "INTERVAL", value_parser = values::sample)]
+    pub sample: Option<Duration>,
+
+    /// Only these fields, as a JSON object per line, or with --output csv as a table: paths such as
+    /// value.temperature,key,headers["source"].
+    #[arg(long, value_name = "PATHS", value_parser = values::fields)]
+    pub select: Option<Arc<Projection>>,
+
     /// End at the current end of every partition.
     #[arg(long)]
     pub until_end: bool,
+
+    /// End where --from TIME would start: before the first record of this time or a later one, in each partition. A time
+    /// like 2026-01-31T08:00:00Z, an age like -15m, or end.
+    #[arg(long = "until", value_name = "TIME", allow_hyphen_values = true, conflicts_with = "until_end",
+          value_parser = values::until)]
+    pub until_time: Option<Until>,
 
     /// End after N records.
     #[arg(long, value_name = "N")]
     pub limit: Option<NonZeroU64>,
 
     /// How to print a record: value, json, exact (JSON that preserves every byte, for `curlew produce --format
-    /// record`), or a format of %t topic, %p partition, %o offset, %k key,
+    /// record`), csv (with --select), or a format of %t topic, %p partition, %o offset, %k key,
     /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
-    #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = OutputFormat::parse)]
+    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_OUTPUT, value_parser = OutputFormat::parse)]
     pub output: OutputFormat,
 
     #[arg(skip)]
@@ -127,7 +144,18 @@ pub struct Consume {
 impl Consume {
     /// How to handle missing topics. A stream that ends does not wait for them.
     pub fn missing(&self) -> Missing {
-        if self.until_end { Missing::Refuse } else { Missing::Wait }
+        if self.until() == Until::Forever { Missing::Wait } else { Missing::Refuse }
+    }
+
+    /// Where the stream ends.
+    pub fn until(&self) -> Until {
+        if self.until_end { Until::End } else { self.until_time.unwrap_or(Until::Forever) }
+    }
+
+    /// Chooses the output of the fields of --select.
+    pub(super) fn apply_select(&mut self) -> Result<(), InvalidSettings> {
+        self.output = self.output.of_fields(self.select.as_ref())?;
+        Ok(())
     }
 }
 
@@ -168,7 +196,10 @@ impl From<Export> for Consume {
             partitions: export.partitions,
             key: None,
             condition: None,
+            sample: None,
+            select: None,
             until_end: true,
+            until_time: None,
             limit: None,
             output: OutputFormat::Exact,
             on_gap: OnGap::Fail,

@@ -1,11 +1,14 @@
 //! Parsers for the values of settings.
 
 use super::invalid_value::InvalidValue;
-use crate::cel::{CompileError, Expression};
+use crate::cel::{CelLimits, CompileError, Expression, FieldPath, InvalidPaths};
 use crate::http::Network;
+use crate::http::event::projection::Projection;
 use crate::http::limits::UNLIMITED;
+use crate::hub::Until;
 use crate::os::memory_limit;
-use crate::start_position::parse_age;
+use crate::record::now;
+use crate::start_position::{StartPosition, parse_age, parse_sample, parse_start};
 use crate::sync::memory_budget;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -41,6 +44,26 @@ pub fn network(text: &str) -> Result<Network, InvalidValue> {
 /// Compiles a filter expression.
 pub fn condition(text: &str) -> Result<Arc<Expression>, CompileError> {
     Expression::compile(text).map(Arc::new)
+}
+
+/// The fields of --select.
+pub fn fields(text: &str) -> Result<Arc<Projection>, InvalidPaths> {
+    let paths = FieldPath::parse_list(text, CelLimits::default().length)?;
+    Ok(Arc::new(Projection::new(paths)))
+}
+
+/// The interval of --sample.
+pub fn sample(text: &str) -> Result<Duration, &'static str> {
+    parse_sample(text).ok_or("give an interval from 100ms to 1h, such as 1s")
+}
+
+/// The end of --until.
+pub fn until(text: &str) -> Result<Until, &'static str> {
+    match (text, parse_start(text, now())) {
+        ("end", _) => Ok(Until::End),
+        (_, Ok(StartPosition::Time(time))) => Ok(Until::Time(time)),
+        _ => Err("give end, a time like 2026-01-31T08:00:00Z, or an age like -15m"),
+    }
 }
 
 /// Checks the address of one broker, `host:port`.

@@ -2,9 +2,11 @@
 //!
 //! The bytes of publishers become data and nothing else, whatever line ends or control characters they contain.
 
+pub mod csv;
 pub mod envelope;
 mod json;
 mod ndjson;
+pub mod projection;
 mod sse;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ pub use ndjson::write_problem as write_ndjson_problem;
 pub use sse::write_problem as write_sse_problem;
 
 use crate::hub::Format;
+use projection::Projection;
 use std::sync::Arc;
 
 /// The format of a stream.
@@ -40,4 +43,19 @@ pub fn format(kind: EventFormat) -> Arc<dyn Format> {
         EventFormat::Ndjson => Arc::new(ndjson::Ndjson::Record),
         EventFormat::NdjsonExact => Arc::new(ndjson::Ndjson::Exact),
     }
+}
+
+/// Server-Sent Events whose data is an object of these fields.
+pub fn fields_as_events(fields: Projection) -> Arc<dyn Format> {
+    Arc::new(sse::Sse::Fields { name: format!("sse {fields}"), fields })
+}
+
+/// One object of these fields per line.
+pub fn fields_as_lines(fields: Projection) -> Arc<dyn Format> {
+    Arc::new(ndjson::Ndjson::Fields { name: format!("ndjson {fields}"), fields })
+}
+
+/// One line of CSV for each record, with these fields as its cells.
+pub fn fields_as_csv(fields: Projection) -> Arc<dyn Format> {
+    Arc::new(csv::Csv::new(fields))
 }

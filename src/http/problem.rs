@@ -118,10 +118,8 @@ impl Problem {
     }
 
     pub fn not_acceptable(accept: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_ACCEPTABLE,
-            format!("Accept is {accept:?}; allowed for a stream: text/event-stream, application/x-ndjson"),
-        )
+        let allowed = "text/event-stream, application/x-ndjson, text/csv (with format=csv)";
+        Self::new(StatusCode::NOT_ACCEPTABLE, format!("Accept is {accept:?}; allowed for a stream: {allowed}"))
     }
 
     pub fn no_series_in(accept: &str) -> Self {

@@ -7,7 +7,8 @@ use super::shutdown::Revoked;
 use crate::hub::Mailbox;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use std::convert::Infallible;
+use log::info;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep};
 pub enum StreamStyle {
     Sse,
     Ndjson,
+    Csv,
 }
 
 /// Small chunks that are ready are copied together and written as one, up to this many bytes.
@@ -28,6 +30,7 @@ impl StreamStyle {
         match self {
             Self::Sse => "text/event-stream",
             Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8; header=present",
         }
     }
 
@@ -38,27 +41,51 @@ impl StreamStyle {
             Self::Sse => format!("retry: {}\n: connected\n\n", 2000 + fastrand::u32(0..500)).into(),
             // Proxies that compress (Caddy's `encode`) hold back the response head until the first byte of the body.
             Self::Ndjson => Bytes::from_static(b"\n"),
+            Self::Csv => Bytes::new(),
         }
     }
 
-    /// Returns the last frame of a stream that ends with `problem`.
-    pub fn problem(self, problem: &Problem) -> Bytes {
+    /// Returns the last frame of a stream that ends with `problem`, or the error that cuts it.
+    pub fn problem(self, problem: &Problem) -> Result<Bytes, CutOff> {
         let mut out = Vec::new();
         match self {
             Self::Sse => event::write_sse_problem(&mut out, problem),
             Self::Ndjson => event::write_ndjson_problem(&mut out, problem),
+            Self::Csv => return Err(CutOff(problem.detail().to_owned())),
         }
-        out.into()
+        Ok(out.into())
     }
 
-    pub fn heartbeat(self) -> Bytes {
-        Bytes::from_static(match self {
-            Self::Sse => b": heartbeat\n\n",
+    pub fn heartbeat(self) -> Option<Bytes> {
+        match self {
+            Self::Sse => Some(Bytes::from_static(b": heartbeat\n\n")),
             // Readers of NDJSON skip empty lines.
-            Self::Ndjson => b"\n",
-        })
+            Self::Ndjson => Some(Bytes::from_static(b"\n")),
+            // An empty line would be a record.
+            Self::Csv => None,
+        }
+    }
+
+    /// Splits off the reason why the stream is cut after these frames.
+    fn split_at_cut(self, chunk: Bytes) -> (Bytes, Option<String>) {
+        match self {
+            Self::Sse | Self::Ndjson => (chunk, None),
+            Self::Csv => event::csv::split_at_cut(chunk),
+        }
     }
 }
+
+/// Ends a response before its end, so that the client does not take it for complete.
+#[derive(Debug)]
+pub struct CutOff(String);
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stream was cut off: {}", self.0)
+    }
+}
+
+impl std::error::Error for CutOff {}
 
 pub struct Frames {
     mailbox: Mailbox,
@@ -70,18 +97,42 @@ pub struct Frames {
     silence: Pin<Box<Sleep>>,
     /// Resolves to the reason when the stream must end early.
     revoked: Revoked,
-    has_ended: bool,
+    end: FramesEnd,
     /// Counts the stream for its client until it ends.
     _slot: ClientSlot,
 }
 
+/// How far the end of the body is.
+enum FramesEnd {
+    Open,
+    /// The error is next.
+    CutOff(CutOff),
+    Ended,
+}
+
 impl Frames {
     /// The stream ends with a problem frame when `revoked` resolves.
-    pub fn new(mailbox: Mailbox, slot: ClientSlot, style: StreamStyle, heartbeat: Duration, revoked: Revoked) -> Self {
+    pub fn new(
+        mailbox: Mailbox,
+        slot: ClientSlot,
+        (style, head): (StreamStyle, Bytes),
+        heartbeat: Duration,
+        revoked: Revoked,
+    ) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
-        let head = Some(style.head());
+        let head = Some(head);
         let silence = Box::pin(sleep(first));
-        Self { mailbox, style, head, ahead: None, period: heartbeat, silence, revoked, has_ended: false, _slot: slot }
+        Self {
+            mailbox,
+            style,
+            head,
+            ahead: None,
+            period: heartbeat,
+            silence,
+            revoked,
+            end: FramesEnd::Open,
+            _slot: slot,
+        }
     }
 
     /// Returns the next chunk, joined with further small chunks that are ready.
@@ -112,33 +163,42 @@ impl Frames {
 }
 
 impl Stream for Frames {
-    type Item = Result<Bytes, Infallible>;
+    type Item = Result<Bytes, CutOff>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(head)));
         }
-        if self.has_ended {
-            return Poll::Ready(None);
+        match std::mem::replace(&mut self.end, FramesEnd::Ended) {
+            FramesEnd::Open => {}
+            FramesEnd::CutOff(error) => return Poll::Ready(Some(Err(error))),
+            FramesEnd::Ended => return Poll::Ready(None),
         }
         if let Poll::Ready(problem) = self.revoked.as_mut().poll(cx) {
-            self.has_ended = true;
-            return Poll::Ready(Some(Ok(self.style.problem(&problem))));
+            return Poll::Ready(Some(self.style.problem(&problem)));
         }
+        self.end = FramesEnd::Open;
         match self.next(cx) {
             Poll::Ready(Some(chunk)) => {
                 let until = Instant::now() + self.period;
                 self.silence.as_mut().reset(until);
-                Poll::Ready(Some(Ok(chunk)))
+                let (frames, reason) = self.style.split_at_cut(chunk);
+                if let Some(reason) = reason {
+                    let error = CutOff(reason);
+                    info!("{error}");
+                    self.end = FramesEnd::CutOff(error);
+                }
+                Poll::Ready(Some(Ok(frames)))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
+                let Some(heartbeat) = self.style.heartbeat() else { return Poll::Pending };
                 if self.silence.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 let until = Instant::now() + self.period;
                 self.silence.as_mut().reset(until);
-                Poll::Ready(Some(Ok(self.style.heartbeat())))
+                Poll::Ready(Some(Ok(heartbeat)))
             }
         }
     }

@@ -1,22 +1,24 @@
 //! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
 
+mod format;
 mod start;
 
 use super::App;
 use super::auth;
-use super::event::{self, EventFormat};
 use super::handoff::Streaming;
 use super::limits::ClientKey;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::request::Request;
-use super::stream::{Frames, StreamStyle};
+use super::stream::Frames;
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
-use crate::hub::{ClientTag, Filter, Missing, Start, Subscription, Until};
-use crate::record::{Offset, TopicName, TopicPartition};
+use crate::hub::{ClientTag, Filter, Format, Missing, Start, Subscription, Until};
+use crate::record::{Offset, TopicName, TopicPartition, now};
+use crate::start_position::{StartPosition, parse_sample, parse_start};
+use format::StreamFormat;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// The query parameters of a stream; `/events` also has `topic`.
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 15] = [
     "from",
     "since",
     "last_event_id",
@@ -36,6 +38,8 @@ const PARAMETERS: [&str; 13] = [
     "header",
     "where",
     "format",
+    "sample",
+    "select",
     "wait",
     "until",
     "limit",
@@ -75,8 +79,8 @@ async fn open(
 ) -> Result<Response, Problem> {
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
     let revoked = auth::revocation(app, permit, Right::Consume, &topics);
-    let style = style(request)?;
-    let subscription = subscription(app, topics, query, request, style)?;
+    let StreamFormat { style, format, head } = StreamFormat::of(request, query, app.limits.settings().filter)?;
+    let subscription = subscription(app, topics, query, request, format)?;
     if is_reconnect_of_complete_stream(&subscription, request) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -93,7 +97,8 @@ async fn open(
         let mailbox = app.hub.subscribe_for(tag(&caller), subscription)?;
         let revoked = app.shutdown.end_of_stream(revoked);
         let mut response =
-            warp::reply::stream(Frames::new(mailbox, slot, style, app.settings.heartbeat, revoked)).into_response();
+            warp::reply::stream(Frames::new(mailbox, slot, (style, head), app.settings.heartbeat, revoked))
+                .into_response();
         response.extensions_mut().insert(Streaming);
         response
     };
@@ -112,53 +117,18 @@ pub fn tag(caller: &ClientKey) -> ClientTag {
     ClientTag(hash.finish())
 }
 
-/// Returns the style for the `Accept` header: the supported type with the highest quality (RFC 9110, section 12.5.1),
-/// and of equal ones the first.
-fn style(request: &Request) -> Result<StreamStyle, Problem> {
-    let accepts: Vec<_> =
-        request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
-    let accept = accepts.join(", ");
-    if accept.trim().is_empty() {
-        return Ok(StreamStyle::Sse);
-    }
-    let mut best = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let style = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "text/event-stream" | "text/*" | "*/*" => StreamStyle::Sse,
-            "application/x-ndjson" | "application/ndjson" | "application/*" => StreamStyle::Ndjson,
-            _ => continue,
-        };
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        if quality > best.map_or(0.0, |(_, best)| best) {
-            best = Some((style, quality));
-        }
-    }
-    best.map(|(style, _)| style).ok_or_else(|| Problem::not_acceptable(&accept))
-}
-
 fn subscription(
     app: &App,
     topics: Vec<TopicName>,
     query: &Query,
     request: &Request,
-    style: StreamStyle,
+    format: Arc<dyn Format>,
 ) -> Result<Subscription, Problem> {
     let partitions = query.all("partition")?.into_iter().map(|text| match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
         _ => Err(Problem::bad_request(format!("partition is {text:?}; it must be a number from 0 on"))),
     });
     let selection = Selection::of(partitions.collect::<Result<_, _>>()?);
-    let kind = match (query.one("format")?, style) {
-        (Some("value" | "record") | None, StreamStyle::Ndjson) => EventFormat::Ndjson,
-        (Some("value") | None, StreamStyle::Sse) => EventFormat::SseValue,
-        (Some("record"), StreamStyle::Sse) => EventFormat::SseRecord,
-        (Some("exact"), StreamStyle::Sse) => EventFormat::SseExact,
-        (Some("exact"), StreamStyle::Ndjson) => EventFormat::NdjsonExact,
-        (Some(other), _) => {
-            return Err(Problem::bad_request(format!("format is {other:?}; allowed are value, record and exact")));
-        }
-    };
     let start = start::start(query, request, &topics, &selection)?;
     Ok(Subscription {
         start,
@@ -173,11 +143,15 @@ fn subscription(
         until: match query.one("until")? {
             Some("end") => Until::End,
             None => Until::Forever,
-            Some(other) => {
-                return Err(Problem::bad_request(format!(
-                    "until is {other:?}; allowed is end (the end as it is now); limit=N stops after N records"
-                )));
-            }
+            Some(text) => match parse_start(text, now()) {
+                Ok(StartPosition::Time(time)) => Until::Time(time),
+                _ => {
+                    return Err(Problem::bad_request(format!(
+                        "until is {text:?}; allowed are end (the end as it is now), a time like 2026-01-31T08:00:00Z and an \
+                         age like -15m; limit=N stops after N records"
+                    )));
+                }
+            },
         },
         limit: match query.one("limit")? {
             None => None,
@@ -185,7 +159,7 @@ fn subscription(
                 Problem::bad_request(format!("limit is {text:?}; it must be a number of records from 1 on"))
             })?),
         },
-        format: event::format(kind),
+        format,
     })
 }
 
@@ -211,6 +185,12 @@ fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
         headers: headers.collect::<Result<_, _>>()?,
         condition: match query.one("where")? {
             Some(text) => Some(Arc::new(Expression::compile_within(text, limits)?)),
+            None => None,
+        },
+        sample: match query.one("sample")? {
+            Some(text) => Some(parse_sample(text).ok_or_else(|| {
+                Problem::bad_request(format!("sample is {text:?}; allowed are intervals from 100ms to 1h, such as 1s"))
+            })?),
             None => None,
         },
     })

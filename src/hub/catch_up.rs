@@ -5,6 +5,7 @@ pub mod delayed;
 pub mod from_snapshot;
 pub mod opening;
 pub mod pool;
+mod positions;
 pub mod read_cache;
 pub mod shared_turns;
 pub mod snapshot_phase;
@@ -12,3 +13,4 @@ pub mod task;
 pub mod task_queue;
 #[cfg(test)]
 mod testing;
+mod until;

@@ -10,4 +10,5 @@ pub mod join;
 pub mod metadata_refresher;
 pub mod missing_topic;
 pub mod registry;
+pub mod sample_clock;
 pub mod tail;

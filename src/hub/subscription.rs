@@ -3,10 +3,11 @@
 use crate::broker::BrokerError;
 use crate::cel::Expression;
 use crate::cursor::Selection;
-use crate::record::{Offset, Partition, RecordRef, TopicName};
+use crate::record::{Offset, Partition, RecordRef, Timestamp, TopicName};
 use crate::start_position::Start;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The request for one stream.
 #[derive(Clone)]
@@ -50,6 +51,11 @@ pub enum Until {
     Forever,
     /// The stream ends where each partition ended when the stream was opened.
     End,
+    /// In each partition the first record with this timestamp or a later one, where a stream from this time starts. A
+    /// partition without such a record ends at its end, once the time has passed by [`Settings::until_delay`].
+    ///
+    /// [`Settings::until_delay`]: crate::hub::Settings::until_delay
+    Time(Timestamp),
 }
 
 /// Selects the records that a stream delivers. All conditions must hold.
@@ -61,12 +67,14 @@ pub struct Filter {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// The expression that must be true for a record.
     pub condition: Option<Arc<Expression>>,
+    /// At most one record per key and interval of this length: the latest.
+    pub sample: Option<Duration>,
 }
 
 impl Filter {
     /// Whether the filter matches every record.
     pub fn is_empty(&self) -> bool {
-        self.key.is_none() && self.headers.is_empty() && self.condition.is_none()
+        *self == Self::default()
     }
 
     /// Checks the key and the headers, but not the condition, which takes much longer.
@@ -116,13 +124,26 @@ impl GapReason {
     }
 }
 
+/// Whether clients decide how many formats there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormatChoice {
+    /// There are few, so each can have a feed of every topic without a time limit.
+    Fixed,
+    /// Each client can choose another one, so its feeds have the time that feeds with filters have.
+    ByClient,
+}
+
 /// Writes the frames of a stream. Each call appends one complete frame, or nothing, to `out`.
 ///
 /// `id` is the text of the cursor after the frame. It is empty if [`uses_ids`](Self::uses_ids) is false.
 pub trait Format: Send + Sync + 'static {
     /// Returns the name. Formats with equal names must write equal bytes for equal input, because their streams share chunks.
-    /// There must be few names: for each of them, a feed of every topic may be delivered without a time limit.
     fn name(&self) -> &str;
+
+    /// Whether clients decide how many formats like this one there are.
+    fn choice(&self) -> FormatChoice {
+        FormatChoice::Fixed
+    }
 
     /// Whether frames contain ids.
     fn uses_ids(&self) -> bool;
@@ -139,6 +160,11 @@ pub trait Format: Send + Sync + 'static {
     /// Returns an upper bound of the size of a record's frame without its id, in bytes.
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         record.encoded_bound()
+    }
+
+    /// Returns a bound that is never below [`bound`](Self::bound), and takes no time to compute.
+    fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
+        record.quick_bound()
     }
 
     /// Writes an id without a record: at the start of a stream, and after records that the filter has rejected.

@@ -41,6 +41,8 @@ pub struct MemoryBudget {
     pub chunks: Arc<Share>,
     /// A reserve for chunks of live streams whose clients are reading, for when slow clients have used up `chunks`.
     pub live_chunks: Arc<Share>,
+    /// Records that sampled streams hold back until their interval ends. If it is used up, they are sent early.
+    pub samples: Arc<Share>,
 }
 
 impl MemoryBudget {
@@ -50,17 +52,19 @@ impl MemoryBudget {
         let sixteenth = total / 16;
         // The reserve is a quarter of the memory for chunks.
         let live_chunks = sixteenth / 2;
+        let samples = sixteenth / 4;
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
             bodies: share("bodies", 3 * sixteenth, 1),
             pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
-            series: share("series", sixteenth, 1),
+            series: share("series", sixteenth - samples, 1),
             live: Share::new("live", 5 * sixteenth / 2, 3 * sixteenth / 2),
             catch_up: Share::new("catch_up", 5 * sixteenth / 2, 3 * sixteenth / 2),
             snapshots: share("snapshots", 2 * sixteenth, 1),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
             live_chunks: share("live_chunks", live_chunks, 1),
+            samples: share("samples", samples, 2),
         }
     }
 
@@ -70,10 +74,21 @@ impl MemoryBudget {
     }
 
     /// Returns all shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 9] {
-        let Self { total: _, small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks } =
-            self;
-        [small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks]
+    pub fn shares(&self) -> [&Arc<Share>; 10] {
+        let Self {
+            total: _,
+            small_bodies,
+            bodies,
+            pages,
+            series,
+            live,
+            catch_up,
+            snapshots,
+            chunks,
+            live_chunks,
+            samples,
+        } = self;
+        [small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks, samples]
     }
 }
 

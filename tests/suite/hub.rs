@@ -85,19 +85,8 @@ impl Client {
     pub fn next(&mut self) -> Option<Vec<String>> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            match self.mailbox.poll_next(&mut cx) {
-                std::task::Poll::Ready(chunk) => {
-                    let text = String::from_utf8(chunk?.to_vec()).unwrap();
-                    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-                    for line in &lines {
-                        if !line.starts_with("problem") && !line.starts_with("waiting") {
-                            self.id = line.rsplit(' ').next().unwrap().to_owned();
-                        }
-                    }
-                    self.lines.extend(lines.clone());
-                    return Some(lines);
-                }
+            match self.poll() {
+                std::task::Poll::Ready(lines) => return lines,
                 std::task::Poll::Pending if Instant::now() > deadline => {
                     panic!("no chunk arrived; so far {:?}", self.lines)
                 }
@@ -106,8 +95,24 @@ impl Client {
         }
     }
 
+    /// Takes the next chunk if there is one. Otherwise the client waits for it.
+    pub fn poll(&mut self) -> std::task::Poll<Option<Vec<String>>> {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        self.mailbox.poll_next(&mut cx).map(|chunk| {
+            let text = String::from_utf8(chunk?.to_vec()).unwrap();
+            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            for line in &lines {
+                if !line.starts_with("problem") && !line.starts_with("waiting") {
+                    self.id = line.rsplit(' ').next().unwrap().to_owned();
+                }
+            }
+            self.lines.extend(lines.clone());
+            Some(lines)
+        })
+    }
+
     /// Reads up to a chunk with a line that starts with `begin`, and returns that chunk.
-    fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
+    pub fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());

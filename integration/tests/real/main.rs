@@ -19,6 +19,7 @@ mod produce;
 mod producer;
 mod resume;
 mod security;
+mod select;
 mod service;
 mod ship;
 mod snapshot;

@@ -6,6 +6,7 @@
 //! the text itself, and null means that there is no key or value.
 
 use super::json::{self, Encoding};
+use crate::cel::Variable;
 use crate::hub::Gap;
 use crate::record::{Offset, Partition, RecordRef, TopicName};
 
@@ -22,25 +23,67 @@ pub fn write_exact(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, r
     write_with(json::string, out, topic, partition, record);
 }
 
+/// The members of an envelope, in their order.
+const MEMBERS: [Variable; 7] = [
+    Variable::Topic,
+    Variable::Partition,
+    Variable::Offset,
+    Variable::Timestamp,
+    Variable::Key,
+    Variable::Headers,
+    Variable::Value,
+];
+
 fn write_with(embed: Embed, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
-    place(out, topic, partition);
-    number(out, ",\"offset\":", record.offset);
-    match record.timestamp {
-        -1 => text(out, ",\"timestamp\":null"),
-        known => number(out, ",\"timestamp\":", known),
+    let mut before = b'{';
+    for member in MEMBERS {
+        out.push(before);
+        before = b',';
+        write_member_with(embed, out, member, topic, partition, record);
     }
-    key(embed, out, record);
-    headers(out, record);
-    text(out, ",\"value\":");
-    let encoding = embed(out, record.value);
-    mark(out, encoding, ",\"encoding\":\"base64\"");
     out.push(b'}');
+}
+
+/// Appends one member of the envelope, with the encoding beside it if it has one.
+pub fn write_member(
+    out: &mut Vec<u8>,
+    member: Variable,
+    topic: &TopicName,
+    partition: Partition,
+    record: &RecordRef<'_>,
+) {
+    write_member_with(json::embed, out, member, topic, partition, record);
+}
+
+fn write_member_with(
+    embed: Embed,
+    out: &mut Vec<u8>,
+    member: Variable,
+    topic: &TopicName,
+    partition: Partition,
+    record: &RecordRef<'_>,
+) {
+    match member {
+        Variable::Topic => topic_member(out, topic),
+        Variable::Partition => number(out, "\"partition\":", partition.into()),
+        Variable::Offset => number(out, "\"offset\":", record.offset),
+        Variable::Timestamp if record.timestamp == -1 => text(out, "\"timestamp\":null"),
+        Variable::Timestamp => number(out, "\"timestamp\":", record.timestamp),
+        Variable::Key => key(embed, out, record),
+        Variable::Headers => headers(out, record),
+        Variable::Value => {
+            text(out, "\"value\":");
+            let encoding = embed(out, record.value);
+            mark(out, encoding, ",\"encoding\":\"base64\"");
+        }
+    }
 }
 
 /// Appends the location and the key of a tombstone: `{"topic","partition","offset","key"}`.
 pub fn write_tombstone(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     place(out, topic, partition);
     number(out, ",\"offset\":", record.offset);
+    out.push(b',');
     key(json::embed, out, record);
     out.push(b'}');
 }
@@ -60,22 +103,27 @@ fn place(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
     place_members(out, topic, partition);
 }
 
-/// Appends the location unescaped: a topic name contains no character that JSON escapes.
 fn place_members(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
+    topic_member(out, topic);
+    number(out, ",\"partition\":", partition.into());
+}
+
+/// Appends the name unescaped: it contains no character that JSON escapes.
+fn topic_member(out: &mut Vec<u8>, topic: &TopicName) {
     text(out, "\"topic\":\"");
     text(out, topic.as_str());
-    number(out, "\",\"partition\":", partition.into());
+    out.push(b'"');
 }
 
 fn key(embed: Embed, out: &mut Vec<u8>, record: &RecordRef<'_>) {
-    text(out, ",\"key\":");
+    text(out, "\"key\":");
     let encoding = embed(out, record.key);
     mark(out, encoding, ",\"key_encoding\":\"base64\"");
 }
 
 /// All headers in the record's order, repeats included.
 fn headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
-    text(out, ",\"headers\":[");
+    text(out, "\"headers\":[");
     for (i, (name, value)) in record.headers().enumerate() {
         text(out, if i == 0 { "{\"name\":" } else { ",{\"name\":" });
         let encoding = json::string(out, Some(name));

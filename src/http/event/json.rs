@@ -63,7 +63,8 @@ fn write_string(out: &mut Vec<u8>, text: &str) -> Encoding {
     Encoding::Plain
 }
 
-fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
+/// Appends valid JSON; if it has several lines, without the white space between its tokens.
+pub fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
     if memchr2(b'\r', b'\n', json).is_none() {
         return out.extend_from_slice(json);
     }
@@ -81,7 +82,7 @@ fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
 
 /// Whether `text` is one JSON value that every reader accepts: not deeper than [`MAX_DEPTH`], no lone surrogate, no
 /// number outside the range of a double. Other text is written as a string, so that readers can parse every line.
-fn is_json(text: &str) -> bool {
+pub fn is_json(text: &str) -> bool {
     let first = text.bytes().find(|b| !b.is_ascii_whitespace());
     if !matches!(first, Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) {
         return false;

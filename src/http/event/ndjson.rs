@@ -1,15 +1,21 @@
 //! One JSON object per line, for `curl | jq`.
 
 use super::envelope;
+use super::projection::Projection;
 use crate::broker::BrokerError;
 use crate::http::problem::Problem;
-use crate::hub::{Format, Gap};
+use crate::hub::{Format, FormatChoice, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 
 /// The line of a record is its envelope. A line with an `event` member is a notice, such as a gap.
 pub enum Ndjson {
     Record,
     Exact,
+    Fields {
+        /// Differs for different fields.
+        name: String,
+        fields: Projection,
+    },
 }
 
 impl Format for Ndjson {
@@ -17,6 +23,14 @@ impl Format for Ndjson {
         match self {
             Self::Record => "ndjson",
             Self::Exact => "ndjson-exact",
+            Self::Fields { name, .. } => name,
+        }
+    }
+
+    fn choice(&self) -> FormatChoice {
+        match self {
+            Self::Record | Self::Exact => FormatChoice::Fixed,
+            Self::Fields { .. } => FormatChoice::ByClient,
         }
     }
 
@@ -28,8 +42,23 @@ impl Format for Ndjson {
         match self {
             Self::Record => envelope::write(out, topic, partition, record),
             Self::Exact => envelope::write_exact(out, topic, partition, record),
+            Self::Fields { fields, .. } => fields.write(out, topic, partition, record),
         }
         out.push(b'\n');
+    }
+
+    fn bound(&self, record: &RecordRef<'_>) -> usize {
+        match self {
+            Self::Record | Self::Exact => record.encoded_bound(),
+            Self::Fields { fields, .. } => fields.overhead() + record.encoded_bound(),
+        }
+    }
+
+    fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
+        match self {
+            Self::Record | Self::Exact => record.quick_bound(),
+            Self::Fields { fields, .. } => fields.overhead() + record.quick_bound(),
+        }
     }
 
     /// Writes nothing: each line has its partition and offset, and there is no cursor to carry.

@@ -3,10 +3,11 @@
 //! Some clients adopt an id as soon as they read it. If it came before the data, a connection cut inside the frame
 //! would make them skip the record.
 
+use super::projection::Projection;
 use super::{envelope, json};
 use crate::broker::BrokerError;
 use crate::http::problem::Problem;
-use crate::hub::{Format, Gap};
+use crate::hub::{Format, FormatChoice, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 use memchr::memchr2;
 
@@ -15,6 +16,11 @@ pub enum Sse {
     Value,
     Record,
     Exact,
+    Fields {
+        /// Differs for different fields.
+        name: String,
+        fields: Projection,
+    },
 }
 
 impl Format for Sse {
@@ -23,6 +29,14 @@ impl Format for Sse {
             Self::Value => "sse-value",
             Self::Record => "sse-record",
             Self::Exact => "sse-exact",
+            Self::Fields { name, .. } => name,
+        }
+    }
+
+    fn choice(&self) -> FormatChoice {
+        match self {
+            Self::Value | Self::Record | Self::Exact => FormatChoice::Fixed,
+            Self::Fields { .. } => FormatChoice::ByClient,
         }
     }
 
@@ -39,11 +53,12 @@ impl Format for Sse {
                 envelope::write_tombstone(out, topic, partition, record);
                 out.push(b'\n');
             }
-            (Self::Record | Self::Exact, value) => {
+            (_, value) => {
                 let start: &[u8] = if value.is_some() { b"data: " } else { b"event: tombstone\ndata: " };
                 out.extend_from_slice(start);
                 match self {
                     Self::Exact => envelope::write_exact(out, topic, partition, record),
+                    Self::Fields { fields, .. } => fields.write(out, topic, partition, record),
                     _ => envelope::write(out, topic, partition, record),
                 }
                 out.push(b'\n');
@@ -60,7 +75,15 @@ impl Format for Sse {
                 let lines = value.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
                 FRAME + (value.len() + b"data: ".len() * lines).max(value.len().div_ceil(3) * 4)
             }
+            (Self::Fields { fields, .. }, _) => FRAME + fields.overhead() + record.encoded_bound(),
             _ => FRAME + record.encoded_bound(),
+        }
+    }
+
+    fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
+        match self {
+            Self::Fields { fields, .. } => fields.overhead() + record.quick_bound(),
+            _ => record.quick_bound(),
         }
     }
 

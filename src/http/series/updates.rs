@@ -213,17 +213,17 @@ impl Stream for UpdateFrames {
         }
         let frame = if let Poll::Ready(problem) = self.revoked.as_mut().poll(cx) {
             self.phase = UpdatePhase::Ended;
-            style.problem(&problem)
+            style.problem(&problem).unwrap_or_default()
         } else if let Poll::Ready(update) = self.poll_update(cx) {
             if !matches!(update, Update::Frame(_)) {
                 self.phase = UpdatePhase::Ended;
             }
             match update {
                 Update::Frame(frame) | Update::Last(frame) => frame,
-                Update::Failed(problem) => style.problem(&problem),
+                Update::Failed(problem) => style.problem(&problem).unwrap_or_default(),
             }
         } else if self.silence.as_mut().poll(cx).is_ready() {
-            style.heartbeat()
+            style.heartbeat().unwrap_or_default()
         } else {
             return Poll::Pending;
         };

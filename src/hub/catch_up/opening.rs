@@ -1,15 +1,16 @@
 //! The first turns of a stream: looks up its topics, and finds the position at which it starts in each partition.
 
 use super::from_snapshot;
+use super::positions::positions;
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
+use super::until::{self, EndsFound};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::hub::counts::RequestKind;
 use crate::hub::live::registry::Live;
-use crate::hub::stream::bounds::Ends;
 use crate::hub::stream::state::TopicState;
 use crate::hub::subscription::{GapReason, Missing, Until};
-use crate::record::{Partition, Position, TopicPartition};
+use crate::record::{Partition, TopicPartition};
 use crate::start_position::Start;
 use std::time::Instant;
 
@@ -24,14 +25,14 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
         match start {
             Start::Latest => {
                 task.stream.encoder.move_to(live_cursor);
-                return begin(task, AtEnd::Yes, None);
+                return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
             // The live flow has no partitions of a missing topic, so the broker must be asked for it.
             Start::Cursor(cursor) | Start::End(cursor)
                 if (0..task.stream.topics.len()).all(|topic| live_cursor.offsets(topic).next().is_some()) =>
             {
                 task.stream.encoder.move_to(cursor);
-                return begin(task, AtEnd::Yes, None);
+                return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
             Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) | Start::Snapshot { .. } => {}
         }
@@ -42,38 +43,46 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     if let Err(error) = look_up_first(&mut task, broker) {
         return task.retry(RequestKind::Metadata, &error);
     }
-    let mut ends = None;
-    if until == Until::End {
-        // A topic that does not exist has no end yet, so the stream waits for it.
-        let waits = task.stream.key.missing == Missing::Wait
-            && task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
-        if waits || task.waits_for_return() {
-            return task.later();
-        }
-        match end_offsets(&task, broker) {
-            Ok(now) => ends = Some(now),
-            Err(error) => return task.retry(RequestKind::Metadata, &error),
-        }
-    }
-    let at = match start {
-        Start::Cursor(_) => return begin(task, AtEnd::No, ends),
-        Start::End(_) => return begin(task, AtEnd::Yes, ends),
-        Start::Latest => OffsetAt::Latest,
-        Start::Earliest => OffsetAt::Earliest,
-        Start::Time(time) => OffsetAt::Time(time),
-        Start::Snapshot { since } => {
+    match find_ends_and_start(&mut task, &start, until, broker) {
+        Ok((_, EndsFound::Unknown)) => task.later(),
+        Ok((_, ends)) if let Start::Snapshot { since } = start => {
             let views = match &mut task.phase {
                 CatchUpPhase::Opening(opening) => std::mem::take(&mut opening.views),
                 _ => Vec::new(),
             };
-            return from_snapshot::begin(task, views, since, ends);
+            ends.apply(&mut task);
+            let ends = task.stream.encoder.bounds.ends.take();
+            from_snapshot::begin(task, views, since, ends)
         }
-    };
-    match cursor_at(&task, at, broker) {
-        Ok(cursor) => task.stream.encoder.move_to(cursor),
-        Err(error) => return task.retry(RequestKind::Metadata, &error),
+        Ok((at_end, ends)) => begin(task, at_end, ends),
+        Err(error) => task.retry(RequestKind::Metadata, &error),
     }
-    begin(task, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
+}
+
+fn find_ends_and_start(
+    task: &mut CatchUpTask,
+    start: &Start,
+    until: Until,
+    broker: &dyn Broker,
+) -> Result<(AtEnd, EndsFound), BrokerError> {
+    let ends = until::ends(task, until, broker)?;
+    let at = match start {
+        Start::Cursor(_) | Start::End(_) | Start::Snapshot { .. } => None,
+        Start::Latest => Some(OffsetAt::Latest),
+        Start::Earliest => Some(OffsetAt::Earliest),
+        Start::Time(time) => Some(OffsetAt::Time(*time)),
+    };
+    if let Some(at) = at {
+        let cursor = cursor_at(task, at, broker)?;
+        task.stream.encoder.move_to(cursor);
+    }
+    // Later than the start, so that a record that comes meanwhile does not look like one from before it.
+    let ends = match ends {
+        EndsFound::Later(time, _) => EndsFound::Later(time, until::ends_at(task, OffsetAt::Time(time), broker)?),
+        known => known,
+    };
+    let at_end = matches!(start, Start::End(_) | Start::Latest);
+    Ok((if at_end { AtEnd::Yes } else { AtEnd::No }, ends))
 }
 
 /// Looks up the topics of a new stream. A missing topic is an error unless the stream waits for it.
@@ -152,14 +161,14 @@ fn missing_topic_error(task: &CatchUpTask) -> Option<BrokerError> {
 }
 
 /// Starts to read: sends the id of the position at which the stream starts, and the gaps between that position and the log.
-fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
+fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: EndsFound) -> TurnOutcome {
     let opening = std::mem::replace(&mut task.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
     task.stream.encoder.checkpoint(&mut out);
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
     // Set after `reconcile`: the ends belong to the current topics, while the cursor may come from a topic that has been
     // recreated since.
-    task.stream.encoder.bounds.ends = ends;
+    ends.apply(&mut task);
     // The log may have been truncated since the client got its cursor. Other positions have just been looked up.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
         task.stream.encoder.confirm_ends();
@@ -240,30 +249,6 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
     }
 }
 
-/// Returns the partitions that the stream reads, each with the index of its topic. Skips topics that do not exist.
-fn partitions(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
-    let selection = task.stream.encoder.cursor.selection();
-    (task.stream.topics.iter().enumerate())
-        .filter_map(|(topic, known)| Some((topic, known.here()?)))
-        .flat_map(|(topic, info)| {
-            let selected = info.partitions.iter().map(|p| p.partition).filter(|p| selection.contains(*p));
-            selected.map(move |partition| (topic, TopicPartition { topic: info.name.clone(), partition }))
-        })
-        .collect()
-}
-
-/// Looks up a position in every partition that the stream reads.
-fn positions(
-    task: &CatchUpTask,
-    at: OffsetAt,
-    broker: &dyn Broker,
-) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
-    let partitions = partitions(task);
-    let wanted: Vec<_> = partitions.iter().map(|(_, partition)| (partition.clone(), at)).collect();
-    let found = broker.positions(&wanted);
-    partitions.into_iter().zip(found).map(|((topic, of), position)| Ok((topic, of.partition, position?))).collect()
-}
-
 /// Looks up the cursor of a stream that starts at `at`.
 fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
     let mut cursor = Cursor::new(task.stream.key.topics.clone(), task.stream.encoder.cursor.selection().clone());
@@ -274,9 +259,4 @@ fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cu
         cursor.add_position(topic, position);
     }
     Ok(cursor)
-}
-
-/// Looks up the current end of every partition that the stream reads.
-fn end_offsets(task: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
-    Ok(positions(task, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

@@ -4,7 +4,7 @@ use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
 use super::task_queue::{TaskQueue, WhenEmpty, park};
-use super::{from_snapshot, opening};
+use super::{from_snapshot, opening, until};
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, PartitionData,
     PartitionReader, Remedy, Staleness,
@@ -116,6 +116,12 @@ impl CatchUp {
         chunk_size: ChunkSize,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> TurnOutcome {
+        if matches!(task.phase, CatchUpPhase::Reading { .. }) {
+            task = match until::settle(task, &*self.broker) {
+                Ok(task) => task,
+                Err(outcome) => return outcome,
+            };
+        }
         match &task.phase {
             CatchUpPhase::Opening(_) => return opening::open(task, &self.live, &*self.broker),
             CatchUpPhase::AwaitingSnapshot(_) => return from_snapshot::look(task),
@@ -131,6 +137,8 @@ impl CatchUp {
                 {
                     match self.live.join(&mut task.stream, chunk_size) {
                         JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
+                        // The live flow has held back records for longer than this stream.
+                        JoinOutcome::Ahead if task.stream.encoder.is_sampled() => {}
                         JoinOutcome::Ahead => return self.wait_for_flow(task),
                         JoinOutcome::Behind => {}
                     }
@@ -224,7 +232,7 @@ impl CatchUp {
             let (chunk, written) = self.write(&mut task, read, reader, (chunk_size, &budget), &mut span_end);
             at_end = at_end.and(span_end);
             if let (Some(working), Ok(())) = (working, &written) {
-                let (encoder, chunk, weight) = (task.stream.encoder.clone(), chunk.clone(), task.weight_after(&budget));
+                let (encoder, chunk, weight) = (task.stream.encoder.fork(), chunk.clone(), task.weight_after(&budget));
                 working.finish(TurnDone { encoder, chunk, records_behind: task.records_behind, at_end, weight });
             }
             task.stream.send_shared(chunk);
@@ -252,7 +260,11 @@ impl CatchUp {
         }
         task.phase = CatchUpPhase::Reading { at_end };
         // After the first turn without a record the stream tries to join immediately.
-        if task.idle > 1 { TurnOutcome::Later(task, IDLE_PAUSE) } else { TurnOutcome::Again(task) }
+        if task.idle > 1 {
+            let pause = task.idle_pause(IDLE_PAUSE);
+            return TurnOutcome::Later(task, pause);
+        }
+        TurnOutcome::Again(task)
     }
 
     /// Empties the read cache, and postpones the turn until other streams have released memory too.
@@ -339,6 +351,11 @@ impl CatchUp {
                     let limits = EncodeLimits { most, budget, memory: &mut memory };
                     let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
                     let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);
+                    if next >= end {
+                        // No record is about to replace those that are held.
+                        let mut limits = EncodeLimits { most, budget, memory: &mut memory };
+                        task.stream.encoder.write_overdue(&mut out, topic, partition, &mut limits);
+                    }
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
                         let record = TopicPartition { topic: name.clone(), partition };
                         failed = Err(BrokerError::no_memory(shortage, MemorySubject::Record(record, next)));

@@ -30,7 +30,6 @@ struct TurnKey {
 }
 
 /// The result of a turn.
-#[derive(Clone)]
 pub struct TurnDone {
     /// The encoder after the frames were written, and before [`Encoder::chunk`] was called.
     pub encoder: Encoder,
@@ -42,6 +41,14 @@ pub struct TurnDone {
     pub at_end: AtEnd,
     /// The cost of the turn.
     pub weight: Weight,
+}
+
+impl TurnDone {
+    fn fork(&self) -> Self {
+        let Self { encoder, chunk, records_behind, at_end, weight } = self;
+        let (encoder, chunk) = (encoder.fork(), chunk.clone());
+        Self { encoder, chunk, records_behind: *records_behind, at_end: *at_end, weight: *weight }
+    }
 }
 
 struct SharedTurn {
@@ -75,7 +82,7 @@ impl SharedTurns {
         let mut entries = lock(&self.0);
         let index = entries.iter().position(|entry| entry.begin == begin);
         if let Some(entry) = index.and_then(|index| entries.remove(index)) {
-            let turn = entry.done.clone().map_or(Turn::UnderWay, |done| Turn::Done(Box::new(done)));
+            let turn = entry.done.as_ref().map_or(Turn::UnderWay, |done| Turn::Done(Box::new(done.fork())));
             entries.push_back(entry);
             return turn;
         }
@@ -149,7 +156,7 @@ mod tests {
         // Jitter shortens each pause by up to half.
         assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
         assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
-        let mut encoder = first.stream.encoder.clone();
+        let mut encoder = first.stream.encoder.fork();
         encoder.cursor.set(0, 0, Position { next: 1, epoch: NO_EPOCH });
         working.finish(TurnDone {
             encoder,

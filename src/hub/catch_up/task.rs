@@ -5,6 +5,7 @@ use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
 use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
 use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
+use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
 use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
@@ -196,7 +197,7 @@ impl CatchUpTask {
 
     /// Returns the cost of a turn that had this time budget.
     pub fn weight_after(&self, budget: &TimeBudget) -> Weight {
-        if !self.stream.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
+        if self.stream.key.takes_time() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
     }
 
     /// Sends a checkpoint before a pause, if the stream has passed offsets without a record.
@@ -214,9 +215,17 @@ impl CatchUpTask {
             // The last id must be sent, so the stream takes another turn when the client has taken a chunk.
             return TurnOutcome::Again(self);
         }
-        let mut out = Vec::new();
-        self.stream.encoder.complete(&mut out);
-        self.stream.send(out);
+        let (mut out, mut memory) = (Vec::new(), self.stream.settings.chunk_budget.empty_reservation());
+        let (most, budget) = (self.most(self.chunk_size()), TimeBudget::new(Duration::MAX));
+        match self.stream.encoder.write_held(&mut out, EncodeLimits { most, budget: &budget, memory: &mut memory }) {
+            Flow::Finished => self.stream.encoder.complete(&mut out),
+            Flow::Short(_) if out.is_empty() => return self.wait_for_memory(),
+            Flow::Continues | Flow::Short(_) => {
+                self.stream.send_paid(out, memory);
+                return TurnOutcome::Again(self);
+            }
+        }
+        self.stream.send_paid(out, memory);
         self.stream.sender.complete();
         TurnOutcome::Done
     }
@@ -272,7 +281,7 @@ impl CatchUpTask {
 
     /// Whether the stream can join the live flow: it has no fixed end.
     pub fn may_join(&self) -> bool {
-        self.stream.encoder.bounds.ends.is_none()
+        self.stream.encoder.bounds.may_join()
     }
 
     /// Returns the positions to fetch, by leader. Returns `None` if the topics must be looked up first.

@@ -12,7 +12,7 @@ use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::mailbox::{Mailbox, mailbox};
 use crate::hub::stream::slot::StreamSlot;
 use crate::hub::stream::state::{StreamSettings, StreamState, TurnSharing, Weight};
-use crate::hub::{ClientTag, Filter, Format, Gap, Missing};
+use crate::hub::{ClientTag, Filter, Format, FormatChoice, Gap, Missing};
 use crate::record::{Partition, RecordRef, TopicName};
 use crate::sync::memory_budget::MemoryBudget;
 use std::sync::Arc;
@@ -44,13 +44,16 @@ pub fn evicted_task(client: u64) -> (Box<CatchUpTask>, Mailbox) {
         selection: Selection::All,
         filter: filter.clone(),
         format: format.name().to_owned(),
+        choice: FormatChoice::Fixed,
         missing: Missing::Refuse,
+        until: None,
         private: None,
     };
     let settings = StreamSettings {
         max_id_bytes: 128,
         chunk_budget: ChunkBudget::new(&MemoryBudget::new(0), 0),
         counts: Arc::default(),
+        until_delay: 0,
     };
     let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
     let (sender, mailbox) = mailbox(ClientTag(client), slot, format.clone(), settings.counts.clone());

@@ -40,6 +40,12 @@ impl Feed {
         }
     }
 
+    /// Evicts all streams, and ends the feed.
+    pub fn evict_all(&self, state: &mut FeedState) {
+        self.evict(state, |_| true);
+        state.end();
+    }
+
     /// Evicts the streams for which `which` is true.
     pub fn evict(&self, state: &mut FeedState, which: impl Fn(&MailboxSender) -> bool) {
         let end = state.encoder.cursor.clone();
@@ -84,7 +90,7 @@ impl Feed {
 /// Takes back the chunks that the client has not taken. Otherwise they would soon use memory for this client alone. Returns an
 /// encoder at the position before them.
 fn take_back(encoder: &Encoder, member: &MailboxSender) -> Encoder {
-    let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.clone() };
+    let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.fork() };
     let mut own = encoder.at(Cursor::clone(&cursor));
     own.bounds.remaining = remaining;
     own

@@ -12,7 +12,7 @@ use crate::hub::stream::mailbox::MailboxSender;
 use crate::hub::stream::state::{StreamSettings, StreamState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::GapReason;
-use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName};
+use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName, now};
 use crate::sync::lock;
 use bytes::Bytes;
 use log::error;
@@ -128,18 +128,12 @@ impl Feed {
         self.cost.load(Ordering::Relaxed)
     }
 
-    /// Whether clients control the cost of the feed: a filter takes time to evaluate, and a limit gives each stream a
-    /// separate feed.
-    fn is_costly(&self) -> bool {
-        !self.key.filter.is_empty() || self.key.private.is_some()
-    }
-
     /// Whether the feed delivers every record of one topic. Such feeds differ only by format and [`Missing`], so clients cannot
     /// create many of them.
     ///
     /// [`Missing`]: crate::hub::Missing
     pub fn is_plain(&self) -> bool {
-        !self.is_costly() && self.key.topics.len() == 1 && self.key.selection == Selection::All
+        !self.key.is_costly() && self.key.topics.len() == 1 && self.key.selection == Selection::All
     }
 
     /// Whether the feed has no stream.
@@ -149,7 +143,7 @@ impl Feed {
 
     /// Whether the feed can be delivered [without a time limit](DeliveryBudget::Free).
     pub fn may_be_free(&self) -> bool {
-        !self.is_costly() && !self.is_empty()
+        !self.key.is_costly() && !self.is_empty()
     }
 
     /// Encodes the records of one fetch and sends them to all streams. If this exceeds the time budget, all streams are evicted.
@@ -162,7 +156,7 @@ impl Feed {
     ) -> u64 {
         let streams = u32::try_from(self.state().members.len()).unwrap_or(u32::MAX);
         // Without a filter and a limit, a feed is limited only by the budget that all feeds share.
-        let most = if self.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
+        let most = if self.key.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
         let own = match delivery {
             DeliveryBudget::Free => budget.unlimited(),
             DeliveryBudget::Budgeted => budget.share(most),
@@ -198,8 +192,7 @@ impl Feed {
                 error!(
                     "{name}/{partition}: the live flow jumped from {next_offset} to {from}; its streams catch up from the log"
                 );
-                self.evict(&mut state, |_| true);
-                state.end();
+                self.evict_all(&mut state);
                 return 0;
             }
         }
@@ -218,6 +211,7 @@ impl Feed {
             if state.members.is_empty() {
                 // No stream is left. The position still moves, for streams that reconnect.
                 let epoch = input.epochs.before(next).unwrap_or(NO_EPOCH);
+                state.encoder.forget_held();
                 state.encoder.cursor.set(topic, partition, Position { next, epoch });
                 state.encoder.begin_chunk();
                 return delivered;
@@ -225,7 +219,7 @@ impl Feed {
             let most = if chunk_size == ChunkSize::Small { SMALL } else { CHUNK };
             let mut out = Vec::with_capacity(input.memory().min(most + most / 4));
             let mut memory = self.settings.chunk_budget.empty_reservation_for(chunk_size);
-            let before = matches!(chunk_size, ChunkSize::Reserved { .. }).then(|| state.encoder.clone());
+            let before = matches!(chunk_size, ChunkSize::Reserved { .. }).then(|| state.encoder.fork());
             let limits = EncodeLimits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, input, next, limits);
             if matches!(flow, Flow::Short(_)) && out.is_empty() {
@@ -241,6 +235,11 @@ impl Feed {
                 self.evict_from(members, &before, (&end, Weight::Light), |member| !member.has_taken(proof));
             }
             delivered += self.send(&mut state, self.settings.chunk_budget.hold_paid(out, memory));
+            if state.encoder.bounds.has_reached_time() {
+                // A partition has ended before the others, which cannot be in the live flow.
+                self.evict_all(&mut state);
+                return delivered;
+            }
             if flow == Flow::Finished {
                 state.complete();
                 return delivered;
@@ -248,6 +247,35 @@ impl Feed {
         }
         self.check_id(&mut state);
         delivered
+    }
+
+    /// Sends the records that are held back for longer than an interval.
+    pub fn send_overdue(&self) {
+        let mut state = self.state();
+        for (topic, partition) in state.encoder.held_places() {
+            loop {
+                self.evict_full(&mut state);
+                if state.members.is_empty() {
+                    return state.encoder.forget_held();
+                }
+                let most = if self.chunk_size(&mut state) == ChunkSize::Ahead { CHUNK } else { SMALL };
+                let (mut out, mut memory) = (Vec::new(), self.settings.chunk_budget.empty_reservation());
+                let budget = TimeBudget::new(Duration::MAX);
+                let mut limits = EncodeLimits { most, budget: &budget, memory: &mut memory };
+                let flow = state.encoder.write_overdue(&mut out, topic, partition, &mut limits);
+                if out.is_empty() {
+                    if matches!(flow, Flow::Short(_)) {
+                        self.evict(&mut state, |_| true);
+                    }
+                    break;
+                }
+                state.last_join = None;
+                self.send(&mut state, self.settings.chunk_budget.hold_paid(out, memory));
+                if flow == Flow::Finished {
+                    return state.complete();
+                }
+            }
+        }
     }
 
     /// Reports lost records to all streams, and continues after them.
@@ -308,6 +336,9 @@ impl Feed {
             self.evict_idle(&mut state);
         }
         state.members.retain(|member| !member.is_closed());
+        if state.encoder.bounds.until.as_ref().is_some_and(|until| self.settings.is_over(until.at, now())) {
+            self.evict_all(&mut state);
+        }
         // Clients that were disconnected together have reconnected by now.
         state.last_join = None;
         if state.members.is_empty() {

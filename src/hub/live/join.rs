@@ -2,16 +2,17 @@
 //! still in memory and both positions belong to the same log.
 
 use super::attach::{attach, new_tail};
-use super::feed::{Feed, FeedState, FeedStatus, Join};
+use super::feed::{Feed, FeedStatus, Join};
 use super::registry::{Live, Wakeup};
 use super::tail::Tail;
+use crate::cursor::Cursor;
 use crate::hub::stream::chunk_budget::{CHUNK, ChunkSize, SMALL};
 use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::log_span::LogSpan;
 use crate::hub::stream::state::{StreamState, TopicState};
 use crate::hub::stream::time_budget::TimeBudget;
-use crate::record::{NO_EPOCH, Partition, Position};
+use crate::record::{NO_EPOCH, Offset, Partition, Position};
 use crate::sync::lock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +37,8 @@ pub enum JoinOutcome {
     Ahead,
 }
 
-/// The spans between a stream and its feed: topic index, partition, spans.
-type MissingSpans = Vec<(usize, Partition, Vec<LogSpan>)>;
+/// The spans that a stream is missing, by topic and partition, up to an offset.
+type MissingSpans = Vec<(usize, Partition, Offset, Vec<LogSpan>)>;
 
 impl Live {
     /// Adds the stream to its feed, if the records between their positions are in memory. If this fails, the stream may have
@@ -48,34 +49,72 @@ impl Live {
         if state.status == FeedStatus::Ended {
             return JoinOutcome::Behind;
         }
-        let missing = match missing(&tails, &state, stream) {
+        // The first stream of a feed gives it the records that it holds. Another one continues with those that the feed holds,
+        // so it needs what came before them.
+        let gives = state.encoder.is_sampled() && state.members.is_empty();
+        let (flow, mut own) = match gives {
+            true => (state.encoder.cursor.clone(), stream.encoder.cursor.clone()),
+            false => (state.encoder.resume_at(), stream.encoder.resume_at()),
+        };
+        let missing = missing(&tails, &flow, &mut own, stream);
+        if !stream.encoder.is_sampled() {
+            stream.encoder.cursor.clone_from(&own);
+        }
+        let missing = match missing {
             Ok(missing) => missing,
             Err(outcome) => return outcome,
         };
+        let is_elsewhere = |(topic, partition)| own.next(topic, partition) != flow.next(topic, partition);
+        if !gives && stream.encoder.held_places().into_iter().any(is_elsewhere) {
+            // It would have to read again what it holds. Both come to the same offset when an interval ends.
+            return JoinOutcome::Behind;
+        }
         let most = most_to_join(stream, chunk_size);
-        if let Some(Join { from, records, chunk }) = &state.last_join
-            && *from == stream.encoder.cursor
-        {
+        let last = state.last_join.as_ref().filter(|last| !gives && last.from == own);
+        let bytes = missing.iter().flat_map(|(.., spans)| spans).map(LogSpan::memory).sum::<usize>();
+        if last.is_none() && bytes > most {
+            return JoinOutcome::Behind;
+        }
+        if gives {
+            stream.encoder.cursor = own;
+        } else {
+            stream.encoder.rewind(own);
+        }
+        if let Some(Join { records, chunk, .. }) = last {
             stream.encoder.add_written(*records);
             stream.send_shared(chunk.clone());
-        } else if missing.iter().flat_map(|(_, _, spans)| spans).map(LogSpan::memory).sum::<usize>() > most {
-            return JoinOutcome::Behind;
         } else {
             let from = stream.encoder.cursor.clone();
             let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.empty_reservation());
             let budget = TimeBudget::new(JOIN_TIME);
-            for (topic, partition, spans) in missing {
+            for (topic, partition, to, spans) in missing {
                 for span in spans {
+                    let to = span.next.min(to);
                     let input =
                         FilterInput::new(&tails[topic].name, partition, &span.batches).with_epochs(&span.epochs);
                     let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
-                    if stream.encoder.records(&mut out, topic, &input, span.next, limits) == Flow::Finished {
+                    if stream.encoder.records(&mut out, topic, &input, to, limits) == Flow::Finished {
                         stream.send_paid(out, memory);
                         stream.sender.complete();
                         return JoinOutcome::Finished;
                     }
-                    if stream.encoder.cursor.next(topic, partition).is_some_and(|at| at < span.next) {
+                    if stream.encoder.cursor.next(topic, partition).is_some_and(|at| at < to) {
                         // The filter or the memory budget allows no more while the feed is locked.
+                        stream.send_paid(out, memory);
+                        return JoinOutcome::Behind;
+                    }
+                }
+            }
+            if !gives {
+                let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
+                match stream.encoder.write_held(&mut out, limits) {
+                    Flow::Finished if stream.encoder.is_finished() => {
+                        stream.send_paid(out, memory);
+                        stream.sender.complete();
+                        return JoinOutcome::Finished;
+                    }
+                    Flow::Finished => {}
+                    Flow::Continues | Flow::Short(_) => {
                         stream.send_paid(out, memory);
                         return JoinOutcome::Behind;
                     }
@@ -86,10 +125,14 @@ impl Live {
             if !out.is_empty() {
                 let (records, chunk) = (stream.encoder.written(), stream.settings.chunk_budget.hold_paid(out, memory));
                 stream.send_shared(chunk.clone());
-                if stream.key.private.is_none() {
+                if stream.key.private.is_none() && !gives {
                     state.last_join = Some(Join { from, records, chunk });
                 }
             }
+        }
+        if gives {
+            state.encoder.take_held(&mut stream.encoder);
+            state.encoder.begin_chunk();
         }
         if stream.key.private.is_some() {
             state.encoder.bounds = stream.encoder.bounds.clone();
@@ -131,6 +174,9 @@ impl Live {
         drop(state);
         registry.feeds.insert(stream.key.clone(), feed.clone());
         drop(registry);
+        if stream.key.filter.sample.is_some() {
+            self.wake_sample_clock();
+        }
         self.wake_refresher(Wakeup::Tails);
         Some((feed, tails))
     }
@@ -145,27 +191,31 @@ fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
     }
 }
 
-/// Returns the spans between the cursor of the stream and that of its feed.
-fn missing(tails: &[Arc<Tail>], state: &FeedState, stream: &mut StreamState) -> Result<MissingSpans, JoinOutcome> {
-    let flow = &state.encoder.cursor;
+/// Returns the spans between the stream's own position and that of the flow.
+fn missing(
+    tails: &[Arc<Tail>],
+    flow: &Cursor,
+    cursor: &mut Cursor,
+    stream: &StreamState,
+) -> Result<MissingSpans, JoinOutcome> {
     let mut missing = Vec::new();
     for (topic, flow_topic) in flow.topics().iter().enumerate() {
-        let own = &stream.encoder.cursor.topics()[topic];
+        let own = &cursor.topics()[topic];
         if own.id.differs(flow_topic.id) {
             return Err(JoinOutcome::Behind);
         }
         if flow_topic.id.is_known() {
-            stream.encoder.cursor.set_id(topic, flow_topic.id);
+            cursor.set_id(topic, flow_topic.id);
         }
         let known = flow.offsets(topic).count();
-        if stream.encoder.cursor.offsets(topic).count() > known {
+        if cursor.offsets(topic).count() > known {
             return Err(JoinOutcome::Ahead);
         }
         for (partition, to) in flow.offsets(topic) {
-            let own = match stream.encoder.cursor.position(topic, partition) {
+            let own = match cursor.position(topic, partition) {
                 Some(own) => own,
                 None => {
-                    stream.encoder.cursor.add_position(topic, 0);
+                    cursor.add_position(topic, 0);
                     Position::from(0)
                 }
             };
@@ -188,7 +238,7 @@ fn missing(tails: &[Arc<Tail>], state: &FeedState, stream: &mut StreamState) -> 
                 return Err(JoinOutcome::Behind);
             }
             if !spans.is_empty() {
-                missing.push((topic, partition, spans));
+                missing.push((topic, partition, to, spans));
             }
         }
     }

@@ -32,6 +32,9 @@ pub struct Live {
     wakeup: Sender<Wakeup>,
     /// Received by the [`MetadataRefresher`](super::metadata_refresher::MetadataRefresher).
     pub wakeups: Receiver<Wakeup>,
+    sampled: Sender<()>,
+    /// For the [`SampleClock`](super::sample_clock::SampleClock): there is a feed that holds records back.
+    pub sampled_feeds: Receiver<()>,
     closing: AtomicBool,
 }
 
@@ -58,6 +61,7 @@ impl Live {
     pub fn new(settings: &Settings, counts: Arc<HubCounts>, on_evict: OnEvict) -> Self {
         // One pending wakeup of each kind is enough.
         let (wakeup, wakeups) = bounded(2);
+        let (sampled, sampled_feeds) = bounded(1);
         Self {
             registry: Mutex::default(),
             recent_bytes: settings.recent_bytes,
@@ -66,6 +70,8 @@ impl Live {
             on_evict,
             wakeup,
             wakeups,
+            sampled,
+            sampled_feeds,
             closing: AtomicBool::new(false),
         }
     }
@@ -73,6 +79,11 @@ impl Live {
     /// Wakes the metadata refresher.
     pub fn wake_refresher(&self, wakeup: Wakeup) {
         let _ = self.wakeup.try_send(wakeup);
+    }
+
+    /// Tells the sample clock that there is a feed for it.
+    pub fn wake_sample_clock(&self) {
+        let _ = self.sampled.try_send(());
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -115,7 +126,7 @@ impl Live {
             return None;
         }
         let state = feed.state();
-        (state.status == FeedStatus::Open).then(|| state.encoder.cursor.clone())
+        (state.status == FeedStatus::Open).then(|| state.encoder.resume_at())
     }
 
     /// Returns the span with the requested offset, if the live flow has fetched it recently.

@@ -113,7 +113,7 @@ impl TailState {
         let first = recent.partition_point(|span| span.next <= from);
         let spans: Vec<_> = recent.iter().skip(first).take_while(|span| span.from < to).cloned().collect();
         let begins = spans.first().is_some_and(|span| span.from <= from);
-        let ends = spans.last().is_some_and(|span| span.next == to);
+        let ends = spans.last().is_some_and(|span| span.next >= to);
         (begins && ends).then_some(spans)
     }
 }

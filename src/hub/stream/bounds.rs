@@ -1,6 +1,6 @@
 //! Where a stream ends.
 
-use crate::record::{Offset, Partition};
+use crate::record::{Offset, Partition, Timestamp};
 use std::collections::{HashMap, HashSet};
 
 /// The end offset (exclusive) of each partition, by topic index and partition.
@@ -13,7 +13,29 @@ pub struct Bounds {
     pub remaining: Option<u64>,
     /// Where each partition ends; a partition without an entry has ended. `None`: the stream continues with new records.
     pub ends: Option<Ends>,
+    /// The time until which the stream continues with new records.
+    pub until: Option<TimeBound>,
     /// Partitions whose cursor is at or past the end, but has not been confirmed by a fetch yet. If the log was truncated,
     /// the fetch fails, and the gap must be reported before the stream ends.
     pub unconfirmed: HashSet<(usize, Partition)>,
+}
+
+/// A time at which a stream ends, as long as more records from before it can come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeBound {
+    pub at: Timestamp,
+    /// The partitions that have a record of this time or a later one, which end before the first of these.
+    pub reached: Ends,
+}
+
+impl Bounds {
+    /// Whether the stream continues with new records in all its partitions.
+    pub fn may_join(&self) -> bool {
+        self.ends.is_none() && !self.has_reached_time()
+    }
+
+    /// Whether a partition has reached the time of the stream.
+    pub fn has_reached_time(&self) -> bool {
+        self.until.as_ref().is_some_and(|until| !until.reached.is_empty())
+    }
 }

@@ -1,16 +1,21 @@
 //! Writes records as the frames of a stream, and moves the cursor past them.
 
-use super::bounds::{Bounds, Ends};
+mod ends;
+mod gaps;
+mod sampled;
+
+use super::bounds::{Bounds, Ends, TimeBound};
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
-use super::gap::Loss;
+use super::sampler::Sampler;
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
-use crate::cursor::{Cursor, IdTag};
-use crate::hub::subscription::{Filter, Format, Gap, GapReason};
+use crate::cursor::Cursor;
+use crate::hub::subscription::{Filter, Format, FormatChoice};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
+use sampled::Sampled;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +60,6 @@ enum Completion {
 }
 
 /// Writes the frames of a stream, and tracks its position.
-#[derive(Clone)]
 pub struct Encoder {
     /// The position after the frames written so far.
     pub cursor: Cursor,
@@ -75,6 +79,8 @@ pub struct Encoder {
     /// The time when `passed` became greater than 0.
     passing_since: Option<Instant>,
     completion: Completion,
+    /// Holds back records of a sampled stream. The ids do not cover what it holds, unlike the cursor.
+    sampler: Option<Sampler>,
 }
 
 impl Encoder {
@@ -93,6 +99,7 @@ impl Encoder {
             passed: 0,
             passing_since: None,
             completion,
+            sampler: None,
         }
     }
 
@@ -139,12 +146,15 @@ impl Encoder {
     }
 
     fn position(&self) -> StreamPosition {
-        StreamPosition { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
+        StreamPosition { cursor: Arc::new(self.resume_at()), remaining: self.bounds.remaining }
     }
 
-    /// Creates an encoder at another position, with the same filter and format and without bounds.
+    /// Creates an encoder at another position, with the same filter, format and time to end, without other bounds.
     pub fn at(&self, cursor: Cursor) -> Self {
-        Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
+        let until = self.bounds.until.as_ref().map(|until| TimeBound { at: until.at, reached: Ends::new() });
+        let bounds = Bounds { until, ..Bounds::default() };
+        let sampler = self.sampler.as_ref().map(Sampler::empty);
+        Self { sampler, ..Self::new(cursor, self.filter.clone(), self.format.clone(), bounds) }
     }
 
     /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier when `out` has
@@ -166,37 +176,71 @@ impl Encoder {
         if self.is_finished() {
             return Flow::Finished;
         }
+        match self.write_due(out, topic, partition, &mut limits) {
+            Flow::Continues if self.has_due(topic, partition) => return Flow::Continues,
+            Flow::Continues => {}
+            flow => return flow,
+        }
         let end = self.end_of(topic, partition);
         let uses_ids = self.format.uses_ids();
-        let (mut seen, is_filtered) = (0, !self.filter.is_empty());
+        let is_costly = !self.filter.is_empty() || self.format.choice() == FormatChoice::ByClient;
         // A batch may begin before the cursor.
         let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
-        for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
+        for (seen, (number, record)) in wanted.take_while(|(_, r)| r.offset < end.min(next)).enumerate() {
             if out.len() >= limits.most {
                 return Flow::Continues;
             }
-            if seen > 0 && is_filtered && limits.budget.is_spent() {
+            if seen > 0 && is_costly && limits.budget.is_spent() {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Continues;
             }
-            seen += 1;
+            if let Some(until) = self.bounds.until.as_mut().filter(|until| record.timestamp >= until.at) {
+                until.reached.insert((topic, partition), record.offset);
+                self.pass_to(topic, partition, read_to(record.offset), out);
+                return Flow::Continues;
+            }
             if !input.matches(&self.filter, number, &record) {
                 continue;
+            }
+            let after = read_to(record.offset + 1);
+            if self.is_sampled() {
+                let span = (read_to(record.offset), after);
+                match self.sample(out, (topic, partition), &record, span, &mut limits) {
+                    Sampled::Write => {}
+                    Sampled::Held => {
+                        self.cursor.set(topic, partition, after);
+                        continue;
+                    }
+                    Sampled::Stop(flow) => {
+                        self.pass_to(topic, partition, span.0, out);
+                        return flow;
+                    }
+                }
             }
             if let Err(shortage) = self.reserve(out, &record, &mut limits) {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Short(shortage);
             }
-            self.cursor.set(topic, partition, read_to(record.offset + 1));
-            let last_id;
+            self.cursor.set(topic, partition, after);
+            let is_last = self.bounds.remaining == Some(1)
+                || (!self.is_sampled() && record.offset + 1 >= end && self.is_finished());
+            let (last_id, mut before_held);
+            // Records of other partitions may be held.
+            let cursor = match self.is_sampled() {
+                true => {
+                    before_held = self.resume_at();
+                    &mut before_held
+                }
+                false => &mut self.cursor,
+            };
             let id = if !uses_ids {
                 ""
-            } else if self.bounds.remaining == Some(1) || (record.offset + 1 >= end && self.is_finished()) {
+            } else if is_last {
                 self.completion = Completion::Sent;
-                last_id = self.cursor.complete_text();
+                last_id = cursor.complete_text();
                 &last_id
             } else {
-                self.cursor.text()
+                cursor.text()
             };
             self.format.record(out, input.topic, partition, &record, id);
             self.written += 1;
@@ -225,7 +269,7 @@ impl Encoder {
         const ID_GROWTH: usize = 64;
         let id = if self.format.uses_ids() { self.cursor.text().len() + ID_GROWTH } else { 0 };
         let unpaid = limits.unpaid();
-        if out.len() + record.quick_bound() + id <= unpaid {
+        if out.len() + self.format.quick_bound(record) + id <= unpaid {
             return Ok(());
         }
         let needed = self.format.bound(record) + id;
@@ -243,7 +287,9 @@ impl Encoder {
     fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
         let here = self.cursor.next(topic, partition).unwrap_or(to.next);
         self.cursor.set(topic, partition, to);
-        self.passed += to.next.saturating_sub(here).unsigned_abs();
+        if !self.holds(topic, partition) {
+            self.passed += to.next.saturating_sub(here).unsigned_abs();
+        }
         self.checkpoint_if_due(out);
     }
 
@@ -266,7 +312,7 @@ impl Encoder {
             return;
         }
         self.replayable = Replayable::No;
-        self.format.checkpoint(out, self.cursor.text());
+        self.format.checkpoint(out, self.resume_at().text());
     }
 
     /// Writes the id of the current position, if the stream has passed offsets since the last one.
@@ -294,45 +340,6 @@ impl Encoder {
         self.cursor.check_length(most).map_err(BrokerError::IdTooLong)
     }
 
-    /// Writes a gap, and moves the cursor to the position where the log continues.
-    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
-        let Some(from) = self.cursor.next(topic, partition) else { return };
-        let name = self.cursor.topics()[topic].name.clone();
-        let Loss { to, reason, end: log_end } = loss;
-        self.cursor.set(topic, partition, to);
-        let to = to.next;
-        if to < from
-            && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
-        {
-            // The stream does not wait for records that the log has lost.
-            *end = (*end).min(log_end);
-        }
-        self.bounds.unconfirmed.remove(&(topic, partition));
-        self.passed = 0;
-        self.replayable = Replayable::No;
-        self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
-    }
-
-    /// Writes a gap for each partition of a topic that was recreated, and moves the cursor to the beginning of the new topic.
-    /// The cursor changes before the first frame is written, so that no id mixes both topics.
-    pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
-        let lost: Vec<_> = self.cursor.offsets(topic).collect();
-        self.cursor.set_id(topic, id);
-        self.cursor.clear(topic);
-        self.grow(topic, partitions);
-        if let Some(ends) = &mut self.bounds.ends {
-            // They are offsets of the old topic.
-            ends.retain(|(of, _), _| *of != topic);
-        }
-        self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
-        self.replayable = Replayable::No;
-        let name = self.cursor.topics()[topic].name.clone();
-        for (partition, from) in lost {
-            let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
-            self.format.gap(out, &gap, self.cursor.text());
-        }
-    }
-
     /// Adds new partitions to the cursor, each at offset 0. `partitions` is the new number of partitions of the topic.
     pub fn grow(&mut self, topic: usize, partitions: usize) {
         while let Some(next) = self.cursor.next_partition(topic)
@@ -354,36 +361,6 @@ impl Encoder {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
         out
-    }
-
-    /// Whether everything that was requested has been delivered: the number of records, or every partition up to its end.
-    pub fn is_finished(&self) -> bool {
-        let at_ends = |ends: &Ends| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
-        self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)
-    }
-
-    /// Whether the stream gets no more records of a partition.
-    pub fn has_ended(&self, topic: usize, partition: Partition) -> bool {
-        self.is_at_end(topic, partition) && !self.bounds.unconfirmed.contains(&(topic, partition))
-    }
-
-    /// Requires a fetch at each end that the cursor has reached already, before the stream may end. See
-    /// [`Bounds::unconfirmed`].
-    pub fn confirm_ends(&mut self) {
-        let ends = self.bounds.ends.iter().flatten().map(|(partition, _)| *partition);
-        let reached = ends.filter(|(topic, partition)| self.is_at_end(*topic, *partition));
-        self.bounds.unconfirmed = reached.collect();
-    }
-
-    fn is_at_end(&self, topic: usize, partition: Partition) -> bool {
-        self.cursor.next(topic, partition).is_none_or(|next| next >= self.end_of(topic, partition))
-    }
-
-    fn end_of(&self, topic: usize, partition: Partition) -> Offset {
-        match &self.bounds.ends {
-            None => Offset::MAX,
-            Some(ends) => ends.get(&(topic, partition)).copied().unwrap_or(0),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::feed_key::FeedKey;
 use super::mailbox::MailboxSender;
 use crate::broker::{FetchPosition, TopicInfo};
 use crate::hub::counts::HubCounts;
-use crate::record::{NO_EPOCH, Partition};
+use crate::record::{NO_EPOCH, Partition, Timestamp};
 use crate::sync::memory_budget::Reservation;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -22,6 +22,15 @@ pub struct StreamSettings {
     pub chunk_budget: ChunkBudget,
     /// The counters of the hub.
     pub counts: Arc<HubCounts>,
+    /// How long records from before the `until` of a stream may take to arrive, in milliseconds.
+    pub until_delay: Timestamp,
+}
+
+impl StreamSettings {
+    /// Whether no more records from before this time are expected.
+    pub fn is_over(&self, time: Timestamp, now: Timestamp) -> bool {
+        time.saturating_add(self.until_delay) <= now
+    }
 }
 
 /// A stream that has not joined a feed yet, or has left it.

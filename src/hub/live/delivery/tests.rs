@@ -9,7 +9,7 @@ use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::mailbox::{Mailbox, mailbox};
 use crate::hub::stream::slot::StreamSlot;
 use crate::hub::stream::state::{StreamSettings, StreamState, TopicState};
-use crate::hub::{ClientTag, Filter, Format, Gap, Missing, Settings};
+use crate::hub::{ClientTag, Filter, Format, FormatChoice, Gap, Missing, Settings};
 use crate::record::{Partition, RecordRef, Records, TopicName};
 use crate::sync::memory_budget::MemoryBudget;
 
@@ -38,6 +38,8 @@ fn key(format: &'static str) -> FeedKey {
         filter: Arc::default(),
         format: format.to_owned(),
         missing: Missing::Refuse,
+        choice: FormatChoice::Fixed,
+        until: None,
         private: None,
     }
 }
@@ -50,6 +52,7 @@ fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
         max_id_bytes: 128,
         chunk_budget: ChunkBudget::new(&MemoryBudget::default(), 1 << 20),
         counts: live.counts.clone(),
+        until_delay: 0,
     };
     let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
     let format = Arc::new(Named(format));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::hub::Gap;
 use crate::record::{EpochSpan, RecordRef, Records, TopicName};
 use crate::sync::memory_budget::Share;
 

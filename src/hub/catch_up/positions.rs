@@ -1,0 +1,29 @@
+//! Positions in the logs of the partitions that a stream reads.
+
+use super::task::CatchUpTask;
+use crate::broker::{Broker, BrokerError, OffsetAt};
+use crate::record::{Partition, Position, TopicPartition};
+
+/// The partitions that the stream reads, of topics that exist, with the index of their topic.
+fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
+    let selection = task.stream.encoder.cursor.selection();
+    (task.stream.topics.iter().enumerate())
+        .filter_map(|(topic, known)| Some((topic, known.here()?)))
+        .flat_map(|(topic, info)| {
+            let selected = info.partitions.iter().map(|p| p.partition).filter(|p| selection.contains(*p));
+            selected.map(move |partition| (topic, TopicPartition { topic: info.name.clone(), partition }))
+        })
+        .collect()
+}
+
+/// Looks up this point of each partition that the stream reads.
+pub fn positions(
+    task: &CatchUpTask,
+    at: OffsetAt,
+    broker: &dyn Broker,
+) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
+    let places = places(task);
+    let wanted: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
+    let found = broker.positions(&wanted);
+    places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
+}

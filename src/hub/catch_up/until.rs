@@ -1,0 +1,104 @@
+//! Where a stream with `until` ends.
+//!
+//! A stream until a time ends each partition where a stream from that time begins: before the first record with this timestamp
+//! or a later one, as Kafka's ListOffsets finds it. So two streams, one until a time and one from it, have each record once,
+//! whatever the order of timestamps. A partition without such a record ends at its end, some time after the clock has passed
+//! that time, because records may be on their way.
+
+use super::positions::positions;
+use super::task::{CatchUpTask, TurnOutcome};
+use crate::broker::{Broker, BrokerError, OffsetAt};
+use crate::hub::counts::RequestKind;
+use crate::hub::stream::bounds::{Ends, TimeBound};
+use crate::hub::stream::state::TopicState;
+use crate::hub::subscription::{Missing, Until};
+use crate::record::{Timestamp, now};
+use std::time::Duration;
+
+/// Pause between turns of a stream that waits for its time to pass, and cannot join the live flow because some of its
+/// partitions have ended already.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Pause between turns of a sampled stream.
+const SAMPLED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a new stream ends.
+pub enum EndsFound {
+    /// It does not.
+    Forever,
+    At(Ends),
+    /// The time is not over yet. For each partition the offset of the first record from then on, or its end.
+    Later(Timestamp, Ends),
+    /// A topic must be looked up again first.
+    Unknown,
+}
+
+/// Finds the ends that are known before the start of the stream is.
+pub fn ends(task: &CatchUpTask, until: Until, broker: &dyn Broker) -> Result<EndsFound, BrokerError> {
+    let at = match until {
+        Until::Forever => return Ok(EndsFound::Forever),
+        Until::End => OffsetAt::Latest,
+        Until::Time(time) if task.stream.settings.is_over(time, now()) => OffsetAt::Time(time),
+        Until::Time(time) => return Ok(EndsFound::Later(time, Ends::new())),
+    };
+    // A topic that does not exist has no end yet.
+    let waits = task.stream.key.missing == Missing::Wait
+        && task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
+    if waits || task.waits_for_return() {
+        return Ok(EndsFound::Unknown);
+    }
+    ends_at(task, at, broker).map(EndsFound::At)
+}
+
+/// The offset at this point of each partition.
+pub fn ends_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Ends, BrokerError> {
+    Ok(positions(task, at, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
+}
+
+impl EndsFound {
+    /// Sets the bounds of the stream, whose cursor is known.
+    pub fn apply(self, task: &mut CatchUpTask) {
+        let encoder = &mut task.stream.encoder;
+        (encoder.bounds.ends, encoder.bounds.until) = match self {
+            Self::Forever | Self::Unknown => (None, None),
+            Self::At(ends) => (Some(ends), None),
+            Self::Later(at, mut found) => {
+                // Up to the cursor there were records, so what was found before it is one of them.
+                found.retain(|(topic, partition), end| {
+                    encoder.cursor.next(*topic, *partition).is_some_and(|next| *end < next)
+                });
+                (None, Some(TimeBound { at, reached: found }))
+            }
+        };
+    }
+}
+
+/// Turns the time of the stream into offsets, once it is over or every partition has reached it.
+pub fn settle(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> Result<Box<CatchUpTask>, TurnOutcome> {
+    let Some(TimeBound { at, reached }) = task.stream.encoder.bounds.until.clone() else { return Ok(task) };
+    let mut ends = Ends::new();
+    if task.stream.settings.is_over(at, now()) && !task.waits_for_return() {
+        match ends_at(&task, OffsetAt::Time(at), broker) {
+            Ok(found) => ends = found,
+            Err(error) => return Err(task.retry(RequestKind::Metadata, &error)),
+        }
+    } else if !task.stream.encoder.has_reached_its_time() {
+        return Ok(task);
+    }
+    // The stream has seen these itself.
+    ends.extend(reached);
+    (task.stream.encoder.bounds.until, task.stream.encoder.bounds.ends) = (None, Some(ends));
+    Ok(task)
+}
+
+impl CatchUpTask {
+    /// Pause before the next turn, after one that read nothing.
+    pub fn idle_pause(&self, usual: Duration) -> Duration {
+        match &self.stream.encoder {
+            encoder if encoder.bounds.until.is_some() && !self.may_join() => PAUSE,
+            // It may have to wait for the live flow to send what it has held back for longer.
+            encoder if encoder.is_sampled() => SAMPLED_PAUSE,
+            _ => usual,
+        }
+    }
+}

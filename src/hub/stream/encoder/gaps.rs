@@ -1,0 +1,58 @@
+//! Writes the gaps of a stream.
+
+use super::{Encoder, Replayable};
+use crate::cursor::IdTag;
+use crate::hub::stream::gap::Loss;
+use crate::hub::subscription::{Gap, GapReason};
+use crate::record::Partition;
+
+impl Encoder {
+    /// Writes a gap, and moves the cursor to the position where the log continues.
+    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
+        self.write_before_gap(out, topic, partition);
+        let Some(from) = self.cursor.next(topic, partition) else { return };
+        let name = self.cursor.topics()[topic].name.clone();
+        let Loss { to, reason, end: log_end } = loss;
+        self.cursor.set(topic, partition, to);
+        let to = to.next;
+        if to < from
+            && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
+        {
+            // The stream does not wait for records that the log has lost.
+            *end = (*end).min(log_end);
+        }
+        if let Some(until) = &mut self.bounds.until {
+            // What was there from this time on is lost too.
+            until.reached.retain(|place, end| *place != (topic, partition) || *end < to);
+        }
+        self.bounds.unconfirmed.remove(&(topic, partition));
+        self.passed = 0;
+        self.replayable = Replayable::No;
+        self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.resume_at().text());
+    }
+
+    /// Writes a gap for each partition of a topic that was recreated, and moves the cursor to the beginning of the new topic.
+    /// The cursor changes before the first frame is written, so that no id mixes both topics.
+    pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
+        let lost: Vec<_> = self.cursor.offsets(topic).collect();
+        lost.iter().for_each(|(partition, _)| self.write_before_gap(out, topic, *partition));
+        self.cursor.set_id(topic, id);
+        self.cursor.clear(topic);
+        self.grow(topic, partitions);
+        if let Some(ends) = &mut self.bounds.ends {
+            // They are offsets of the old topic.
+            ends.retain(|(of, _), _| *of != topic);
+        }
+        if let Some(until) = &mut self.bounds.until {
+            until.reached.retain(|(of, _), _| *of != topic);
+        }
+        self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
+        self.replayable = Replayable::No;
+        let name = self.cursor.topics()[topic].name.clone();
+        let mut cursor = self.resume_at();
+        for (partition, from) in lost {
+            let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
+            self.format.gap(out, &gap, cursor.text());
+        }
+    }
+}

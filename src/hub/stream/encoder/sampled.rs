@@ -1,0 +1,223 @@
+//! Writes the records of a [`Sampler`] when their interval has ended.
+
+use super::{Completion, EncodeLimits, Encoder, Flow};
+use crate::cursor::Cursor;
+use crate::hub::stream::sampler::{Offer, Sampler};
+use crate::hub::stream::time_budget::TimeBudget;
+use crate::record::{Partition, Position, RecordRef};
+use crate::sync::memory_budget::Share;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What becomes of a record of a sampled stream.
+pub enum Sampled {
+    Held,
+    /// It must be written now.
+    Write,
+    /// It must wait for the next call.
+    Stop(Flow),
+}
+
+impl Encoder {
+    /// Holds records back if the filter says so. `share` pays for them.
+    pub fn sampling(mut self, share: &Arc<Share>) -> Self {
+        self.sampler = self.filter.sample.map(|interval| Sampler::new(interval, share));
+        self
+    }
+
+    pub fn is_sampled(&self) -> bool {
+        self.sampler.is_some()
+    }
+
+    /// Where a stream must resume to get all that it has not been sent.
+    pub fn resume_at(&self) -> Cursor {
+        let mut cursor = self.cursor.clone();
+        if let Some(sampler) = &self.sampler {
+            for (topic, partition) in sampler.places() {
+                if let Some(position) = sampler.resume_at((topic, partition)) {
+                    cursor.set(topic, partition, position);
+                }
+            }
+        }
+        cursor
+    }
+
+    /// Drops the records that are held, and reads them again from `cursor` on.
+    pub fn rewind(&mut self, cursor: Cursor) {
+        self.forget_held();
+        self.cursor = cursor;
+    }
+
+    /// Drops the records that are held: no stream needs them.
+    pub fn forget_held(&mut self) {
+        if let Some(sampler) = &mut self.sampler {
+            sampler.clear();
+        }
+    }
+
+    /// Takes over the records that another encoder at the same position holds.
+    pub fn take_held(&mut self, other: &mut Self) {
+        let empty = other.sampler.as_ref().map(Sampler::empty);
+        self.sampler = std::mem::replace(&mut other.sampler, empty);
+    }
+
+    /// Another encoder for the same stream, which holds no records and reads them again.
+    pub fn fork(&self) -> Self {
+        Self {
+            cursor: self.resume_at(),
+            sent: self.sent.clone(),
+            replayable: self.replayable,
+            written: self.written,
+            filter: self.filter.clone(),
+            format: self.format.clone(),
+            bounds: self.bounds.clone(),
+            passed: self.passed,
+            passing_since: self.passing_since,
+            completion: self.completion,
+            sampler: self.sampler.as_ref().map(Sampler::empty),
+        }
+    }
+
+    /// Whether records of a partition are held.
+    pub(super) fn holds(&self, topic: usize, partition: Partition) -> bool {
+        self.sampler.as_ref().is_some_and(|sampler| sampler.resume_at((topic, partition)).is_some())
+    }
+
+    /// Holds a matching record, after what must be written before it.
+    pub(super) fn sample(
+        &mut self,
+        out: &mut Vec<u8>,
+        (topic, partition): (usize, Partition),
+        record: &RecordRef<'_>,
+        (before, after): (Position, Position),
+        limits: &mut EncodeLimits<'_>,
+    ) -> Sampled {
+        loop {
+            let Some(sampler) = &mut self.sampler else { return Sampled::Write };
+            match sampler.offer((topic, partition), record, before, after) {
+                Offer::Held => return Sampled::Held,
+                Offer::SendNow => return Sampled::Write,
+                Offer::SendDue => {}
+            }
+            match self.write_due(out, topic, partition, limits) {
+                Flow::Continues if self.has_due(topic, partition) => return Sampled::Stop(Flow::Continues),
+                Flow::Continues => {}
+                flow => return Sampled::Stop(flow),
+            }
+        }
+    }
+
+    pub(super) fn has_due(&self, topic: usize, partition: Partition) -> bool {
+        self.sampler.as_ref().is_some_and(|sampler| sampler.next_due((topic, partition)).is_some())
+    }
+
+    /// Writes the records of a partition that are due. Stops earlier as [`records`](Self::records) does.
+    pub(super) fn write_due(
+        &mut self,
+        out: &mut Vec<u8>,
+        topic: usize,
+        partition: Partition,
+        limits: &mut EncodeLimits<'_>,
+    ) -> Flow {
+        let place = (topic, partition);
+        if !self.has_due(topic, partition) {
+            return Flow::Continues;
+        }
+        let Some(mut sampler) = self.sampler.take() else { return Flow::Continues };
+        let mut flow = Flow::Continues;
+        let (name, uses_ids) = (self.cursor.topics()[topic].name.clone(), self.format.uses_ids());
+        let mut ids = self.cursor.clone();
+        for (topic, partition) in sampler.places() {
+            if let Some(position) = sampler.resume_at((topic, partition)) {
+                ids.set(topic, partition, position);
+            }
+        }
+        while let Some(held) = sampler.next_due(place) {
+            if out.len() >= limits.most {
+                break;
+            }
+            let record = held.record();
+            if let Err(shortage) = self.reserve(out, &record, limits) {
+                flow = Flow::Short(shortage);
+                break;
+            }
+            ids.set(topic, partition, held.after);
+            let last_id;
+            let id = if !uses_ids {
+                ""
+            } else if self.bounds.remaining == Some(1) {
+                self.completion = Completion::Sent;
+                last_id = ids.complete_text();
+                &last_id
+            } else {
+                ids.text()
+            };
+            self.format.record(out, &name, partition, &record, id);
+            self.written += 1;
+            self.passed = 0;
+            sampler.sent(place);
+            if let Some(remaining) = &mut self.bounds.remaining {
+                *remaining = remaining.saturating_sub(1);
+                if *remaining == 0 {
+                    flow = Flow::Finished;
+                    break;
+                }
+            }
+        }
+        self.sampler = Some(sampler);
+        flow
+    }
+
+    /// Writes the records of a partition that are held for longer than an interval, up to `limits.most`.
+    pub fn write_overdue(
+        &mut self,
+        out: &mut Vec<u8>,
+        topic: usize,
+        partition: Partition,
+        limits: &mut EncodeLimits<'_>,
+    ) -> Flow {
+        let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.is_overdue((topic, partition))) else {
+            return Flow::Continues;
+        };
+        sampler.end_interval((topic, partition));
+        self.write_due(out, topic, partition, limits)
+    }
+
+    /// Writes all records that are held, up to `limits.most`. Returns `Finished` if none is held then, or the limit of the
+    /// stream is reached.
+    pub fn write_held(&mut self, out: &mut Vec<u8>, mut limits: EncodeLimits<'_>) -> Flow {
+        for (topic, partition) in self.held_places() {
+            self.end_interval(topic, partition);
+            match self.write_due(out, topic, partition, &mut limits) {
+                Flow::Continues if self.has_due(topic, partition) => return Flow::Continues,
+                Flow::Continues => {}
+                flow => return flow,
+            }
+        }
+        Flow::Finished
+    }
+
+    pub fn held_places(&self) -> Vec<(usize, Partition)> {
+        self.sampler.as_ref().map(Sampler::places).unwrap_or_default()
+    }
+
+    fn end_interval(&mut self, topic: usize, partition: Partition) {
+        if let Some(sampler) = &mut self.sampler {
+            sampler.end_interval((topic, partition));
+        }
+    }
+
+    /// Writes the held records of a partition before a frame that moves the cursor past them. Their memory is bounded.
+    pub(super) fn write_before_gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition) {
+        let Some(share) = self.sampler.as_ref().map(|sampler| sampler.share().clone()) else { return };
+        let budget = TimeBudget::new(Duration::MAX);
+        // What is due comes before what is held.
+        while self.holds(topic, partition) && self.bounds.remaining != Some(0) {
+            self.end_interval(topic, partition);
+            // Without a bound on the frames nothing is reserved.
+            let mut memory = share.empty_reservation();
+            let mut limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
+            self.write_due(out, topic, partition, &mut limits);
+        }
+    }
+}
