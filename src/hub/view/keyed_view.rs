@@ -49,7 +49,7 @@ impl Reach {
     /// Returns the timestamp of the oldest records, or `None` without a limit.
     pub fn oldest(self, now: Timestamp) -> Option<Timestamp> {
         let Self::Age { log2_ms } = self else { return None };
-        Some(now.saturating_sub(1i64.checked_shl(log2_ms).unwrap_or(Timestamp::MAX)).max(0))
+        Some(now.saturating_sub(1i64.checked_shl(log2_ms).filter(|age| *age > 0).unwrap_or(Timestamp::MAX)).max(0))
     }
 }
 
