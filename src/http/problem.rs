@@ -345,9 +345,7 @@ pub fn with_flag(error: &BrokerError) -> String {
         Some(Setting::ClientProperty(name)) => format!("{error}; {name} is set in the file of --kafka-config"),
         Some(Setting::RetentionBytes) => format!("{error}; lower --retention-bytes to keep less"),
         Some(Setting::MaxHeader) => format!("{error}; raise --max-header (an id may take three quarters of it)"),
-        Some(Setting::SnapshotBytes) => {
-            format!("{error}; narrow the snapshot with since=-24h, or raise --snapshot-bytes")
-        }
+        Some(Setting::SnapshotBytes) => format!("{error}; narrow the snapshot (since=-24h), or raise --snapshot-bytes"),
         None => error.to_string(),
     }
 }
