@@ -92,6 +92,9 @@ impl BridgeStream {
             if self.cursor != before {
                 backoff.reset();
             }
+            if self.cursor.is_none() && self.printed > 0 {
+                report("the connection was cut inside the snapshot, which is printed again");
+            }
             let pause = backoff.pause(fastrand::f64());
             log::info!("{cut}; reconnecting in {} ms", pause.as_millis());
             tokio::time::sleep(pause).await;
