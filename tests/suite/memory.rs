@@ -137,7 +137,8 @@ async fn streams_that_catch_up_wait_for_memory_and_then_continue() {
         world.broker.append("t", 0, vec![b'0' + record; largest / 4]);
     }
     // Other reads use all the memory at first.
-    let others = [largest, largest].map(|bytes| world.memory.catch_up.reserve(bytes).unwrap());
+    let others = [largest, world.memory.catch_up.limit() - largest];
+    let others = others.map(|bytes| world.memory.catch_up.reserve(bytes).unwrap());
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
         streams.push(tokio::spawn(text(world.ask(EVENTS).await)));
