@@ -6,6 +6,7 @@ use curlew::broker::BrokerError;
 use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{Header, NewRecord, now};
+use curlew::sync::memory_budget::MemoryBudget;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
@@ -24,10 +25,18 @@ struct SeriesApp {
 }
 
 fn world() -> SeriesApp {
+    world_with(MemoryBudget::default())
+}
+
+fn world_with(memory: MemoryBudget) -> SeriesApp {
     let broker = MemoryBroker::new();
-    let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
+    let settings = hub::Settings { memory: memory.clone(), ..hub::Settings::default() };
+    let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
-    SeriesApp { broker, app: App::new(hub, http::Settings { origin_policy: guard, ..http::Settings::default() }) }
+    SeriesApp {
+        broker,
+        app: App::new(hub, http::Settings { origin_policy: guard, memory, ..http::Settings::default() }),
+    }
 }
 
 fn text(answer: &Response<Bytes>) -> String {
