@@ -23,8 +23,8 @@ const FETCH_BYTES: usize = 1 << 20;
 /// is checked after every record.
 const RECORDS_PER_LOOK: usize = 512;
 
-/// A turn takes at most this part of the memory for folds, so that the other thread can read too.
-const FOLD_FRACTION: usize = 2;
+/// A turn takes at most this part of the memory for folds. Two threads use half of it, and the rest is for the last record of each.
+const FOLD_FRACTION: usize = 4;
 
 /// The connections of one thread, by leader.
 pub type SeriesReaders = HashMap<NodeId, Box<dyn PartitionReader>>;
