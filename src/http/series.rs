@@ -18,7 +18,7 @@ use super::request::Request;
 use super::subscribe::tag;
 use crate::auth::{Permit, Right};
 use crate::hub::ClientTag;
-use crate::hub::series::{SeriesHandle, SeriesState, Unread};
+use crate::hub::series::{SeriesHandle, SeriesRejected, SeriesState, Unread};
 use crate::record::TopicName;
 use crate::series::Window;
 use bytes::Bytes;
@@ -173,6 +173,12 @@ async fn encode(
         Ok(EncodedSeries { body: out.finish(&end)?, generation, version, complete, complete_from, omitted })
     };
     app.page(move || handle.read(asked, write).map_err(unread)?).await?
+}
+
+impl From<SeriesRejected> for Problem {
+    fn from(rejected: SeriesRejected) -> Self {
+        Self::busy(rejected.to_string())
+    }
 }
 
 fn unread(error: Unread) -> Problem {

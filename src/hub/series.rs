@@ -13,14 +13,13 @@ mod waiters;
 
 pub use waiters::Ready;
 
-use super::Rejected;
 use super::subscription::{ClientTag, Filter};
 use crate::broker::{Broker, BrokerError};
 use crate::os::priority;
 use crate::record::{Timestamp, TopicName, now};
 use crate::series::{SeriesQuery, SeriesTable, Window};
 use crate::sync::lock;
-use crate::sync::memory_budget::MemoryBudget;
+use crate::sync::memory_budget::{MemoryBudget, Share};
 use crate::sync::watchdog;
 use crate::sync::worker::Worker;
 use computation::{Computation, NextTask};
@@ -31,6 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use task::TaskOutcome;
+use thiserror::Error;
 use turn::{SeriesReaders, TaskRunner};
 
 /// Number of threads that read for time series.
@@ -65,6 +65,8 @@ struct SharedComputations {
     computations: Mutex<HashMap<ComputationKey, Arc<SharedComputation>>>,
     queue: ComputationQueue,
     runner: TaskRunner,
+    /// Memory for tables, of which computations use three quarters; the rest is for what is not merged yet.
+    tables: Arc<Share>,
 }
 
 /// A computation with its users.
@@ -98,6 +100,19 @@ pub struct SeriesState<'s> {
     pub late_until: Option<Timestamp>,
 }
 
+/// Why a request is rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SeriesRejected {
+    /// Viewers use as many different series as are computed at a time.
+    #[error(
+        "{MAX_COMPUTATIONS} different series are in use already, as many as are computed at a time; try again later"
+    )]
+    TooMany,
+    /// The bridge is shutting down.
+    #[error("the bridge is shutting down; try again")]
+    ShuttingDown,
+}
+
 /// The reason why there is no state yet.
 #[derive(Debug)]
 pub enum Unread {
@@ -110,8 +125,16 @@ pub enum Unread {
 impl SeriesService {
     /// Starts the threads.
     pub fn start(broker: Arc<dyn Broker>, memory: &MemoryBudget) -> std::io::Result<Self> {
-        let runner = TaskRunner { broker, fetched: memory.catch_up.clone(), tables: memory.series.clone() };
-        let shared = SharedComputations { computations: Mutex::default(), queue: ComputationQueue::default(), runner };
+        // A separate share, so that a merge never competes with turns for memory.
+        let quarter = memory.series.limit() / 4;
+        let folds = Share::new("series_folds", quarter, quarter);
+        let runner = TaskRunner { broker, fetched: memory.catch_up.clone(), folds };
+        let shared = SharedComputations {
+            computations: Mutex::default(),
+            queue: ComputationQueue::default(),
+            runner,
+            tables: memory.series.clone(),
+        };
         let shared = Arc::new(shared);
         let start = |number| {
             let shared = shared.clone();
@@ -124,7 +147,12 @@ impl SeriesService {
 
     /// Begins or continues the computation of a request. Fails if too many others are in use. `ready` is called when the window
     /// has been read up to the time of this call.
-    pub fn request(&self, client: ClientTag, request: SeriesRequest, ready: Ready) -> Result<SeriesHandle, Rejected> {
+    pub fn request(
+        &self,
+        client: ClientTag,
+        request: SeriesRequest,
+        ready: Ready,
+    ) -> Result<SeriesHandle, SeriesRejected> {
         let SeriesRequest { topic, query, filter, window } = request;
         let late_until = Some(window.to.saturating_add(LATE)).filter(|late| *late <= now());
         let span = late_until.map_or(SeriesSpan::Live, |late_until| SeriesSpan::Past { window, late_until });
@@ -168,9 +196,9 @@ impl SharedComputations {
     }
 
     /// Returns a computation with one more user.
-    fn find(&self, key: ComputationKey, from: Timestamp) -> Result<Arc<SharedComputation>, Rejected> {
+    fn find(&self, key: ComputationKey, from: Timestamp) -> Result<Arc<SharedComputation>, SeriesRejected> {
         if self.queue.is_closed() {
-            return Err(Rejected::ShuttingDown);
+            return Err(SeriesRejected::ShuttingDown);
         }
         let mut computations = self.computations();
         let known = computations.get(&key).filter(|known| !lock(&known.state).has_failed).cloned();
@@ -179,9 +207,9 @@ impl SharedComputations {
             None => {
                 computations.remove(&key);
                 if computations.len() >= MAX_COMPUTATIONS && !drop_least_recent(&mut computations) {
-                    return Err(Rejected::TooManyStreams);
+                    return Err(SeriesRejected::TooMany);
                 }
-                let state = Mutex::new(Computation::new(key.clone(), &self.runner.tables, from));
+                let state = Mutex::new(Computation::new(key.clone(), &self.tables, from));
                 let computation = Arc::new(SharedComputation { state, users: AtomicUsize::new(0) });
                 computations.insert(key, computation.clone());
                 computation
@@ -193,8 +221,8 @@ impl SharedComputations {
 
     /// Keeps a quarter of the memory free for the records that are being read, by dropping computations without viewers.
     fn make_space(&self) {
-        let tables = &self.runner.tables;
-        while !tables.has_free(tables.limit() / 4) && drop_least_recent(&mut self.computations()) {}
+        // A quarter, and some for what is merged next.
+        while !self.tables.has_free(self.tables.limit() / 2) && drop_least_recent(&mut self.computations()) {}
     }
 
     fn work(&self) {

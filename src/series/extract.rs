@@ -156,7 +156,7 @@ impl Extractor {
         // A number with a unit is not JSON.
         let number = std::str::from_utf8(value).ok().and_then(number_in);
         match (self.nodes[0].field, number) {
-            (Some(field), Some(number)) => {
+            (Some(field), Some(number)) if self.discovery == Discovery::Off => {
                 self.record.set(field, number);
                 Ok(())
             }

@@ -34,6 +34,11 @@ impl Fold {
         Self { query, steps, extractor, fields: Vec::new(), table, buffer: Vec::new() }
     }
 
+    /// Bytes that the readings take of the share.
+    pub fn memory(&self) -> usize {
+        self.table.memory()
+    }
+
     /// The readings that were added.
     pub fn into_table(self) -> SeriesTable {
         self.table

@@ -25,7 +25,7 @@ pub fn number_in(text: &str) -> Option<f64> {
         end += if exponent > 0 { 1 + sign + exponent } else { 0 };
     }
     let unit = &text[end..];
-    let is_unit = unit.len() <= MAX_UNIT && !unit.bytes().any(|byte| byte.is_ascii_digit());
+    let is_unit = unit.len() <= MAX_UNIT && !unit.chars().any(|c| c.is_ascii_digit() || c.is_control());
     let number = text[..end].parse::<f64>().ok().filter(|number| number.is_finite());
     number.filter(|_| whole > 0 && is_unit)
 }
@@ -74,6 +74,7 @@ mod tests {
             ("inf", None),
             ("1e999", None),
             ("7 of the red machines", None),
+            ("0\0", None),
         ] {
             assert_eq!(number_in(text), number, "{text}");
         }

@@ -238,9 +238,7 @@ impl SeriesTable {
         for series in &mut self.series {
             let old = series.points.partition_point(|point| point.step < step);
             series.points.drain(..old);
-            if series.points.len() < series.points.capacity() / 2 {
-                series.points.shrink_to_fit();
-            }
+            series.points.shrink_to_fit();
         }
         let mut names = std::mem::take(&mut self.names);
         let series = std::mem::take(&mut self.series);
@@ -283,8 +281,16 @@ fn merge_points(own: &mut Vec<Point>, other: &[Point], version: u32, memory: &mu
     let new = other.iter().filter(is_new).count();
     let (length, capacity) = (own.len(), own.capacity());
     if length + new > capacity {
-        let more = (length + new - capacity).max(length / 4);
-        memory.grow(more * size_of::<Point>())?;
+        // A little more, so that the next merge need not move all points; exactly that if memory is short.
+        let exact = length + new - capacity;
+        let generous = exact.max(length / 4);
+        let more = match memory.grow(generous * size_of::<Point>()) {
+            Ok(()) => generous,
+            Err(_) => {
+                memory.grow(exact * size_of::<Point>())?;
+                exact
+            }
+        };
         own.reserve_exact(capacity + more - length);
     }
     let Some(fill) = other.first() else { return Ok(()) };

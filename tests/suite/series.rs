@@ -6,6 +6,7 @@ use curlew::broker::BrokerError;
 use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{Header, NewRecord, now};
+use curlew::sync::memory_budget::MemoryBudget;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
@@ -24,10 +25,18 @@ struct SeriesApp {
 }
 
 fn world() -> SeriesApp {
+    world_with(MemoryBudget::default())
+}
+
+fn world_with(memory: MemoryBudget) -> SeriesApp {
     let broker = MemoryBroker::new();
-    let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
+    let settings = hub::Settings { memory: memory.clone(), ..hub::Settings::default() };
+    let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
-    SeriesApp { broker, app: App::new(hub, http::Settings { origin_policy: guard, ..http::Settings::default() }) }
+    SeriesApp {
+        broker,
+        app: App::new(hub, http::Settings { origin_policy: guard, memory, ..http::Settings::default() }),
+    }
 }
 
 fn text(answer: &Response<Bytes>) -> String {
@@ -288,6 +297,43 @@ async fn a_response_reports_what_it_omits() {
     // One of the series shown has no name.
     assert!(left.abs_diff(5001 - shown) < 60, "{omitted}");
     assert_eq!(omitted["reasons"]["too_many_series"], 5001 - shown);
+}
+
+#[tokio::test]
+async fn a_window_for_which_there_is_no_memory_is_shorter_and_the_response_says_so() {
+    let memory = MemoryBudget::new(16 << 20);
+    let world = world_with(memory.clone());
+    world.broker.create("t", 1);
+    let begin = now() / 1000 * 1000 - 700_000;
+    let append = |seconds: std::ops::Range<i64>| {
+        for second in seconds {
+            for machine in 0..50 {
+                world.append(0, begin + second * 1000, json!({"m": machine, "t": second}));
+            }
+        }
+    };
+    append(0..600);
+    let query = format!("?from={begin}&step=1s&by=value.m&field=value.t");
+    for end in [600, 605] {
+        append(600..end);
+        let answer = world.json(&query).await;
+        let complete = (answer["complete_from"].as_i64().unwrap() - begin) / 1000;
+        assert!((100..590).contains(&complete), "{complete} s are missing");
+        // The series with the most readings come first; those that do not fit in the answer are counted.
+        let found = points(&answer);
+        let names: std::collections::BTreeSet<_> = found.keys().map(|(_, name, _)| name.clone()).collect();
+        assert_eq!(names.len() as u64 + answer["omitted"]["series"].as_u64().unwrap(), 50, "{}", answer["omitted"]);
+        for (second, name) in (complete..end).flat_map(|second| names.iter().map(move |name| (second, name))) {
+            let key = ("value.t".to_owned(), name.clone(), begin + second * 1000);
+            let point = (second as f64, second as f64, second as f64, 1);
+            assert_eq!(found.get(&key), Some(&point), "second {second} of {end}, complete from {complete}");
+        }
+        assert!(memory.series.used() <= memory.series.limit());
+    }
+    // A smaller question does not have to wait for the memory of the larger one.
+    let answer = world.json(&format!("?from={begin}&step=1m&field=value.t")).await;
+    assert_eq!(answer["complete_from"], answer["from"]);
+    assert_eq!(points(&answer).values().map(|point| point.3).sum::<u64>(), 605 * 50);
 }
 
 #[tokio::test]

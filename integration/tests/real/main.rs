@@ -20,6 +20,7 @@ mod producer;
 mod resume;
 mod security;
 mod select;
+mod series;
 mod service;
 mod ship;
 mod snapshot;

@@ -16,7 +16,11 @@ const KEPT: Duration = Duration::from_secs(2);
 
 /// The updates that were encoded last.
 #[derive(Default)]
-pub struct UpdateCache(Mutex<VecDeque<CachedUpdate>>);
+pub struct UpdateCache {
+    updates: Mutex<VecDeque<CachedUpdate>>,
+    /// Held while an update is encoded, so that viewers who ask at the same time wait for it.
+    pub encoding: tokio::sync::Mutex<()>,
+}
 
 struct CachedUpdate {
     of: UpdateKey,
@@ -35,7 +39,7 @@ impl UpdateCache {
     /// Returns the update from `since` to the present version.
     pub fn get(&self, handle: &SeriesHandle, window: Window, since: Since) -> Option<EncodedSeries> {
         let key = UpdateKey { handle: handle.identity()?, window, since };
-        let mut updates = lock(&self.0);
+        let mut updates = lock(&self.updates);
         updates.retain(|update| update.at.elapsed() < KEPT);
         updates.iter().find(|update| update.of == key).map(|update| update.encoded.clone())
     }
@@ -46,7 +50,7 @@ impl UpdateCache {
         if (identity.1, identity.2) != (encoded.generation, encoded.version) || encoded.body.len() > LARGEST {
             return;
         }
-        let mut updates = lock(&self.0);
+        let mut updates = lock(&self.updates);
         if updates.len() == MOST {
             updates.pop_front();
         }

@@ -3,7 +3,7 @@
 
 use super::question::{AnswerFormat, SeriesQuestion};
 use super::{Completeness, EncodedSeries, Since, encode};
-use crate::broker::{BrokerError, Remedy};
+use crate::broker::Remedy;
 use crate::http::App;
 use crate::http::limits::ClientSlot;
 use crate::http::problem::Problem;
@@ -13,6 +13,7 @@ use crate::http::shutdown::Revoked;
 use crate::http::stream::StreamStyle;
 use crate::hub::series::{SeriesHandle, Unread};
 use crate::record::now;
+use crate::series::Window;
 use bytes::Bytes;
 use futures_util::Stream;
 use std::convert::Infallible;
@@ -138,26 +139,39 @@ impl SeriesUpdates {
         match self.handle.read(asked, |state| (state.complete_from <= window.from, state.version)) {
             Ok((is_complete, _)) => self.interval = Some(if is_complete { step } else { READING_INTERVAL }),
             Err(Unread::NotYet) => return Ok(None),
-            Err(Unread::Failed(error)) => return self.failed(error),
+            Err(Unread::Failed(error)) => return self.failed((&error).into(), error.remedy()),
         }
-        self.failing_since = None;
-        let encoded = match self.app.series_updates.get(&self.handle, window, self.since) {
-            Some(encoded) => encoded,
-            None => {
-                let what = (AnswerFormat::Updates, window, self.since);
-                let encoded = encode(&self.app, self.handle.clone(), what, asked).await?;
-                self.app.series_updates.put(&self.handle, window, self.since, &encoded);
-                encoded
-            }
+        let encoded = match self.encoded(window, asked).await {
+            Ok(encoded) => encoded,
+            // The memory budget, or the threads that encode, are used up.
+            Err(problem) if problem.is_server_error() => return self.failed(problem, Remedy::Retry),
+            Err(problem) => return Err(problem),
         };
+        self.failing_since = None;
         let EncodedSeries { body, generation, version, complete, .. } = encoded;
         self.since = Since::Version { generation, version };
         Ok(Some(if complete == Completeness::Complete { Update::Last(body) } else { Update::Frame(body) }))
     }
 
-    fn failed(&mut self, error: BrokerError) -> Result<Option<Update>, Problem> {
+    /// Encodes the update, unless another viewer has done so.
+    async fn encoded(&self, window: Window, asked: Instant) -> Result<EncodedSeries, Problem> {
+        let cache = &self.app.series_updates;
+        if let Some(encoded) = cache.get(&self.handle, window, self.since) {
+            return Ok(encoded);
+        }
+        let _turn = cache.encoding.lock().await;
+        if let Some(encoded) = cache.get(&self.handle, window, self.since) {
+            return Ok(encoded);
+        }
+        let what = (AnswerFormat::Updates, window, self.since);
+        let encoded = encode(&self.app, self.handle.clone(), what, asked).await?;
+        cache.put(&self.handle, window, self.since, &encoded);
+        Ok(encoded)
+    }
+
+    fn failed(&mut self, problem: Problem, remedy: Remedy) -> Result<Option<Update>, Problem> {
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if error.remedy() == Remedy::GiveUp || since.elapsed() >= PATIENCE { Err(error.into()) } else { Ok(None) }
+        if remedy == Remedy::GiveUp || since.elapsed() >= PATIENCE { Err(problem) } else { Ok(None) }
     }
 }
 

@@ -12,7 +12,7 @@ const SERIES_BYTES: usize = 256;
 
 pub struct AnswerView<'s> {
     pub window: Window,
-    /// Everything from this time on was read.
+    /// Everything from this time on was read. A step begins there, so that its points are complete.
     pub complete_from: Timestamp,
     /// Everything that was written until this time was read.
     pub complete_to: Timestamp,
@@ -25,6 +25,11 @@ pub struct AnswerView<'s> {
     omitted_series: u64,
     /// The records of those that do not fit in the answer.
     beyond_answer: u64,
+}
+
+/// The first step that begins at this time or later.
+fn whole_step(time: Timestamp, step: i64) -> Timestamp {
+    time.saturating_add(step - 1).div_euclid(step).saturating_mul(step)
 }
 
 impl<'s> AnswerView<'s> {
@@ -45,7 +50,7 @@ impl<'s> AnswerView<'s> {
         let rest = series.split_off(fitting.count());
         Self {
             window,
-            complete_from: state.complete_from.clamp(window.from, window.to),
+            complete_from: whole_step(state.complete_from, window.step).clamp(window.from, window.to),
             complete_to: state.complete_to,
             late_until: state.late_until,
             since,

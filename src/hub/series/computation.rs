@@ -349,10 +349,9 @@ impl Computation {
         }
     }
 
-    /// Whether the points of `table` fit into memory. A quarter of it remains for the records that are being read.
+    /// Whether the points of `table` fit into memory. A quarter of it is for points that are not merged yet.
     fn has_space_for(&self, table: &SeriesTable) -> bool {
-        let most = self.share.limit() / 4 * 3;
-        self.share.has_free(table.memory()) && self.table.memory() + table.memory() <= most
+        self.share.used() + table.memory() <= self.share.limit() / 4 * 3
     }
 
     /// Drops the oldest points until others fit: a shorter history that is complete is better than one with holes.

@@ -23,6 +23,9 @@ const FETCH_BYTES: usize = 1 << 20;
 /// is checked after every record.
 const RECORDS_PER_LOOK: usize = 512;
 
+/// A turn takes at most this part of the memory for folds. Two threads use half of it, and the rest is for the last record of each.
+const FOLD_FRACTION: usize = 4;
+
 /// The connections of one thread, by leader.
 pub type SeriesReaders = HashMap<NodeId, Box<dyn PartitionReader>>;
 
@@ -32,15 +35,23 @@ pub struct TaskRunner {
     pub broker: Arc<dyn Broker>,
     /// Memory for fetched batches.
     pub fetched: Arc<Share>,
-    /// Memory for tables.
-    pub tables: Arc<Share>,
+    /// Memory for what turns have folded and not merged yet.
+    pub folds: Arc<Share>,
 }
 
 impl TaskRunner {
     /// Runs one turn of a task.
     pub fn run(&self, task: SeriesTask, readers: &mut SeriesReaders) -> TaskOutcome {
         let budget = TimeBudget::new(TURN);
-        let mut turn = SeriesTurn { of: self, task: &task, readers, budget: &budget, fold: None, tables: Vec::new() };
+        let mut turn = SeriesTurn {
+            of: self,
+            task: &task,
+            readers,
+            budget: &budget,
+            fold: None,
+            tables: Vec::new(),
+            is_full: false,
+        };
         match &task.kind {
             TaskKind::Open { end } => turn.open(*end).unwrap_or_else(TaskOutcome::Failed),
             TaskKind::LookUp { at, partitions } => {
@@ -73,6 +84,8 @@ struct SeriesTurn<'t> {
     /// The fold of the partition that is being read.
     fold: Option<(Partition, Fold)>,
     tables: Vec<SeriesTable>,
+    /// The fold takes as much memory as a turn may.
+    is_full: bool,
 }
 
 impl SeriesTurn<'_> {
@@ -85,6 +98,11 @@ impl SeriesTurn<'_> {
         let topic = self.topic()?;
         let ends = self.positions(topic.partitions.len(), end.map_or(OffsetAt::Latest, OffsetAt::Time))?;
         Ok(TaskOutcome::Opened { topic, ends, started })
+    }
+
+    /// Whether the turn has used up its time or memory.
+    fn is_over(&self) -> bool {
+        self.is_full || self.budget.is_spent()
     }
 
     fn topic(&self) -> Result<TopicInfo, BrokerError> {
@@ -100,7 +118,7 @@ impl SeriesTurn<'_> {
 
     /// Reads a block as far as the time allows.
     fn read(&mut self, block: &mut LogBlock, topic: &TopicInfo) -> Result<(), BrokerError> {
-        while block.next < block.end && !self.budget.is_spent() {
+        while block.next < block.end && !self.is_over() {
             let (leader, want) = position_of(topic, block.partition, without_epoch(block.next))?;
             let fetched = self.fetch(leader, vec![want])?;
             let progress = match fetched.into_iter().next().map(|fetched| fetched.result) {
@@ -146,7 +164,7 @@ impl SeriesTurn<'_> {
             }
             pass.ends = Some(ends.into_iter().map(|end| end.next).collect());
         }
-        while !self.budget.is_spent() && !pass.is_complete() {
+        while !self.is_over() && !pass.is_complete() {
             let mut progress = 0;
             for (leader, wants) in wants(pass)? {
                 for FetchResult { partition, offset, result, .. } in self.fetch(leader, wants)? {
@@ -183,16 +201,20 @@ impl SeriesTurn<'_> {
             Some((of, fold)) if of == partition => fold,
             other => {
                 self.tables.extend(other.map(|(_, fold)| fold.into_table()));
-                Fold::new(query.clone(), steps.clone(), &self.of.tables)
+                Fold::new(query.clone(), steps.clone(), &self.of.folds)
             }
         };
         let input = FilterInput::new(name, partition, &data.batches);
         let between = if filter.is_empty() { RECORDS_PER_LOOK } else { 1 };
         let mut next = data.next_offset.max(from);
+        let taken: usize = self.tables.iter().map(SeriesTable::memory).sum();
+        let space = (self.of.folds.limit() / FOLD_FRACTION).saturating_sub(taken);
         let mut read = 0;
         for (index, record) in input.records().enumerate().filter(|(_, record)| record.offset >= from) {
             let is_look = read > 0 && read % between == 0;
-            if record.offset >= end || (is_look && self.budget.is_spent()) {
+            let is_full = read > 0 && fold.memory() >= space;
+            if record.offset >= end || is_full || (is_look && self.budget.is_spent()) {
+                self.is_full |= is_full;
                 next = record.offset;
                 break;
             }
