@@ -61,8 +61,12 @@ pub struct SeriesService {
     threads: Mutex<Vec<Worker>>,
 }
 
+/// The computations that are kept.
+#[derive(Default)]
+struct Computations(HashMap<ComputationKey, Arc<SharedComputation>>);
+
 struct SharedComputations {
-    computations: Mutex<HashMap<ComputationKey, Arc<SharedComputation>>>,
+    computations: Mutex<Computations>,
     queue: ComputationQueue,
     runner: TaskRunner,
     /// Memory for tables, of which computations use three quarters; the rest is for what is not merged yet.
@@ -167,6 +171,7 @@ impl SeriesService {
     pub fn tidy(&self) {
         self.shared
             .computations()
+            .0
             .retain(|_, computation| computation.is_used() || lock(&computation.state).last_used.elapsed() < IDLE);
     }
 
@@ -174,7 +179,7 @@ impl SeriesService {
     pub fn shut_down(&self) {
         self.shared.queue.close();
         lock(&self.threads).clear();
-        self.shared.computations().clear();
+        self.shared.computations().0.clear();
     }
 }
 
@@ -191,7 +196,7 @@ impl SharedComputation {
 }
 
 impl SharedComputations {
-    fn computations(&self) -> MutexGuard<'_, HashMap<ComputationKey, Arc<SharedComputation>>> {
+    fn computations(&self) -> MutexGuard<'_, Computations> {
         lock(&self.computations)
     }
 
@@ -201,17 +206,17 @@ impl SharedComputations {
             return Err(SeriesRejected::ShuttingDown);
         }
         let mut computations = self.computations();
-        let known = computations.get(&key).filter(|known| !lock(&known.state).has_failed).cloned();
+        let known = computations.0.get(&key).filter(|known| !lock(&known.state).has_failed).cloned();
         let found = match known {
             Some(known) => known,
             None => {
-                computations.remove(&key);
-                if computations.len() >= MAX_COMPUTATIONS && !drop_least_recent(&mut computations) {
+                computations.0.remove(&key);
+                if computations.0.len() >= MAX_COMPUTATIONS && !computations.drop_least_recent() {
                     return Err(SeriesRejected::TooMany);
                 }
                 let state = Mutex::new(Computation::new(key.clone(), &self.tables, from));
                 let computation = Arc::new(SharedComputation { state, users: AtomicUsize::new(0) });
-                computations.insert(key, computation.clone());
+                computations.0.insert(key, computation.clone());
                 computation
             }
         };
@@ -222,7 +227,7 @@ impl SharedComputations {
     /// Keeps a quarter of the memory free for the records that are being read, by dropping computations without viewers.
     fn make_space(&self) {
         // A quarter, and some for what is merged next.
-        while !self.tables.has_free(self.tables.limit() / 2) && drop_least_recent(&mut self.computations()) {}
+        while !self.tables.has_free(self.tables.limit() / 2) && self.computations().drop_least_recent() {}
     }
 
     fn work(&self) {
@@ -256,11 +261,14 @@ impl SharedComputations {
     }
 }
 
-/// Returns whether there was a computation without users.
-fn drop_least_recent(computations: &mut HashMap<ComputationKey, Arc<SharedComputation>>) -> bool {
-    let unused = computations.iter().filter(|(_, computation)| !computation.is_used());
-    let oldest = unused.min_by_key(|(_, computation)| lock(&computation.state).last_used).map(|(key, _)| key.clone());
-    oldest.is_some_and(|key| computations.remove(&key).is_some())
+impl Computations {
+    /// Drops the computation without viewers that was used least recently. Returns whether there was one.
+    fn drop_least_recent(&mut self) -> bool {
+        let unused = self.0.iter().filter(|(_, computation)| !computation.is_used());
+        let oldest =
+            unused.min_by_key(|(_, computation)| lock(&computation.state).last_used).map(|(key, _)| key.clone());
+        oldest.is_some_and(|key| self.0.remove(&key).is_some())
+    }
 }
 
 impl SeriesHandle {

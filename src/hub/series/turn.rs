@@ -209,8 +209,8 @@ impl SeriesTurn<'_> {
         let mut next = data.next_offset.max(from);
         let taken: usize = self.tables.iter().map(SeriesTable::memory).sum();
         let space = (self.of.folds.limit() / FOLD_FRACTION).saturating_sub(taken);
-        let mut read = 0;
-        for (index, record) in input.records().enumerate().filter(|(_, record)| record.offset >= from) {
+        let wanted = input.records().enumerate().filter(|(_, record)| record.offset >= from);
+        for (read, (index, record)) in wanted.enumerate() {
             let is_look = read > 0 && read % between == 0;
             let is_full = read > 0 && fold.memory() >= space;
             if record.offset >= end || is_full || (is_look && self.budget.is_spent()) {
@@ -218,7 +218,6 @@ impl SeriesTurn<'_> {
                 next = record.offset;
                 break;
             }
-            read += 1;
             if input.matches(filter, index, &record) {
                 fold.add(&record);
             }
