@@ -151,7 +151,7 @@ pub struct PartitionInfo {
     pub partition: Partition,
     /// The broker that serves reads and writes; `None` during an election.
     pub leader: Option<NodeId>,
-    /// The number of the leader's election, or -1 if unknown.
+    /// The leader epoch, or -1 if unknown.
     pub leader_epoch: i32,
 }
 

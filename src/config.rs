@@ -161,7 +161,7 @@ pub fn from_process() -> Result<Command, EarlyExit> {
     read(std::env::args_os().collect())
 }
 
-/// Reads systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. Returns an inactive manager without a socket.
+/// Reads systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. Without a socket, the manager is inactive.
 pub fn manager() -> ServiceManager {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));

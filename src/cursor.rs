@@ -1,7 +1,8 @@
 //! The position of a stream in every partition of every topic, including partitions without records.
 //!
-//! A [`Cursor`] is written as the SSE id of each event, and parsed from the `Last-Event-ID` of a client that resumes. Its text
-//! is tied to the topics and partitions of the stream, and carries a checksum, so that a cut or changed id is rejected.
+//! A [`Cursor`] is written as the SSE id of each event, and parsed from the `Last-Event-ID` that a client sends when it
+//! resumes. Its text is tied to the topics and partitions of the stream, and carries a checksum, so that a truncated or
+//! modified id is rejected.
 //!
 //! ```
 //! use curlew::cursor::{CursorError, Cursor, Selection};

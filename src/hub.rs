@@ -318,7 +318,8 @@ impl Hub {
         &self.series
     }
 
-    /// Has the topics of a stream that starts with a snapshot read, before the stream is opened. `None` for other streams.
+    /// Leases the views of a stream that starts with a snapshot, so that they can be checked before the stream is
+    /// opened. Returns `None` for other streams.
     pub fn prepare_snapshot(&self, client: ClientTag, subscription: &Subscription) -> Option<PreparedSnapshot> {
         let views = self.views_of(client, &subscription.topics, &subscription.start);
         (!views.is_empty()).then(|| PreparedSnapshot { views, asked: Instant::now() })

@@ -255,7 +255,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// No records yet, over the buffer `data`. [`push`](Self::push) adds each record as ranges of that buffer.
+    /// Creates an empty list of records over the buffer `data`. [`push`](Self::push) adds each record as ranges of that
+    /// buffer.
     pub fn over(data: Bytes) -> Self {
         Self { data, ..Self::default() }
     }

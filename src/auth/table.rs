@@ -71,7 +71,7 @@ pub enum GrantEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TicketUse {
     First,
-    /// The request has the id of the last event.
+    /// The request has a `Last-Event-ID`, as a header or a parameter.
     Resume,
 }
 

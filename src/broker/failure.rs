@@ -62,7 +62,8 @@ pub enum BrokerError {
     /// A broker rejects the request for now (starting, too few in-sync replicas, quota). Retriable.
     #[error("the broker cannot do it now: {0}")]
     NotNow(#[source] ErrorResponse),
-    /// No token for the broker's SASL listener, because its file or the authorization server is unavailable. Retriable.
+    /// No token for the broker's SASL listener, because the token file or the authorization server is unavailable.
+    /// Retriable.
     #[error("the bridge has no credentials for Kafka: {0}")]
     NoCredentials(#[source] Cause),
     /// A fault inside the bridge, such as a thread that panicked. Retriable, because threads are restarted.

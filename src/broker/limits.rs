@@ -53,7 +53,7 @@ pub enum TooLarge {
         /// How many times in a row the broker closed the connection.
         closes: u32,
     },
-    /// The broker rejects a batch with this record, of which the size is not known here.
+    /// The broker rejects the batch of this record as too large. Its response does not contain the size of the batch.
     #[error(transparent)]
     Rejected(#[from] ErrorResponse),
 }

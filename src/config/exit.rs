@@ -35,7 +35,7 @@ impl EarlyExit {
         Self::Error(line)
     }
 
-    /// Returns the first error of a file with the number of further ones, which `curlew config check` prints.
+    /// Returns the first error of a file, and the number of the other errors, which `curlew config check` prints.
     pub(super) fn from_file_errors(first: &str, more: usize) -> Self {
         Self::Error(match more {
             0 => first.to_owned(),

@@ -40,28 +40,28 @@ pub struct LimitArgs {
           value_parser = values::duration)]
     header_timeout: Duration,
 
-    /// Maximum of connections per address, or unlimited; further ones are rejected with 429.
+    /// Maximum number of connections per address, or unlimited; further ones are rejected with 429.
     ///
     /// Addresses of trusted proxies are not counted. An IPv6 /64 network counts as one address.
     #[arg(long, env = "CURLEW_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value = "1000",
           value_parser = values::count_or_unlimited)]
     max_connections_per_address: usize,
 
-    /// Maximum of event streams per address, or unlimited; further ones are rejected with 429.
+    /// Maximum number of event streams per address, or unlimited; further ones are rejected with 429.
     ///
     /// Streams with a key count for the key instead of the address.
     #[arg(long, env = "CURLEW_MAX_STREAMS_PER_ADDRESS", value_name = "N", default_value = "500",
           value_parser = values::count_or_unlimited)]
     max_streams_per_address: usize,
 
-    /// Maximum of event streams per key, or unlimited; further ones are rejected with 429.
+    /// Maximum number of event streams per key, or unlimited; further ones are rejected with 429.
     ///
     /// Streams of its tickets are included, so all readers of a page may count for one key.
     #[arg(long, env = "CURLEW_MAX_STREAMS_PER_KEY", value_name = "N", default_value = "5000",
           value_parser = values::count_or_unlimited)]
     max_streams_per_key: usize,
 
-    /// Maximum of requests per second and key, or address without a key, or unlimited; then 429.
+    /// Maximum number of requests per second and key, or address without a key, or unlimited; then 429.
     ///
     /// Bursts of twice as many are allowed. An x-ndjson body is one request, whatever its duration. Event streams with a key
     /// are limited only in number, since all of them reconnect at once after a restart.
@@ -76,7 +76,7 @@ pub struct LimitArgs {
     #[arg(long, env = "CURLEW_COUNT_LOOPBACK")]
     count_loopback: bool,
 
-    /// Maximum of topics per event stream.
+    /// Maximum number of topics per event stream.
     #[arg(long, env = "CURLEW_MAX_TOPICS_PER_STREAM", value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     max_topics_per_stream: u16,
@@ -86,7 +86,7 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u16).range(1..))]
     max_filter_length: u16,
 
-    /// Maximum of evaluation steps of where= per record; a record that exceeds it does not match.
+    /// Maximum number of evaluation steps of where= per record; a record that exceeds it does not match.
     #[arg(long, env = "CURLEW_MAX_FILTER_STEPS", value_name = "N", default_value_t = 262_144,
           value_parser = clap::value_parser!(u32).range(1..=1 << 26))]
     max_filter_steps: u32,

@@ -70,12 +70,12 @@ pub struct Serve {
     #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
     pub max_body: usize,
 
-    /// Maximum of open connections; further ones are rejected with 503.
+    /// Maximum number of open connections; further ones are rejected with 503.
     #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value = "20000",
           value_parser = values::count)]
     pub max_connections: usize,
 
-    /// Maximum of concurrent event streams; further ones are rejected with 503.
+    /// Maximum number of concurrent event streams; further ones are rejected with 503.
     #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_STREAMS", value_name = "N", default_value = "10000",
           value_parser = values::count)]
     max_streams: usize,

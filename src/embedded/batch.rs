@@ -1,8 +1,9 @@
 //! The stored format of a batch: records that were appended to one partition together, with a checksum.
 //!
-//! A batch starts with the CRC-32C of everything after it, base offset, count, and largest timestamp. Each record has its
-//! timestamp, the lengths of key and value, the number of headers, key, value, and for each header its two lengths, name
-//! and value. All numbers are little-endian; a length of `u32::MAX` is null.
+//! A batch starts with a header: the CRC-32C of all bytes after the checksum, the base offset, the number of records
+//! and the largest timestamp. A record consists of its timestamp, the lengths of its key and value, the number of
+//! headers, the key and the value. Each header follows with the lengths of its name and value, the name and the value.
+//! All numbers are little-endian; a length of `u32::MAX` means null.
 
 use crate::record::{NewRecord, Offset, Records, SpanRef, Timestamp};
 use crate::sync::memory_budget::{Reservation, Share, Shortage};

@@ -41,9 +41,10 @@ impl BatchStore {
         Ok(Self { path, database })
     }
 
-    /// Reopens the file after a failed write, which makes redb reject everything else, and loads the state of the last
-    /// commit. If that fails, the file stays closed, so that nothing is written from outdated state. Reopening can take
-    /// as long as reading the entire file; meanwhile readers get an error at once.
+    /// Reopens the file after a failed write, and reloads the state of the last commit. After such a failure redb
+    /// rejects all further operations. If reopening fails, the file stays closed, so that nothing is written from
+    /// outdated state. Reopening can take as long as reading the entire file; meanwhile readers get an error
+    /// immediately.
     pub fn reopen(&self) -> Result<Topics, StoreError> {
         let _paused = watchdog::pause();
         self.set_database(None);

@@ -206,7 +206,7 @@ fn retention_by_size_moves_the_start_and_earlier_offsets_are_out_of_range() {
         assert!(Instant::now() < deadline, "nothing was removed");
         std::thread::yield_now();
     }
-    // Removes what is due, so that the start does not move any more.
+    // Apply retention completely, so that the log start offset no longer moves.
     retention::run_once(&broker.log, crate::record::now());
     assert!(matches!(fetch(&broker, &at_offset("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
     let (start, end) = (at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest));

@@ -25,7 +25,7 @@ pub struct Problem {
     header: ExtraHeader,
 }
 
-/// A header that belongs to the status.
+/// An additional header of the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ExtraHeader {
     None,

@@ -53,7 +53,7 @@ impl Request {
         }
     }
 
-    /// Returns the client that the request counts against in the limits.
+    /// Returns the client whose limits the request counts against.
     pub fn caller(&self, permit: &Permit) -> ClientKey {
         permit.identity().map_or_else(|| ClientKey::of(&self.peer), |identity| ClientKey::Key(identity.name().into()))
     }

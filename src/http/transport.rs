@@ -30,7 +30,7 @@ impl AsyncWrite for ClientTransport {
         }
     }
 
-    /// TLS writes the slices as one record.
+    /// TLS encrypts the slices as one record if they fit.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

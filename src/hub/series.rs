@@ -51,7 +51,7 @@ pub struct SeriesRequest {
     pub query: SeriesQuery,
     /// The records to read.
     pub filter: Filter,
-    /// The times to read.
+    /// The time window to read.
     pub window: Window,
 }
 

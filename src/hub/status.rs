@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub struct HubStatus {
     /// Number of open streams.
     pub streams: usize,
-    /// The streams outside the live flow.
+    /// The number and the largest lag of the streams outside the live flow.
     pub behind: LagSummary,
     /// Limit of `streams`.
     pub max_streams: usize,

@@ -12,7 +12,8 @@ impl RequestId {
     /// Maximum length of a client's id, in characters.
     pub const MAX_LEN: usize = 128;
 
-    /// Parses a client's id: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ : = + / @ -`, which need no escaping in headers and logs.
+    /// Parses a request id sent by a client: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ : = + / @ -`, which need no
+    /// escaping in headers and logs.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._~:=+/@-".contains(&b);
         let is_valid = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(fits);

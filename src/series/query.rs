@@ -19,7 +19,7 @@ pub struct SeriesQuery {
     pub by: Option<GroupBy>,
     /// An array whose elements are read one by one. Paths that begin with it lead into each element.
     pub each: Option<ValuePath>,
-    /// When a reading was taken.
+    /// Where the time of a reading comes from.
     pub time: TimeSource,
     /// The length of a step, in milliseconds. Steps begin at its multiples since the Unix epoch.
     pub step: i64,
@@ -45,7 +45,7 @@ pub enum GroupBy {
     Value(ValuePath),
 }
 
-/// When a reading was taken.
+/// Where the time of a reading comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TimeSource {
     /// The timestamp of the record.

@@ -17,8 +17,8 @@ pub struct AuthFileError {
 
 #[derive(Debug, Error)]
 pub enum AuthFileFault {
-    /// A message of toml without the values that it quotes. The error itself is dropped, because it contains the text of
-    /// the file.
+    /// A message of the TOML parser, without the values that it quotes. The parser's error is dropped, because it
+    /// contains the text of the file.
     #[error("{0}")]
     Syntax(String),
     #[error("this is an API key, which belongs to its client; put only the lines below it in this file")]

@@ -15,7 +15,7 @@ const MAX_LEEWAY: Duration = Duration::from_secs(600);
 /// The default and the maximum of `jwks_refresh`, the interval between fetches of a key set.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(300);
 const MAX_REFRESH: Duration = Duration::from_secs(86_400);
-/// The default of `jwks_floor`, the shortest interval between fetches because of unknown keys.
+/// The default of `jwks_floor`, the minimum interval between fetches that are triggered by unknown keys.
 const DEFAULT_FLOOR: Duration = Duration::from_secs(10);
 
 /// The source of an issuer's keys. Paths are relative to the directory of the auth file.

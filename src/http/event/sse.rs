@@ -114,7 +114,7 @@ impl Format for Sse {
     /// Writes no id: a client that reconnects resumes where it was.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
         if *error == BrokerError::ShuttingDown {
-            // A restart is quick. Spread the clients that reconnect after it.
+            // A restart is quick, so clients reconnect soon, but not all at the same time.
             let retry = fastrand::u32(500..1500);
             out.extend_from_slice(format!("retry: {retry}\n").as_bytes());
         }

@@ -28,7 +28,7 @@ const MAX_ERROR_LEN: usize = 160;
 /// The encoding of keys and values in an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// JSON. The record gets the text as it was sent.
+    /// JSON. The record contains the text exactly as it was sent.
     Json,
     /// Base64.
     Binary,

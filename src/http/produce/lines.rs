@@ -39,7 +39,7 @@ impl BodyLines {
         memchr::memchr_iter(b'\n', &self.chunk).take(limit).count()
     }
 
-    /// Returns at most `limit` lines; empty if the rest of the chunk has no line end.
+    /// Returns up to `limit` complete lines, or none if the rest of the chunk contains no line end.
     pub fn take(&mut self, limit: usize) -> Vec<BodyLine> {
         let mut found = Vec::new();
         while found.len() < limit

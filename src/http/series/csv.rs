@@ -9,7 +9,7 @@ use std::fmt::Write;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Approximate number of bytes after which a piece is added to the body.
+/// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
 
 /// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize as a

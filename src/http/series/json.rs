@@ -6,7 +6,7 @@ use crate::http::records::PageBody;
 use crate::sync::memory_budget::Shortage;
 use std::fmt::Write;
 
-/// Approximate number of bytes after which a piece is added to the body.
+/// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
 
 /// Writes an object on one line. Times are in milliseconds since the Unix epoch.

@@ -36,7 +36,7 @@ enum OnDrop<B> {
 /// Receives the unread rest of a request body.
 pub struct UnreadBody<B>(Arc<Mutex<Option<B>>>);
 
-/// Keeps the unread rest, which the caller must discard before it writes the response.
+/// Keeps the unread rest of the request body. The caller must discard it before it writes the response.
 pub fn keep_unread<B: Body + Send + Unpin>(request: Request<B>) -> (Request<DrainedBody<B>>, UnreadBody<B>) {
     let slot = Arc::new(Mutex::new(None));
     (

@@ -63,7 +63,8 @@ impl EndsFound {
             Self::Forever | Self::Unknown => (None, None),
             Self::At(ends) => (Some(ends), None),
             Self::Later(at, mut found) => {
-                // Up to the cursor there were records, so what was found before it is one of them.
+                // The log reaches at least to the cursor, so an end before the cursor is the offset of a record. Other
+                // ends may be the end of the log, and are dropped.
                 found.retain(|(topic, partition), end| {
                     encoder.cursor.next(*topic, *partition).is_some_and(|next| *end < next)
                 });

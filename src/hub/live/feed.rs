@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 /// How long a feed without streams is kept. Clients that were disconnected together reconnect within seconds.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Time budget of a feed in one delivery, multiplied by the number of its streams. Streams are evicted after that, and each of
-/// them may have to repeat the work that they share here.
+/// CPU time per stream that a feed may use in one delivery. A feed that exceeds it evicts its streams, and each of them
+/// may then have to repeat the work that they share in the feed.
 const FEED_TIME: Duration = Duration::from_millis(4);
 
 /// Live streams that get the same bytes.

@@ -74,7 +74,8 @@ impl LeaderFetcher {
     /// Interrupts the fetch if `positions` has partitions that it does not have. An interrupt can cost a connection and a login,
     /// so partitions that are no longer needed do not cause one.
     pub fn update(&self, positions: &[FetchPosition]) {
-        // Locked until after the interrupt, so that it cannot hit the next fetch, which has these partitions.
+        // Hold the lock until after the interrupt, so that it cannot hit the next fetch, which already includes these
+        // partitions.
         let fetching = lock(&self.fetching);
         if !hashes(positions).all(|hash| fetching.contains(&hash)) {
             (self.interrupt)();

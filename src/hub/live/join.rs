@@ -37,7 +37,7 @@ pub enum JoinOutcome {
     Ahead,
 }
 
-/// The spans that a stream is missing, by topic and partition, up to an offset.
+/// The spans that a stream is missing: topic index, partition, end offset and spans.
 type MissingSpans = Vec<(usize, Partition, Offset, Vec<LogSpan>)>;
 
 impl Live {

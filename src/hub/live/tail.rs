@@ -56,7 +56,7 @@ pub struct TailPartition {
 }
 
 impl Tail {
-    /// Creates a topic without feeds.
+    /// Creates the tail of a topic, without feeds.
     pub fn new(name: TopicName, id: TopicId, partitions: Vec<TailPartition>) -> Self {
         let state = TailState { id, partitions, feeds: Vec::new(), misses: 0, away_since: None };
         Self { name, dispatch: Mutex::new(()), state: Mutex::new(state) }

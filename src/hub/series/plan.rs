@@ -120,7 +120,8 @@ impl ReadPlan {
         self.lookup = LookupTurn::Possible;
     }
 
-    /// Cuts off a slice at a time, for which these offsets were found.
+    /// Adds the slice from `from` to the previous cut, or halves the length of the next one if this slice is too large.
+    /// `offsets` is the result of the lookup of `from`, by partition.
     pub fn cut_at(&mut self, from: Timestamp, offsets: &[Offset]) {
         self.lookup = LookupTurn::Possible;
         let spans = self.low.iter().zip(offsets).map(|(low, offset)| (*low - *offset).max(0));

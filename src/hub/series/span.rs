@@ -33,7 +33,7 @@ pub enum SeriesSpan {
 /// The longest window that was requested recently, in milliseconds.
 #[derive(Debug, Default)]
 pub struct RecentWindows {
-    /// The longest windows of the previous and the current period.
+    /// The start of the previous and the current period, and the longest window requested in each.
     periods: [Option<(Instant, i64)>; 2],
 }
 

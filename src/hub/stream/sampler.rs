@@ -142,7 +142,7 @@ impl Sampler {
         &self.share
     }
 
-    /// Ends the interval of a partition, whatever the timestamps of its next records.
+    /// Ends the interval of a partition, regardless of the timestamps of its next records.
     pub fn end_interval(&mut self, place: (usize, Partition)) {
         if let Some(held) = self.held.get_mut(&place).filter(|held| !held.latest.is_empty()) {
             held.end_interval();

@@ -1,4 +1,4 @@
-//! Limits the time that a thread spends on some of the streams that it serves.
+//! Limits the CPU time that a thread spends on a group of its streams.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ impl TimeBudget {
         Self { time, started: Instant::now(), thread_started: thread_time() }
     }
 
-    /// Starts a budget for a part of the work, with at most the time of this budget. It counts CPU time from the start of this
-    /// budget on, because reading the thread's clock again would take a system call.
+    /// Starts a budget of at most `time` for a part of the work. It includes the CPU time used since this budget was
+    /// started, because reading the thread's clock again would take a system call.
     pub fn share(&self, time: Duration) -> Self {
         Self { time: time.min(self.time), started: Instant::now(), thread_started: self.thread_started }
     }

@@ -53,7 +53,7 @@ impl Reach {
     }
 }
 
-/// One view.
+/// A view of the latest record of each key in a topic.
 pub struct KeyedView {
     /// Identifies the view.
     pub key: ViewKey,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct TopicSnapshot {
     /// The id of the topic.
     pub id: TopicId,
-    /// Where a stream continues, in each partition.
+    /// The position in each partition at which a stream continues after the snapshot.
     pub positions: Vec<Position>,
     /// Those of one partition are in the order of their offsets. Partitions are merged by timestamps: a key that moved to
     /// another partition, when partitions were added, comes last with its newer record.

@@ -1,4 +1,4 @@
-//! Exponential back-off after failed authentication, by address and for all threads together. The cause is usually a
+//! Exponential back-off after failed authentication, per address and shared by all threads. The cause is usually a
 //! wrong setting, and every attempt may bring an account closer to being locked.
 
 use crate::broker::BrokerError;

@@ -85,7 +85,8 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for CodecError {
 struct BoundedOutput {
     bytes: Vec<u8>,
     memory: Reservation,
-    /// The size of the decoder's buffers. They are charged too, but not for more than the output's capacity.
+    /// The size of the decoder's buffers in bytes. It counts against the memory budget too, but never as more than the
+    /// capacity of `bytes`.
     decoder_buffers: usize,
     /// The limit of the output in bytes, from the budget and because records are referenced by 32-bit positions.
     limit: usize,

@@ -17,7 +17,8 @@ pub struct WireSettings {
     pub connect_timeout: Duration,
     /// The timeout of a request, from sending it to the last byte of its response.
     pub request_timeout: Duration,
-    /// The limit of a response in bytes; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
+    /// The maximum size of a response in bytes. A larger one fails with
+    /// [`Corrupt`](crate::broker::BrokerError::Corrupt).
     pub max_frame: usize,
     /// The settings of the producer.
     pub produce: ProducerSettings,

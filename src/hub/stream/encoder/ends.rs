@@ -5,7 +5,7 @@ use crate::record::{Offset, Partition};
 use std::collections::HashMap;
 
 impl Encoder {
-    /// Whether all that was requested is delivered: a number of records, or every partition up to its end.
+    /// Whether everything that was requested has been delivered: a number of records, or every partition up to its end.
     pub fn is_finished(&self) -> bool {
         let at_ends = |ends: &HashMap<_, _>| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
         self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)

@@ -41,7 +41,8 @@ impl Encoder {
         SnapshotRecord::Written
     }
 
-    /// Writes the frame after a snapshot of `keys` records, with the first id.
+    /// Writes the frame between a snapshot of `keys` records and the records after it. It has the first id of the
+    /// stream.
     pub fn snapshot_end(&mut self, out: &mut Vec<u8>, keys: u64) {
         self.replayable = Replayable::No;
         let id = if self.format.uses_ids() { self.cursor.text() } else { "" };

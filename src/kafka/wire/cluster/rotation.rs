@@ -25,7 +25,7 @@ const MAX_KEPT: usize = 3;
 /// How long a broker may be silent before another one is asked, unless responses usually take longer.
 pub(super) const HEDGE: Duration = Duration::from_secs(1);
 
-/// How long an address that was unreachable or silent is tried last: initial and maximum duration.
+/// How long an unreachable or silent address is moved to the end of the order: initial and maximum duration.
 const AVOID_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// Which broker to ask.

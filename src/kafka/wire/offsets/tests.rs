@@ -188,7 +188,7 @@ fn a_position_has_the_epoch_of_the_record_before_it() {
         (vec![(0, 0), (2, 4), (3, 10)], (10, 3), 2, 2),
         // The first record of its epoch, found by its time.
         (vec![(0, 0), (2, 4), (3, 10)], (4, 2), 0, 1),
-        // A transaction has been open for two elections.
+        // A transaction has been open since before the last two elections.
         (vec![(0, 0), (2, 4), (3, 12), (5, 14)], (6, 5), 2, 3),
         (many.clone(), (86, 19), 17, 3),
         (many, (6, 19), NO_EPOCH, 8),

@@ -22,7 +22,8 @@ use std::time::Duration;
 const BROKER_DEFAULTS: i16 = 4;
 const VERSION: i16 = 7;
 
-/// Metadata lookups wait meanwhile, so a frozen broker must not block them for long.
+/// The timeout of connecting and of each request. Metadata lookups wait for these, so a frozen broker must not block
+/// them for long.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether Kafka creates missing topics (`auto.create.topics.enable`).

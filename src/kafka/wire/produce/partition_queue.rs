@@ -118,7 +118,7 @@ struct QueuedBatch {
     may_be_written: WriteState,
     /// Whether a later batch was acknowledged first.
     order: Order,
-    /// How many times in a row the broker closed the connection on it.
+    /// Number of consecutive attempts after which the broker closed the connection.
     closes: u32,
     /// Whether one of those attempts may have been written. It was not if the broker rejects the size.
     close_may_be_written: WriteState,

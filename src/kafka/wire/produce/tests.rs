@@ -467,7 +467,7 @@ fn a_missing_topic_is_cached_for_a_while() {
 fn a_throttling_broker_gets_no_request_during_the_pause() {
     const PAUSE: i32 = 300;
     let broker = Broker::start(|number, _| Do::Throttle(number as i64, if number == 0 { PAUSE } else { 0 }));
-    // The second record waits for the response to the first, which has the throttle time.
+    // The second record waits for the first response, which contains the throttle time.
     let settings = ProducerSettings { linger: SOON, ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     producer.send(Acks::All, "a").unwrap();

@@ -144,7 +144,7 @@ fn survive_all(bytes: &[u8]) {
     survives::<SaslAuthenticateRequest>(bytes);
 }
 
-/// Returns responses with one and with two elements per array, in the oldest, a middle and the newest version.
+/// Encodes example responses in the oldest, a middle and the newest version, with one and with two elements per array.
 fn answers<Q: ApiRequest>() -> Vec<Vec<u8>> {
     let (min, max) = (Q::VERSIONS.min, Q::VERSIONS.max);
     [min, min + (max - min) / 2, max].into_iter().flat_map(|v| [example::<Q>(v, 1), example::<Q>(v, 2)]).collect()

@@ -76,7 +76,7 @@ impl BacklogReport {
 }
 
 impl Producer<'_, '_> {
-    /// Reports the backlog to the cluster if it is due.
+    /// Reports the backlog to the cluster if a report is due.
     pub(super) fn report_backlogs(&mut self, now: Instant) {
         let nothing = self.active.is_empty() && self.topics.values().all(|topic| topic.waiting.is_empty());
         let is_due = now.saturating_duration_since(self.backlog_report.at) >= REPORT_INTERVAL;
