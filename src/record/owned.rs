@@ -75,6 +75,6 @@ mod tests {
         let copies: Vec<_> = records.iter().map(|record| OwnedRecord::copy(&record)).collect();
         assert!(records.iter().zip(&copies).all(|(record, copy)| parts(record) == parts(copy.as_ref())), "{copies:?}");
         let memory = records.iter().map(|record| OwnedRecord::memory_for(&record)).collect::<Vec<_>>();
-        assert_eq!(memory[0] - memory[2], 8 + 4 + 7 + 4 - 3 + 2 * size_of::<HeaderSpan>());
+        assert_eq!(memory[0] - memory[2], 8 + 4 + 7 + 4 + 2 * size_of::<HeaderSpan>());
     }
 }

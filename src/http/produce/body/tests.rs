@@ -83,7 +83,7 @@ fn invalid_or_truncated_gzip_is_rejected() {
 #[test]
 fn large_bodies_share_a_part_of_the_budget_and_small_ones_another() {
     let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
-    let large = vec![b'x'; 900 << 10];
+    let large = vec![b'x'; 700 << 10];
     let (_, held) = read(&settings, "", &large, 16 << 10).unwrap();
     let problem = read(&settings, "", &large, 16 << 10).map(drop).unwrap_err();
     assert_eq!(status(&problem), 503);
