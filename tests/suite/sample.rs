@@ -3,6 +3,7 @@
 use crate::hub::{Client, hub, resume, subscription, topic};
 use crate::resume::bridge;
 use crate::support::memory_broker::MemoryBroker;
+use curlew::cel::Expression;
 use curlew::cursor::{Cursor, Selection};
 use curlew::http::routes;
 use curlew::hub::*;
@@ -271,6 +272,8 @@ fn an_interval_with_more_records_than_a_mailbox_holds_is_sent_completely() {
     let mut clients: Vec<_> =
         (0..2).map(|_| Client::open(&hub, sampled(Duration::from_millis(500), Start::Latest))).collect();
     clients.iter_mut().for_each(|client| client.until("at"));
+    // So they are evicted together.
+    until_live(&hub, &mut clients.iter_mut().collect::<Vec<_>>());
     for number in 0..2 * KEYS {
         let key = Some(format!("k{}", number % KEYS).into());
         let value = Some(vec![b'x'; 300].into());
@@ -287,6 +290,89 @@ fn an_interval_with_more_records_than_a_mailbox_holds_is_sent_completely() {
         assert_eq!(distinct.len(), sent.len(), "none is sent twice");
         assert!((KEYS..2 * KEYS).all(|offset| distinct.contains(&(0, offset as Offset))), "the latest of each key");
     }
+}
+
+#[test]
+fn streams_that_are_evicted_together_with_different_records_each_send_their_own() {
+    const BURST: usize = 24;
+    let broker = broker(1, &[]);
+    let hub = hub(&broker);
+    // It takes longer than the live flow allows, so that streams which are evicted share their turns.
+    let condition = Some(Arc::new(Expression::compile("value.n >= 0").unwrap()));
+    let open = || {
+        let sampled = sampled(Duration::from_millis(500), Start::Latest);
+        let filter = Filter { condition: condition.clone(), ..sampled.filter };
+        Client::open(&hub, Subscription { filter, ..sampled })
+    };
+    let mut clients = [open(), open()];
+    clients.iter_mut().for_each(|client| client.until("at"));
+    let [first, second] = &mut clients;
+    until_live(&hub, &mut [first, second]);
+    let append = |number: usize, numbers: usize| {
+        let value = format!("{{\"pad\": [{}0], \"n\": {number}}}", "0,".repeat(numbers));
+        let key = Some(format!("k{number}").into());
+        let record = NewRecord { key, value: Some(value.into()), timestamp: Some(1), ..NewRecord::default() };
+        broker.append_record("t", 0, record);
+    };
+    // More than a stream may get when it joins.
+    append(0, 400_000);
+    // The second client does not take the chunk that the clock sends.
+    until_offset(&mut clients[0], 0);
+    (1..=BURST).for_each(|number| append(number, 20_000));
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while hub.status().behind.catching_up + hub.status().behind.stalled < 2 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let all: Vec<_> = (0..=BURST as Offset).map(|offset| (0, offset)).collect();
+    while clients.iter().any(|client| places(&client.lines).len() < all.len()) {
+        let sent = || clients.iter().map(|client| places(&client.lines)).collect::<Vec<_>>();
+        assert!(Instant::now() < deadline, "{:?}", sent());
+        clients.iter_mut().for_each(|client| drop(client.poll()));
+        std::thread::yield_now();
+    }
+    for client in &clients {
+        let mut sent = places(&client.lines);
+        sent.sort_unstable();
+        assert_eq!(sent, all, "none is lost or sent twice");
+    }
+}
+
+/// Polls until all streams are live. A stream joins while its client waits for more.
+fn until_live(hub: &Hub, clients: &mut [&mut Client]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while hub.status().behind.catching_up + hub.status().behind.stalled > 0 {
+        assert!(Instant::now() < deadline, "all streams join the live flow");
+        clients.iter_mut().for_each(|client| drop(client.poll()));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stream_that_joins_after_held_records_were_dropped_gets_them() {
+    let broker = broker(1, &[]);
+    let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
+    let hour = Duration::from_secs(3600);
+    let mut first = Client::open(&hub, sampled(hour, Start::Latest));
+    first.until("at");
+    until_live(&hub, &mut [&mut first]);
+    append(&broker, (0, Some("a"), 1));
+    append(&broker, (0, Some("b"), 3_600_001));
+    until_offset(&mut first, 0);
+    // It joins where the feed holds the second record.
+    let mut second = Client::open(&hub, sampled(hour, Start::Earliest));
+    until_offset(&mut second, 0);
+    until_live(&hub, &mut [&mut first, &mut second]);
+    drop((first, second));
+    // The clock finds that the feed has no stream.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mut third = Client::open(&hub, sampled(hour, Start::Latest));
+    third.until("at");
+    until_live(&hub, &mut [&mut third]);
+    let mut fourth = Client::open(&hub, sampled(hour, Start::Earliest));
+    until_offset(&mut fourth, 0);
+    append(&broker, (0, Some("c"), 7_200_001));
+    until_offset(&mut fourth, 1);
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl CatchUp {
                 at_end = AtEnd::No;
                 break;
             }
-            let working = match (task.sharing, task.may_join()) {
+            let working = match (task.sharing, task.may_share_turn()) {
                 (TurnSharing::SameFeed, true) => match self.turns.begin(&task.stream, leader) {
                     Turn::First(working) => {
                         task.shared_pauses.reset();

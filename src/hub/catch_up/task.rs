@@ -284,6 +284,13 @@ impl CatchUpTask {
         self.stream.encoder.bounds.may_join()
     }
 
+    /// Whether streams that were evicted with this one can take the same turn. The result of a turn is where a stream must
+    /// resume. For one that held records before, this is before the turn: a stream that takes it over would go back, read the
+    /// records between again, and come to the same turn again, without end.
+    pub fn may_share_turn(&self) -> bool {
+        self.may_join() && self.stream.encoder.held_places().is_empty()
+    }
+
     /// Returns the positions to fetch, by leader. Returns `None` if the topics must be looked up first.
     pub fn fetch_positions(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
         let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();

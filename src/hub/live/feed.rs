@@ -256,6 +256,7 @@ impl Feed {
             loop {
                 self.evict_full(&mut state);
                 if state.members.is_empty() {
+                    state.last_join = None;
                     return state.encoder.forget_held();
                 }
                 let most = if self.chunk_size(&mut state) == ChunkSize::Ahead { CHUNK } else { SMALL };

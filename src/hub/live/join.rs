@@ -132,6 +132,8 @@ impl Live {
         }
         if gives {
             state.encoder.take_held(&mut stream.encoder);
+            // Its frames lead to where the feed held records before.
+            state.last_join = None;
             state.encoder.begin_chunk();
         }
         if stream.key.private.is_some() {
