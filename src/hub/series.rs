@@ -33,23 +33,23 @@ use task::TaskOutcome;
 use thiserror::Error;
 use turn::{SeriesReaders, TaskRunner};
 
-/// Number of threads that read for time series.
+/// Number of threads that read the log for time series.
 const THREADS: usize = 2;
-/// Maximum number of computations. The least recently used one is dropped first.
+/// Maximum number of computations. The least recently used one without viewers is dropped first.
 const MAX_COMPUTATIONS: usize = 64;
 /// How long a computation without viewers is kept.
 const IDLE: Duration = Duration::from_secs(600);
-/// Time after the end of a past window, in milliseconds. Records that were written later are not searched for readings of the
-/// window.
+/// How long after the end of a past window a record may be written, in milliseconds. Later records are not read, even
+/// if they contain readings of the window.
 const LATE: i64 = 3_600_000;
 
 /// A request for series.
 pub struct SeriesRequest {
     /// The topic to read.
     pub topic: TopicName,
-    /// The numbers to read.
+    /// The definition of the series.
     pub query: SeriesQuery,
-    /// The records to read.
+    /// The filter that records must match.
     pub filter: Filter,
     /// The time window to read.
     pub window: Window,
@@ -61,7 +61,7 @@ pub struct SeriesService {
     threads: Mutex<Vec<Worker>>,
 }
 
-/// The computations that are kept.
+/// All computations, by key.
 #[derive(Default)]
 struct Computations(HashMap<ComputationKey, Arc<SharedComputation>>);
 
@@ -69,18 +69,18 @@ struct SharedComputations {
     computations: Mutex<Computations>,
     queue: ComputationQueue,
     runner: TaskRunner,
-    /// Memory for tables, of which computations use three quarters; the rest is for what is not merged yet.
+    /// The memory budget of tables. Computations use up to three quarters of it; the last quarter is left for folds.
     tables: Arc<Share>,
 }
 
-/// A computation with its users.
+/// A computation, and the number of its users.
 struct SharedComputation {
     state: Mutex<Computation>,
     /// Number of open handles.
     users: AtomicUsize,
 }
 
-/// Keeps the computation of a request until it is dropped.
+/// Access to the computation of a request. The computation is kept until the handle is dropped.
 pub struct SeriesHandle {
     service: Arc<SharedComputations>,
     computation: Arc<SharedComputation>,
@@ -92,22 +92,23 @@ pub struct SeriesHandle {
 pub struct SeriesState<'s> {
     /// The points.
     pub table: &'s SeriesTable,
-    /// Changes when the log is replaced. Versions of different generations cannot be compared.
+    /// Changes when the computation starts over. Versions of different generations cannot be compared.
     pub generation: u32,
     /// The version of the table. Points that change later have a higher version.
     pub version: u32,
-    /// The time from which on every record of the log has been read.
+    /// Every record of the log from this time on has been read.
     pub complete_from: Timestamp,
-    /// Records that were written later may be missing.
+    /// Records that were written after this time may be missing.
     pub complete_to: Timestamp,
-    /// Records that were written later were not read, even if their time is in the window.
+    /// Records that were written after this time are not read, even if they contain readings of the window. `None`:
+    /// there is no such limit.
     pub late_until: Option<Timestamp>,
 }
 
 /// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SeriesRejected {
-    /// Viewers use as many different series as are computed at a time.
+    /// The maximum number of computations is in use.
     #[error(
         "{MAX_COMPUTATIONS} different series are in use already, as many as are computed at a time; try again later"
     )]
@@ -117,10 +118,10 @@ pub enum SeriesRejected {
     ShuttingDown,
 }
 
-/// The reason why there is no state yet.
+/// Why the state of a computation cannot be returned.
 #[derive(Debug)]
 pub enum Unread {
-    /// The log could not be read after the request.
+    /// The log has not been read since the request, because of this error.
     Failed(BrokerError),
     /// Nothing has been read yet.
     NotYet,
@@ -149,8 +150,8 @@ impl SeriesService {
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
-    /// Begins or continues the computation of a request. Fails if too many others are in use. `ready` is called when the window
-    /// has been read up to the time of this call.
+    /// Starts or continues the computation for a request. Fails if too many other computations are in use. `ready` is
+    /// called when the window has been read up to the time of this call, or when the computation has failed.
     pub fn request(
         &self,
         client: ClientTag,
@@ -175,7 +176,7 @@ impl SeriesService {
             .retain(|_, computation| computation.is_used() || lock(&computation.state).last_used.elapsed() < IDLE);
     }
 
-    /// Ends the threads. Drops the requests that wait.
+    /// Ends the threads, and drops the waiting requests.
     pub fn shut_down(&self) {
         self.shared.queue.close();
         lock(&self.threads).clear();
@@ -200,7 +201,7 @@ impl SharedComputations {
         lock(&self.computations)
     }
 
-    /// Returns a computation with one more user.
+    /// Finds or creates the computation with this key, and adds a user to it.
     fn find(&self, key: ComputationKey, from: Timestamp) -> Result<Arc<SharedComputation>, SeriesRejected> {
         if self.queue.is_closed() {
             return Err(SeriesRejected::ShuttingDown);
@@ -224,9 +225,9 @@ impl SharedComputations {
         Ok(found)
     }
 
-    /// Keeps a quarter of the memory free for the records that are being read, by dropping computations without viewers.
+    /// Drops computations without viewers until half of the memory is free.
     fn make_space(&self) {
-        // A quarter, and some for what is merged next.
+        // One quarter is left for folds, and one quarter is for the tables that are merged next.
         while !self.tables.has_free(self.tables.limit() / 2) && self.computations().drop_least_recent() {}
     }
 
@@ -244,7 +245,7 @@ impl SharedComputations {
                 }
                 NextTask::Nothing => continue,
             };
-            // Another thread may take the next task meanwhile.
+            // Another thread may take the next task while this thread runs the current one.
             self.queue.push(&computation);
             self.make_space();
             let generation = task.generation;
@@ -272,7 +273,8 @@ impl Computations {
 }
 
 impl SeriesHandle {
-    /// Requests everything up to now. `ready` is called when it has been read.
+    /// Requests the window again. `ready` is called when it has been read up to the time of this call, or when the
+    /// computation has failed.
     pub fn request(&self, window: Window, ready: Ready) {
         let ready = {
             let mut state = lock(&self.computation.state);
@@ -283,15 +285,16 @@ impl SeriesHandle {
         self.service.queue.push(&self.computation);
     }
 
-    /// Returns an identifier of the state: the computation, its generation and version, and the times from and to which it is
-    /// complete. Returns `None` before there is a state.
+    /// Returns an identifier of the state: the address of the computation, its generation and version, and the times
+    /// between which it is complete. Returns `None` if nothing has been read yet.
     pub fn identity(&self) -> Option<(usize, u32, u32, Timestamp, Timestamp)> {
         let state = lock(&self.computation.state);
         let (complete_from, (_, complete_to)) = (state.complete_from()?, state.read_to?);
         Some((Arc::as_ptr(&self.computation) as usize, state.generation, state.version, complete_from, complete_to))
     }
 
-    /// Returns the state of the computation, for a request that was made at `asked`.
+    /// Calls `read` with the state of the computation. Returns an error if nothing has been read yet, or if an error
+    /// has prevented reading since `asked`, the time of the request.
     pub fn read<T>(&self, asked: Instant, read: impl FnOnce(SeriesState<'_>) -> T) -> Result<T, Unread> {
         let state = lock(&self.computation.state);
         if let Some(error) = &state.error

@@ -16,13 +16,13 @@ pub struct Subscription {
     pub topics: Vec<TopicName>,
     /// The partitions to read in each topic.
     pub selection: Selection,
-    /// Where the stream starts.
+    /// The start of the stream.
     pub start: Start,
     /// The records to deliver.
     pub filter: Filter,
-    /// What happens if a topic does not exist.
+    /// The behavior if a topic does not exist.
     pub missing: Missing,
-    /// Where the stream ends.
+    /// The end of the stream.
     pub until: Until,
     /// The stream ends after this number of records, if it does not end earlier.
     pub limit: Option<NonZeroU64>,
@@ -35,7 +35,7 @@ pub struct Subscription {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientTag(pub u64);
 
-/// What to do about a topic that does not exist.
+/// The behavior of a stream if a topic does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// End the stream with a problem.
@@ -44,15 +44,16 @@ pub enum Missing {
     Wait,
 }
 
-/// Where a stream ends.
+/// The end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     /// The stream does not end: it waits for new records.
     Forever,
-    /// The stream ends where each partition ended when the stream was opened.
+    /// In each partition, the stream ends at the end of the log at the time when the stream was opened.
     End,
-    /// In each partition the first record with this timestamp or a later one, where a stream from this time starts. A
-    /// partition without such a record ends at its end, once the time has passed by [`Settings::until_delay`].
+    /// In each partition, the stream ends before the first record with this timestamp or a later one, where a stream
+    /// from this time starts. In a partition without such a record, it ends at the end of the log, once
+    /// [`Settings::until_delay`] has elapsed since this time.
     ///
     /// [`Settings::until_delay`]: crate::hub::Settings::until_delay
     Time(Timestamp),
@@ -67,7 +68,7 @@ pub struct Filter {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// The expression that must be true for a record.
     pub condition: Option<Arc<Expression>>,
-    /// At most one record per key and interval of this length: the latest.
+    /// The length of an interval for sampling. Of each key, only the latest record in an interval is delivered.
     pub sample: Option<Duration>,
 }
 
@@ -114,7 +115,7 @@ impl GapReason {
     /// All reasons.
     pub const ALL: [Self; 3] = [Self::Retention, Self::Recreated, Self::Truncated];
 
-    /// Returns the reason as frames and metrics name it.
+    /// Returns the name of the reason in frames and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retention => "retention",
@@ -124,12 +125,12 @@ impl GapReason {
     }
 }
 
-/// Whether clients decide how many formats there are.
+/// Whether clients control the number of formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FormatChoice {
-    /// There are few, so each can have a feed of every topic without a time limit.
+    /// There are few formats, so each can have a feed of every topic without a time limit.
     Fixed,
-    /// Each client can choose another one, so its feeds have the time that feeds with filters have.
+    /// Each client can choose another format, so its feeds have the same time limit as feeds with filters.
     ByClient,
 }
 
@@ -140,7 +141,7 @@ pub trait Format: Send + Sync + 'static {
     /// Returns the name. Formats with equal names must write equal bytes for equal input, because their streams share chunks.
     fn name(&self) -> &str;
 
-    /// Whether clients decide how many formats like this one there are.
+    /// Whether clients control the number of formats like this one.
     fn choice(&self) -> FormatChoice {
         FormatChoice::Fixed
     }
@@ -162,7 +163,7 @@ pub trait Format: Send + Sync + 'static {
         record.encoded_bound()
     }
 
-    /// Returns a bound that is never below [`bound`](Self::bound), and takes no time to compute.
+    /// Returns an upper bound that is faster to compute, and never less than [`bound`](Self::bound).
     fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
         record.quick_bound()
     }

@@ -1,4 +1,4 @@
-//! A record that owns its bytes, for use after the batch in which it was read is dropped.
+//! A record that owns its bytes, so that it can be used after its batch has been dropped.
 
 use super::{HeaderSpan, Offset, RecordRef, Span, Timestamp};
 
@@ -27,12 +27,12 @@ impl OwnedRecord {
         Self { offset, timestamp, key, value, headers, data: data.into() }
     }
 
-    /// The memory that a copy of `record` takes, in bytes.
+    /// Returns the memory that a copy of `record` takes, in bytes.
     pub fn memory_for(record: &RecordRef<'_>) -> usize {
         size_of::<Self>() + record.bytes() + size_of_val(record.headers)
     }
 
-    /// The copied record.
+    /// Returns the record.
     pub fn as_ref(&self) -> RecordRef<'_> {
         RecordRef {
             offset: self.offset,
@@ -45,7 +45,7 @@ impl OwnedRecord {
     }
 }
 
-/// Appends bytes that fit into 32 bits, as those of every record do.
+/// Appends bytes, and returns their span. The bytes of every record are few enough for the 32 bits of a span.
 fn append(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> Span {
     let Some(bytes) = bytes else { return Span::NULL };
     let span = super::span(Some(data.len()..data.len() + bytes.len()));

@@ -19,7 +19,7 @@ static RECENT_PANICS: Mutex<BTreeMap<String, (Instant, u32)>> = Mutex::new(BTree
 
 /// Panics that are further apart are not a series.
 const PANIC_WINDOW: Duration = Duration::from_secs(5);
-/// Length of a series from which on its thread is reported as [`panicking`].
+/// Minimum length of a series at which its thread is reported as [`panicking`].
 const PANIC_LIMIT: u32 = 3;
 
 /// The busy threads, and the time when each of them became busy.
@@ -63,7 +63,7 @@ impl Drop for Pause {
     }
 }
 
-/// Returns the names of the threads that have been busy for ten minutes, so that they are not expected to finish.
+/// Returns the names of the threads that have been busy for ten minutes, and are not expected to finish.
 pub fn stalled() -> Vec<String> {
     busy_for(STALLED_AFTER)
 }
@@ -72,7 +72,7 @@ fn busy_for(duration: Duration) -> Vec<String> {
     lock(&BUSY).values().filter(|(_, since)| since.elapsed() >= duration).map(|(thread, _)| name(thread)).collect()
 }
 
-/// Returns the names of the threads that panic repeatedly, so that they make no progress.
+/// Returns the names of the threads that panic repeatedly, and therefore make no progress.
 pub fn panicking() -> Vec<String> {
     let mut panicking = lock(&RECENT_PANICS);
     panicking.retain(|_, (last, _)| last.elapsed() < PANIC_WINDOW);

@@ -1,5 +1,5 @@
-//! Streams that start with a snapshot: they wait for the views of their topics, are sent the latest records, and then read
-//! the log from where the views were read.
+//! The first turns of a stream that starts with a snapshot: it waits for the views of its topics, sends the
+//! latest records, and then reads the log from the positions of the snapshots.
 
 use super::snapshot_phase::{AwaitedSnapshot, SentSnapshot, SnapshotPart};
 use super::task::{CatchUpPhase, CatchUpTask, MEMORY_PAUSE, TurnOutcome};
@@ -18,10 +18,10 @@ use crate::sync::backoff::Backoff;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// First and longest pause before the next look at a view that is being read.
+/// First and longest pause between checks of a view that is being read.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
-/// Asks for the views of the stream's topics.
+/// Makes the stream wait for the views of its topics.
 pub fn begin(
     mut task: Box<CatchUpTask>,
     views: Vec<ViewLease>,
@@ -34,11 +34,11 @@ pub fn begin(
     TurnOutcome::Again(task)
 }
 
-/// Looks whether the views are read, and moves the stream to their positions.
+/// Checks whether the views have been read. If they have, moves the stream to their positions.
 pub fn look(mut task: Box<CatchUpTask>) -> TurnOutcome {
     let CatchUpPhase::AwaitingSnapshot(awaited) = &mut task.phase else { return TurnOutcome::Again(task) };
     let topics = task.stream.topics.iter().zip(&awaited.views);
-    // Every view is asked, so that all are read at the same time.
+    // Ask every view, so that all of them are read at the same time.
     let found: Vec<_> = topics.map(|(topic, view)| topic.here().is_some().then(|| view.ask(awaited.asked))).collect();
     let (mut snapshots, mut is_pending) = (Vec::new(), false);
     for view in found {
@@ -67,7 +67,7 @@ pub fn look(mut task: Box<CatchUpTask>) -> TurnOutcome {
     TurnOutcome::Again(task)
 }
 
-/// The position of the snapshots, where the stream continues after them.
+/// Returns the position at which the stream continues after the snapshots.
 fn cursor_after(encoder: &Encoder, snapshots: &[Option<Arc<TopicSnapshot>>]) -> Cursor {
     let topics = encoder.cursor.topics().iter().map(|topic| topic.name.clone()).collect();
     let mut cursor = Cursor::new(topics, encoder.cursor.selection().clone());
@@ -109,7 +109,7 @@ pub fn send(mut task: Box<CatchUpTask>, chunk_size: ChunkSize, turn_time: Durati
             stream.encoder.snapshot_end(&mut out, sent.keys);
             stream.send(out);
             stream.encoder.bounds.ends = sent.ends.take();
-            // The topics may have changed meanwhile.
+            // The topics may have changed while the snapshot was sent.
             task.phase = CatchUpPhase::LookingUp;
         }
         Err(shortage) if is_empty => match BrokerError::no_memory(shortage, MemorySubject::AnyBatch) {

@@ -27,7 +27,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
                 task.stream.encoder.move_to(live_cursor);
                 return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
-            // The live flow has no partitions of a missing topic, so the broker must be asked for it.
+            // The live flow has no partitions of a missing topic, so such a topic must be looked up.
             Start::Cursor(cursor) | Start::End(cursor)
                 if (0..task.stream.topics.len()).all(|topic| live_cursor.offsets(topic).next().is_some()) =>
             {
@@ -76,7 +76,8 @@ fn find_ends_and_start(
         let cursor = cursor_at(task, at, broker)?;
         task.stream.encoder.move_to(cursor);
     }
-    // Later than the start, so that a record that comes meanwhile does not look like one from before it.
+    // The ends are looked up after the start. If a record arrived in between, the end of the log would be before the
+    // cursor, and would look like the offset of a record.
     let ends = match ends {
         EndsFound::Later(time, _) => EndsFound::Later(time, until::ends_at(task, OffsetAt::Time(time), broker)?),
         known => known,
@@ -110,7 +111,7 @@ fn update_topics(
         task.stream.topics[topic] = topic_state(task, topic, info, missing, &mut out)?;
         Ok(())
     });
-    // Must be sent before an error too, because a gap is reported only once.
+    // Send these frames even if an error follows, because a gap is reported only once.
     task.stream.send(out);
     updated
 }

@@ -49,7 +49,7 @@ pub struct CatchUp {
     cache: ReadCache,
     memory: Arc<Share>,
     turns: Arc<SharedTurns>,
-    /// Leaders from which a fetch has failed recently, so that not every thread waits for them: time and error.
+    /// Time and error of a recent failed fetch, by leader, so that not every thread waits for the same leader.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
 }
 
@@ -137,7 +137,7 @@ impl CatchUp {
                 {
                     match self.live.join(&mut task.stream, chunk_size) {
                         JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
-                        // The live flow has held back records for longer than this stream.
+                        // The feed is behind because it has held back its records for longer.
                         JoinOutcome::Ahead if task.stream.encoder.is_sampled() => {}
                         JoinOutcome::Ahead => return self.wait_for_flow(task),
                         JoinOutcome::Behind => {}
@@ -330,7 +330,7 @@ impl CatchUp {
         &mut **readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory))
     }
 
-    /// Writes the spans as one chunk. Returns the chunk, with the error that ends the turn.
+    /// Writes the spans as one chunk. Returns the chunk, and an error if the turn must end.
     fn write(
         &self,
         task: &mut CatchUpTask,
@@ -352,7 +352,7 @@ impl CatchUp {
                     let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
                     let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);
                     if next >= end {
-                        // No record is about to replace those that are held.
+                        // The log has no later record that could replace the held ones.
                         let mut limits = EncodeLimits { most, budget, memory: &mut memory };
                         task.stream.encoder.write_overdue(&mut out, topic, partition, &mut limits);
                     }

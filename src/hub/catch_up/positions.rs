@@ -4,7 +4,7 @@ use super::task::CatchUpTask;
 use crate::broker::{Broker, BrokerError, OffsetAt};
 use crate::record::{Partition, Position, TopicPartition};
 
-/// The partitions that the stream reads, of topics that exist, with the index of their topic.
+/// Returns the partitions that the stream reads in existing topics, each with the index of its topic.
 fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
     let selection = task.stream.encoder.cursor.selection();
     (task.stream.topics.iter().enumerate())
@@ -16,7 +16,7 @@ fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
         .collect()
 }
 
-/// Looks up this point of each partition that the stream reads.
+/// Looks up the position `at` in each partition that the stream reads.
 pub fn positions(
     task: &CatchUpTask,
     at: OffsetAt,

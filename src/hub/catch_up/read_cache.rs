@@ -89,7 +89,7 @@ impl Spans {
         }
     }
 
-    /// Returns whether there was a span to drop.
+    /// Drops the oldest span. Returns whether there was one.
     fn drop_oldest(&mut self) -> bool {
         let Some((key, from)) = self.order.pop_front() else { return false };
         if let Some(spans) = self.partitions.get_mut(&key) {

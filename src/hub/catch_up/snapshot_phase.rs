@@ -1,4 +1,4 @@
-//! What a stream keeps while it waits for a snapshot, and while it is sent one.
+//! The state of a stream that waits for a snapshot, or sends one.
 
 use crate::hub::stream::bounds::Ends;
 use crate::hub::stream::encoder::snapshot::SnapshotRecord;
@@ -17,7 +17,7 @@ pub struct AwaitedSnapshot {
     pub views: Vec<ViewLease>,
     /// The timestamp of the oldest records in the snapshot. `None`: no limit.
     pub since: Option<Timestamp>,
-    /// Where the stream ends. `None`: it continues with new records.
+    /// The end offsets of the stream. `None`: it continues with new records.
     pub ends: Option<Ends>,
     /// The time of the request.
     pub asked: Instant,
@@ -31,7 +31,7 @@ pub struct SentSnapshot {
     pub topics: Vec<Option<Arc<TopicSnapshot>>>,
     /// The timestamp of the oldest records in the snapshot. `None`: no limit.
     pub since: Option<Timestamp>,
-    /// Where the stream ends. `None`: it continues with new records.
+    /// The end offsets of the stream. `None`: it continues with new records.
     pub ends: Option<Ends>,
     /// The next record: the index of its topic, and its index in the snapshot.
     pub next: (usize, usize),

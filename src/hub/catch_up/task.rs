@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Number of failures by corrupt responses after which a stream ends.
+/// Number of consecutive corrupt responses after which a stream ends.
 const TRIES: u32 = 3;
 
 /// First and longest pause between checks whether another thread has finished a shared turn. Most turns are short, but many
@@ -54,7 +54,7 @@ pub struct CatchUpTask {
     pub settings: Arc<CatchUpSettings>,
     /// Publishes the lag of the stream.
     pub lag: LagGuard,
-    /// What the next turn does.
+    /// The work of the next turn.
     pub phase: CatchUpPhase,
     /// Pauses after errors.
     pub backoff: Backoff,
@@ -66,7 +66,7 @@ pub struct CatchUpTask {
     pub records_behind: u64,
     /// The time of the last check of a cursor that is ahead of the live flow.
     pub ahead_since: Option<Instant>,
-    /// What the next turn tries first.
+    /// The first attempt of the next turn.
     pub first: TurnStart,
     /// The cost of the last turn.
     pub weight: Weight,
@@ -74,11 +74,12 @@ pub struct CatchUpTask {
     pub sharing: TurnSharing,
     /// Number of consecutive turns in which the stream neither read a record nor joined.
     pub idle: u32,
-    /// Number of turns that have read. It selects the leader and the partition that come first, so that none starves.
+    /// Number of turns that have read the log. It selects the leader and the partition that come first, so that none
+    /// starves.
     pub turn: usize,
 }
 
-/// What the next turn of a stream does.
+/// The work of the next turn of a stream.
 pub enum CatchUpPhase {
     /// Opens the stream.
     Opening(Opening),
@@ -95,18 +96,18 @@ pub enum CatchUpPhase {
     },
 }
 
-/// Where a new stream begins and ends, as requested.
+/// The requested start and end of a new stream.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// Where the stream starts.
+    /// The start of the stream.
     pub start: Start,
-    /// Where the stream ends.
+    /// The end of the stream.
     pub until: Until,
     /// For a start with a snapshot: the view of each topic.
     pub views: Vec<ViewLease>,
 }
 
-/// What the next turn tries first.
+/// The first attempt of the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnStart {
     /// Joining the live flow, if the stream is close enough to it.
@@ -125,7 +126,7 @@ pub enum AtEnd {
 }
 
 impl AtEnd {
-    /// `Yes` if both are.
+    /// Returns `Yes` if both are `Yes`.
     pub fn and(self, other: Self) -> Self {
         if self == Self::Yes { other } else { self }
     }

@@ -29,7 +29,7 @@ pub struct TaskQueue {
     ended: Receiver<()>,
 }
 
-/// What [`TaskQueue::next`] does if no task is due.
+/// The behavior of [`TaskQueue::next`] if no task is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenEmpty {
     /// Returns immediately.
@@ -124,7 +124,7 @@ impl TaskQueue {
         lock(&self.light).waiting() + lock(&self.heavy).waiting()
     }
 
-    /// Drops all tasks, and those that are added later, which ends their streams.
+    /// Closes the queue. Drops its tasks, and every task that is added later, which ends the streams.
     pub fn close(&self) {
         lock(&self.light).close();
         lock(&self.heavy).close();

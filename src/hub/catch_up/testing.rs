@@ -33,7 +33,7 @@ impl Format for Silent {
     fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
 }
 
-/// Returns an evicted stream of one partition, which shares its turns, and the client's end of it.
+/// Returns the task of an evicted stream that shares its turns, and the mailbox of its client.
 pub fn evicted_task(client: u64) -> (Box<CatchUpTask>, Mailbox) {
     let topic = TopicName::new("t").unwrap();
     let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));

@@ -1,9 +1,9 @@
-//! Where a stream with `until` ends.
+//! Finds the end of a stream with `until`.
 //!
-//! A stream until a time ends each partition where a stream from that time begins: before the first record with this timestamp
-//! or a later one, as Kafka's ListOffsets finds it. So two streams, one until a time and one from it, have each record once,
-//! whatever the order of timestamps. A partition without such a record ends at its end, some time after the clock has passed
-//! that time, because records may be on their way.
+//! In each partition, a stream until a time ends where a stream from that time begins: before the first record with
+//! this timestamp or a later one, as found by Kafka's ListOffsets. So a stream until a time and a stream from that time
+//! together deliver each record once, regardless of the order of timestamps. In a partition without such a record, the
+//! stream ends at the end of the log, some time after the clock has passed that time, because records may still arrive.
 
 use super::positions::positions;
 use super::task::{CatchUpTask, TurnOutcome};
@@ -15,25 +15,26 @@ use crate::hub::subscription::{Missing, Until};
 use crate::record::{Timestamp, now};
 use std::time::Duration;
 
-/// Pause between turns of a stream that waits for its time to pass, and cannot join the live flow because some of its
+/// Pause between turns of a stream that waits for its end time, and cannot join the live flow because some of its
 /// partitions have ended already.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Pause between turns of a sampled stream.
 const SAMPLED_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where a new stream ends.
+/// The end of a new stream.
 pub enum EndsFound {
-    /// It does not.
+    /// The stream does not end.
     Forever,
     At(Ends),
-    /// The time is not over yet. For each partition the offset of the first record from then on, or its end.
+    /// The end time has not passed yet. The offset of the first record with that time or a later one in each partition,
+    /// or the end of the log.
     Later(Timestamp, Ends),
     /// A topic must be looked up again first.
     Unknown,
 }
 
-/// Finds the ends that are known before the start of the stream is.
+/// Finds the ends that can be known before the start of the stream is looked up.
 pub fn ends(task: &CatchUpTask, until: Until, broker: &dyn Broker) -> Result<EndsFound, BrokerError> {
     let at = match until {
         Until::Forever => return Ok(EndsFound::Forever),
@@ -50,13 +51,13 @@ pub fn ends(task: &CatchUpTask, until: Until, broker: &dyn Broker) -> Result<End
     ends_at(task, at, broker).map(EndsFound::At)
 }
 
-/// The offset at this point of each partition.
+/// Looks up the offset `at` in each partition that the stream reads.
 pub fn ends_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Ends, BrokerError> {
     Ok(positions(task, at, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }
 
 impl EndsFound {
-    /// Sets the bounds of the stream, whose cursor is known.
+    /// Sets the bounds of the stream. The cursor must have been set before.
     pub fn apply(self, task: &mut CatchUpTask) {
         let encoder = &mut task.stream.encoder;
         (encoder.bounds.ends, encoder.bounds.until) = match self {
@@ -74,7 +75,7 @@ impl EndsFound {
     }
 }
 
-/// Turns the time of the stream into offsets, once it is over or every partition has reached it.
+/// Replaces the end time of the stream by end offsets, once the time has passed or every partition has reached it.
 pub fn settle(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> Result<Box<CatchUpTask>, TurnOutcome> {
     let Some(TimeBound { at, reached }) = task.stream.encoder.bounds.until.clone() else { return Ok(task) };
     let mut ends = Ends::new();
@@ -86,18 +87,18 @@ pub fn settle(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> Result<Box<Cat
     } else if !task.stream.encoder.has_reached_its_time() {
         return Ok(task);
     }
-    // The stream has seen these itself.
+    // The stream has found these ends while reading.
     ends.extend(reached);
     (task.stream.encoder.bounds.until, task.stream.encoder.bounds.ends) = (None, Some(ends));
     Ok(task)
 }
 
 impl CatchUpTask {
-    /// Pause before the next turn, after one that read nothing.
+    /// Returns the pause before the next turn, after a turn that read nothing.
     pub fn idle_pause(&self, usual: Duration) -> Duration {
         match &self.stream.encoder {
             encoder if encoder.bounds.until.is_some() && !self.may_join() => PAUSE,
-            // It may have to wait for the live flow to send what it has held back for longer.
+            // The stream may have to wait for its feed, which sends records that it has held back for longer.
             encoder if encoder.is_sampled() => SAMPLED_PAUSE,
             _ => usual,
         }

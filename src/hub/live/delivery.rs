@@ -43,8 +43,9 @@ impl Live {
         // The feeds with the lowest cost per stream come first. Each cost is read once, because the thread of another leader
         // may change it during the sort, and `sort_by_key` may panic if keys change.
         feeds.sort_by_cached_key(|feed| feed.cost());
-        // Plain feeds need no time limit: a topic has at most two of them for each format. Other feeds differ by topics and
-        // partitions, and clients can create too many of these, so at most one of them is free, and only if no plain feed has a stream.
+        // Plain feeds need no time limit: a topic has at most two of them for each format. Other feeds differ by topics
+        // and partitions, and clients can create too many of these, so at most one of them has no time limit, and only
+        // if no plain feed has a stream.
         let (mut free, mut budgeted): (Vec<_>, Vec<_>) = feeds.into_iter().partition(|feed| feed.is_plain());
         if free.iter().all(|feed| feed.is_empty())
             && let Some(first) = budgeted.iter().position(|feed| feed.may_be_free())

@@ -205,7 +205,7 @@ impl Feed {
                 self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);
             }
             let chunk_size = self.chunk_size(&mut state);
-            // The memory that these streams may use if each of them catches up.
+            // The memory that these streams would use together if each of them caught up alone.
             let small = if chunk_size == ChunkSize::Small { SMALL * state.members.len() } else { usize::MAX };
             self.evict(&mut state, |member| member.is_full() || member.waiting_bytes() >= small);
             if state.members.is_empty() {
@@ -223,7 +223,7 @@ impl Feed {
             let limits = EncodeLimits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, input, next, limits);
             if matches!(flow, Flow::Short(_)) && out.is_empty() {
-                // There is no memory for the record. The evicted streams read it when there is.
+                // There is no memory for the record. The evicted streams read it when memory is free.
                 let mut end = state.encoder.cursor.clone();
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Light, |_| true);
@@ -236,7 +236,7 @@ impl Feed {
             }
             delivered += self.send(&mut state, self.settings.chunk_budget.hold_paid(out, memory));
             if state.encoder.bounds.has_reached_time() {
-                // A partition has ended before the others, which cannot be in the live flow.
+                // A partition has ended before the others, so the streams can no longer be in the live flow.
                 self.evict_all(&mut state);
                 return delivered;
             }
@@ -249,7 +249,7 @@ impl Feed {
         delivered
     }
 
-    /// Sends the records that are held back for longer than an interval.
+    /// Sends the records that have been held back for longer than an interval.
     pub fn send_overdue(&self) {
         let mut state = self.state();
         for (topic, partition) in state.encoder.held_places() {

@@ -71,8 +71,8 @@ impl LeaderFetcher {
         self.worker.as_ref().is_some_and(Worker::has_ended)
     }
 
-    /// Interrupts the fetch if `positions` has partitions that it does not have. An interrupt can cost a connection and a login,
-    /// so partitions that are no longer needed do not cause one.
+    /// Interrupts the fetch if it does not include every partition of `positions`. An interrupt can cost a connection
+    /// and a login, so partitions that are no longer needed do not cause one.
     pub fn update(&self, positions: &[FetchPosition]) {
         // Hold the lock until after the interrupt, so that it cannot hit the next fetch, which already includes these
         // partitions.

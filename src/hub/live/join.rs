@@ -49,8 +49,8 @@ impl Live {
         if state.status == FeedStatus::Ended {
             return JoinOutcome::Behind;
         }
-        // The first stream of a feed gives it the records that it holds. Another one continues with those that the feed holds,
-        // so it needs what came before them.
+        // The first stream of a sampled feed passes its held records to the feed. A later stream continues with the
+        // records that the feed holds, so it must first be sent everything before them.
         let gives = state.encoder.is_sampled() && state.members.is_empty();
         let (flow, mut own) = match gives {
             true => (state.encoder.cursor.clone(), stream.encoder.cursor.clone()),
@@ -66,7 +66,8 @@ impl Live {
         };
         let is_elsewhere = |(topic, partition)| own.next(topic, partition) != flow.next(topic, partition);
         if !gives && stream.encoder.held_places().into_iter().any(is_elsewhere) {
-            // It would have to read again what it holds. Both come to the same offset when an interval ends.
+            // The stream would have to read its held records again. It reaches the offset of the feed at the end of an
+            // interval.
             return JoinOutcome::Behind;
         }
         let most = most_to_join(stream, chunk_size);
@@ -193,7 +194,7 @@ fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
     }
 }
 
-/// Returns the spans between the stream's own position and that of the flow.
+/// Returns the spans between `cursor`, the position of the stream, and `flow`, the position of its feed.
 fn missing(
     tails: &[Arc<Tail>],
     flow: &Cursor,

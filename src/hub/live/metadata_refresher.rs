@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Number of consecutive look-ups without a topic after which it counts as missing.
+/// Number of consecutive look-ups that must fail to find a topic before it counts as missing.
 const MISSES: u32 = 2;
 
 /// Interval between look-ups while streams wait for a topic.

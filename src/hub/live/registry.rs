@@ -33,7 +33,7 @@ pub struct Live {
     /// Received by the [`MetadataRefresher`](super::metadata_refresher::MetadataRefresher).
     pub wakeups: Receiver<Wakeup>,
     sampled: Sender<()>,
-    /// For the [`SampleClock`](super::sample_clock::SampleClock): there is a feed that holds records back.
+    /// Received by the [`SampleClock`](super::sample_clock::SampleClock) when a sampled feed is added.
     pub sampled_feeds: Receiver<()>,
     closing: AtomicBool,
 }
@@ -81,7 +81,7 @@ impl Live {
         let _ = self.wakeup.try_send(wakeup);
     }
 
-    /// Tells the sample clock that there is a feed for it.
+    /// Wakes the sample clock, because a sampled feed was added.
     pub fn wake_sample_clock(&self) {
         let _ = self.sampled.try_send(());
     }

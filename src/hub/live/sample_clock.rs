@@ -1,4 +1,4 @@
-//! Sends what sampled feeds hold back, when no record comes that would end its interval.
+//! Sends the records that sampled feeds have held back for too long, because no later record has ended the interval.
 
 use super::registry::Live;
 use crate::sync::lock;
@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, after, never, select};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Shortest and longest pause between two looks at the feeds.
+/// Shortest and longest pause between two checks of the feeds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 pub struct SampleClock {
@@ -28,7 +28,8 @@ impl SampleClock {
         }
     }
 
-    /// Returns the pause until the next look, or `None` if there is no sampled feed.
+    /// Sends the overdue records of sampled feeds. Returns the pause before the next check, or `None` if there is no
+    /// sampled feed.
     fn send_overdue(&self) -> Option<Duration> {
         let _busy = watchdog::busy();
         let feeds: Vec<_> =

@@ -1,4 +1,4 @@
-//! The computation of one query over one topic, which all of its viewers share.
+//! The computation of one query over one topic, shared by all of its viewers.
 
 use super::plan::{PlanStep, ReadPlan};
 use super::span::{ComputationKey, RecentWindows, SeriesSpan};
@@ -14,9 +14,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the past is read after the last request.
+/// How long a computation continues to read after its last request.
 const ACTIVE: Duration = Duration::from_secs(30);
-/// Readings whose time is further ahead of this clock are ignored, in milliseconds.
+/// How far a reading may be ahead of the local clock, in milliseconds. Readings further ahead are ignored.
 const MAX_AHEAD: i64 = 24 * 3_600_000;
 /// How far the time in a value may be ahead of the time of its record, in milliseconds.
 const VALUE_AHEAD: i64 = 60_000;
@@ -27,19 +27,19 @@ pub struct Computation {
     query: Arc<SeriesQuery>,
     filter: Arc<Filter>,
     share: Arc<Share>,
-    /// Changes when everything is computed again, because the log was replaced.
+    /// Changes when the computation starts over, for example because the log was replaced.
     pub generation: u32,
-    /// Number of changes of the table.
+    /// Number of merges into the table.
     pub version: u32,
     pub table: SeriesTable,
     log: LogState,
-    /// Everything that was written before this time has been read.
+    /// Everything written before this time has been read: the time by the monotonic and by the system clock.
     pub read_to: Option<(Instant, Timestamp)>,
-    /// Readings of earlier steps are not kept.
+    /// The first step whose readings are kept.
     floor: i64,
-    /// The earliest time of the computation.
+    /// The earliest time that a recent request needs.
     wanted: Timestamp,
-    /// The time before which there is no memory for points.
+    /// Points before this time do not fit into memory.
     memory_limit: Option<Timestamp>,
     windows: RecentWindows,
     waiters: Waiters,
@@ -83,7 +83,7 @@ pub enum NextTask {
     Nothing,
 }
 
-/// The points that are dropped first when memory is short.
+/// The points that a merge adds. They decide which points are dropped when memory is short.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     /// New points are more important than the oldest ones.
@@ -120,7 +120,8 @@ impl Computation {
         }
     }
 
-    /// Adds a request for everything from a time on. `ready` is called when this has been read up to the time of this call.
+    /// Adds a request for everything since `from`. `ready` is called when that has been read up to the time of this
+    /// call.
     pub fn request(&mut self, from: Timestamp, client: ClientTag, ready: Ready) {
         let arrived = Instant::now();
         (self.last_used, self.client) = (arrived, client);
@@ -135,7 +136,7 @@ impl Computation {
         self.waiters.add(from, arrived, ready);
     }
 
-    /// Returns the time from which on the table contains everything in the log, or `None` without such a time.
+    /// Returns the time since which the table contains everything in the log, or `None` if the log is not open.
     pub fn complete_from(&self) -> Option<Timestamp> {
         let LogState::Open(log) = &self.log else { return None };
         let ahead = plan_time(&self.query, 0).saturating_neg();
@@ -143,7 +144,7 @@ impl Computation {
         Some(complete.max(self.floor.saturating_mul(self.query.step)))
     }
 
-    /// Returns the requests that can be answered now.
+    /// Removes the requests that can be answered now, and returns their callbacks.
     pub fn take_ready(&mut self) -> Vec<Ready> {
         let complete = self.complete_from();
         let read_to = self.read_to.map(|(at, _)| at);
@@ -153,7 +154,7 @@ impl Computation {
         }
     }
 
-    /// Takes the next task.
+    /// Returns the next task to run.
     pub fn next_task(&mut self, at: Instant) -> NextTask {
         if self.has_failed || (self.waiters.is_empty() && at.saturating_duration_since(self.last_used) > ACTIVE) {
             return NextTask::Nothing;
@@ -174,7 +175,7 @@ impl Computation {
         }
     }
 
-    /// The steps whose readings count.
+    /// Returns the steps whose readings are kept.
     fn steps(&self) -> Range<i64> {
         match self.key.span {
             SeriesSpan::Live => self.floor..now().saturating_add(MAX_AHEAD).div_euclid(self.query.step) + 1,
@@ -212,7 +213,7 @@ impl Computation {
         if let SeriesSpan::Past { .. } = self.key.span
             && is_behind
         {
-            // The past does not change.
+            // A past window does not change, so there are no new records to read.
             self.read_to = Some((Instant::now(), now()));
         }
         Some(match log.plan.next()? {
@@ -221,7 +222,7 @@ impl Computation {
         })
     }
 
-    /// Adds the result of a task.
+    /// Applies the result of a task, unless the computation has started over since the task was created.
     pub fn apply(&mut self, generation: u32, outcome: TaskOutcome) {
         if generation != self.generation {
             return;
@@ -301,7 +302,7 @@ impl Computation {
         let is_open = matches!(self.log, LogState::Open(_));
         let is_another_log = match error {
             BrokerError::Recreated(_) | BrokerError::Truncated { .. } | BrokerError::OffsetOutOfRange(_) => true,
-            // A task that panicked is lost.
+            // The block that a panicking task was reading is lost.
             BrokerError::Internal(_) => true,
             BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => is_open,
             _ => false,
@@ -324,7 +325,7 @@ impl Computation {
         self.error = Some(error);
     }
 
-    /// Discards everything, to compute it again.
+    /// Discards all results, and starts over.
     fn reset(&mut self) {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.version = 0;
@@ -349,12 +350,12 @@ impl Computation {
         }
     }
 
-    /// Whether the points of `table` fit into memory. A quarter of it is for points that are not merged yet.
+    /// Whether the points of `table` fit into memory. A quarter of the memory is left for folds.
     fn has_space_for(&self, table: &SeriesTable) -> bool {
         self.share.used() + table.memory() <= self.share.limit() / 4 * 3
     }
 
-    /// Drops the oldest points until others fit: a shorter history that is complete is better than one with holes.
+    /// Drops the oldest points until `table` fits: a short, complete history is better than a long one with holes.
     fn make_space_for(&mut self, table: &SeriesTable) {
         while !self.has_space_for(table)
             && let Some(steps) = self.table.steps()
@@ -381,7 +382,7 @@ impl Computation {
     }
 }
 
-/// Returns the first step whose readings are kept, so that every window of a request fits.
+/// Returns the first step whose readings are kept: early enough for the longest window of a request.
 fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
     let step = key.query.step;
     match key.span {
@@ -390,7 +391,7 @@ fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
     }
 }
 
-/// Returns the record time from which on readings of this time can occur.
+/// Returns the earliest timestamp of a record that can contain readings at `from` or later.
 fn plan_time(query: &SeriesQuery, from: Timestamp) -> Timestamp {
     match query.time {
         TimeSource::Record => from,

@@ -1,27 +1,29 @@
-//! Plans which parts of the log a computation reads, the newest part first, and tracks which are complete.
+//! Plans the order in which a computation reads the log, the newest part first, and tracks which parts are complete.
 //!
-//! The log is cut at times, from the newest to the oldest. A lookup of a time returns for each partition the first offset
-//! with that time or a later one, so that everything before that offset is older. When all offsets from there on have been
-//! read, the computation is complete from that time on, even where times are out of order.
+//! The log is cut into slices by time, from the newest to the oldest. The lookup of a time returns, for each partition,
+//! the offset of the first record with that time or a later one, so all records before that offset are older. Once
+//! everything from these offsets on has been read, the computation is complete from that time on, even if records are
+//! out of order.
 
 use crate::record::{Offset, Partition, Timestamp};
 use std::collections::VecDeque;
 
 /// Maximum number of offsets in a block, so that several threads can read one partition.
 const BLOCK: Offset = 100_000;
-/// Maximum number of offsets in a slice. A larger slice is cut again, because only a slice that has been read is complete.
+/// Number of offsets above which a slice is made shorter, because a slice is complete only when all of it has been
+/// read.
 const LARGE_SLICE: Offset = 400_000;
-/// After a slice with fewer offsets than this, the next slice is twice as long.
+/// Number of offsets below which the next slice is made twice as long.
 const SMALL_SLICE: Offset = 100_000;
-/// The number of slices of the window, at first.
+/// Number of slices into which the window is divided at first.
 const SLICES: i64 = 16;
 
 /// The parts of the log that have not been read yet.
 #[derive(Debug)]
 pub struct ReadPlan {
-    /// The first offset that belongs to a slice, by partition.
+    /// The first offset of the oldest slice, by partition. The next slice ends there.
     low: Vec<Offset>,
-    /// The time from which on the log is requested.
+    /// The earliest requested time.
     wanted: Timestamp,
     /// The time at which the oldest slice begins.
     cut: Timestamp,
@@ -33,7 +35,7 @@ pub struct ReadPlan {
     blocks: VecDeque<LogBlock>,
     /// The slices that are not complete, the newest first.
     slices: VecDeque<LogSlice>,
-    /// The number of the first of `slices`.
+    /// The number of the first slice in `slices`.
     first_slice: u64,
     complete: Timestamp,
 }
@@ -47,7 +49,7 @@ enum LookupTurn {
 #[derive(Debug)]
 struct LogSlice {
     from: Timestamp,
-    /// Blocks that have not been read.
+    /// Number of blocks that have not been read.
     open: usize,
 }
 
@@ -72,7 +74,8 @@ pub enum PlanStep {
 }
 
 impl ReadPlan {
-    /// Plans to read from `wanted` up to the offsets `ends`, which were looked up at the time or for the time `to`.
+    /// Plans to read from the time `wanted` up to the offsets `ends`, which are the ends of the partitions at the time
+    /// `to`. A slice is halved only while it remains at least `step` long.
     pub fn new(ends: Vec<Offset>, wanted: Timestamp, to: Timestamp, step: i64) -> Self {
         let to = to.max(wanted);
         Self {
@@ -94,20 +97,20 @@ impl ReadPlan {
         self.wanted = self.wanted.min(from);
     }
 
-    /// Adds partitions that did not exist before. They are followed from their beginning.
+    /// Adds new partitions. The plan does not read them, because they are followed from their beginning.
     pub fn add_partitions(&mut self, partitions: usize) {
         self.low.resize(self.low.len().max(partitions), 0);
     }
 
-    /// Returns the time from which on everything in the log has been read.
+    /// Returns the time since which everything in the log has been read.
     pub fn complete_from(&self) -> Timestamp {
         self.complete
     }
 
-    /// Returns the next step, or `None` if there is no further one.
+    /// Returns the next step, or `None` if no step is possible at the moment.
     pub fn next(&mut self) -> Option<PlanStep> {
         let may_cut = self.lookup == LookupTurn::Possible && self.cut > self.wanted;
-        // One block remains for another thread meanwhile.
+        // One block is left for another thread to read during the lookup.
         if may_cut && self.blocks.len() <= 1 {
             self.lookup = LookupTurn::UnderWay;
             return Some(PlanStep::LookUp(self.cut.saturating_sub(self.length).max(self.wanted)));
@@ -115,7 +118,7 @@ impl ReadPlan {
         self.blocks.pop_front().map(PlanStep::Read)
     }
 
-    /// Makes another lookup possible after one has failed.
+    /// Allows another lookup after one has failed.
     pub fn lookup_failed(&mut self) {
         self.lookup = LookupTurn::Possible;
     }
@@ -149,7 +152,7 @@ impl ReadPlan {
         self.close_slices();
     }
 
-    /// Takes back a block that was read only partially.
+    /// Puts a partially read block back into the plan.
     pub fn put_back(&mut self, block: LogBlock) {
         if block.slice >= self.first_slice {
             self.blocks.push_front(block);
@@ -173,7 +176,7 @@ impl ReadPlan {
         }
     }
 
-    /// Stops reading older parts. Blocks in progress may still be finished.
+    /// Stops the reading of older parts of the log. Blocks in progress may still be finished.
     pub fn stop(&mut self) {
         self.wanted = self.complete;
         self.cut = self.complete;
@@ -188,7 +191,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The first offset of each partition with a time from `at` on.
+    /// Returns the first offset of each partition with the time `at` or a later one.
     fn look_up(logs: &[Vec<Timestamp>], at: Timestamp) -> Vec<Offset> {
         let first = |log: &Vec<Timestamp>| log.iter().position(|time| *time >= at).unwrap_or(log.len());
         logs.iter().map(|log| first(log) as Offset).collect()

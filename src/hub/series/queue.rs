@@ -13,13 +13,13 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The computations that wait for a thread.
 pub struct ComputationQueue {
     waiting: Mutex<Waiting>,
-    /// Notified after every change of `waiting`.
+    /// Notified when a computation is added, and when the queue is closed.
     changed: Condvar,
 }
 
 struct Waiting {
     ready: FairQueue<Arc<SharedComputation>>,
-    /// Each computation is here at most a few times, and there are few computations.
+    /// The delayed computations, each at most once. There are few, so they need no order.
     delayed: Vec<(Instant, Arc<SharedComputation>)>,
     is_closed: bool,
 }
@@ -32,7 +32,7 @@ impl Default for ComputationQueue {
 }
 
 impl ComputationQueue {
-    /// Adds a computation, unless it waits already.
+    /// Adds a computation, unless it is waiting already.
     pub fn push(&self, computation: &Arc<SharedComputation>) {
         let client = {
             let mut state = lock(&computation.state);
@@ -48,7 +48,7 @@ impl ComputationQueue {
         }
     }
 
-    /// Adds a computation at a time.
+    /// Adds a computation that waits until the time `until`, unless it is delayed already.
     pub fn delay(&self, computation: Arc<SharedComputation>, until: Instant) {
         let mut waiting = lock(&self.waiting);
         let is_delayed = waiting.delayed.iter().any(|(_, delayed)| Arc::ptr_eq(delayed, &computation));
@@ -83,7 +83,7 @@ impl ComputationQueue {
         }
     }
 
-    /// Drops all computations, and those that are added later.
+    /// Closes the queue. Drops its computations, and every computation that is added later.
     pub fn close(&self) {
         let mut waiting = lock(&self.waiting);
         waiting.is_closed = true;

@@ -13,20 +13,20 @@ const KEPT: Duration = Duration::from_secs(300);
 pub struct ComputationKey {
     /// The topic.
     pub topic: TopicName,
-    /// The series.
+    /// The definition of the series.
     pub query: SeriesQuery,
-    /// The records that count.
+    /// The filter that records must match.
     pub filter: Filter,
-    /// The times.
+    /// The times that the computation covers.
     pub span: SeriesSpan,
 }
 
 /// The times that a computation covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SeriesSpan {
-    /// Up to now, from the time that a request asks for.
+    /// From the earliest requested time up to now.
     Live,
-    /// This window, in records that were written until `late_until`.
+    /// This window. Only records that were written before `late_until` count.
     Past { window: Window, late_until: Timestamp },
 }
 

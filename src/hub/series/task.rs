@@ -18,11 +18,11 @@ pub struct SeriesTask {
     pub generation: u32,
     /// The topic.
     pub name: TopicName,
-    /// The series.
+    /// The definition of the series.
     pub query: Arc<SeriesQuery>,
-    /// The records that count.
+    /// The filter that records must match.
     pub filter: Arc<Filter>,
-    /// The steps whose readings count.
+    /// The steps whose readings are kept.
     pub steps: Range<i64>,
     /// The work.
     pub kind: TaskKind,
@@ -30,9 +30,9 @@ pub struct SeriesTask {
 
 /// The work of a task.
 pub enum TaskKind {
-    /// Look up the topic, and where its partitions end, now or at a time.
+    /// Look up the topic, and the end offsets of its partitions: the current ones, or those at the time `end`.
     Open { end: Option<Timestamp> },
-    /// Look up the offsets of a time.
+    /// Look up the offset of the time `at` in each partition.
     LookUp { at: Timestamp, partitions: usize },
     /// Read a block.
     Read { block: LogBlock, topic: TopicInfo },
@@ -40,10 +40,10 @@ pub enum TaskKind {
     Follow(Box<FollowPass>),
 }
 
-/// Reads every partition to the end that it had when the pass started.
+/// A pass that reads every partition up to the end that it had when the pass started.
 #[derive(Clone)]
 pub struct FollowPass {
-    /// The start of the pass, by the clocks of this process and of the machine.
+    /// The start of the pass, by the monotonic and by the system clock.
     pub started: (Instant, Timestamp),
     /// The topic, as it was at the last look-up.
     pub topic: TopicInfo,
@@ -51,7 +51,7 @@ pub struct FollowPass {
     pub looked_up: Instant,
     /// The next position of each partition.
     pub positions: Vec<Position>,
-    /// The ends; `None` until they are looked up.
+    /// The end offset of each partition. `None` until they are looked up.
     pub ends: Option<Vec<Offset>>,
 }
 
@@ -81,13 +81,13 @@ pub enum TaskOutcome {
         at: Timestamp,
         offsets: Vec<Offset>,
     },
-    /// `block.next` is where reading continues.
+    /// Reading continues at `block.next`.
     Read {
         block: LogBlock,
         tables: Vec<SeriesTable>,
         result: Result<(), BrokerError>,
     },
-    /// The positions of `pass` are where reading continues.
+    /// Reading continues at the positions of `pass`.
     Followed {
         pass: Box<FollowPass>,
         tables: Vec<SeriesTable>,
@@ -96,7 +96,7 @@ pub enum TaskOutcome {
     Failed(BrokerError),
 }
 
-/// Returns the position to fetch in a partition, with its leader.
+/// Returns the leader of a partition, and the position to fetch from it.
 pub fn position_of(
     topic: &TopicInfo,
     partition: Partition,
@@ -117,7 +117,7 @@ pub fn position_of(
     Ok((leader, position))
 }
 
-/// A position in the past, where the leader epochs are not known.
+/// Returns a position without a leader epoch, because the epoch of an old record is unknown.
 pub fn without_epoch(next: Offset) -> Position {
     Position { next, epoch: NO_EPOCH }
 }

@@ -1,4 +1,5 @@
-//! Runs tasks: reads the log and folds its records. A task ends when its time is used up, and is continued in another turn.
+//! Runs tasks: reads the log and folds its records. A turn ends when its time is used up, and another turn continues
+//! the task.
 
 use super::plan::LogBlock;
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome, position_of, without_epoch};
@@ -15,15 +16,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// CPU time of one turn.
+/// Maximum CPU time of one turn.
 const TURN: Duration = Duration::from_millis(50);
-/// Approximate bytes of one fetch.
+/// Approximate size of one fetch, in bytes.
 const FETCH_BYTES: usize = 1 << 20;
 /// Number of records between two checks of the time budget. With a filter, which may take milliseconds for a record, the budget
 /// is checked after every record.
 const RECORDS_PER_LOOK: usize = 512;
 
-/// A turn takes at most this part of the memory for folds. Two threads use half of it, and the rest is for the last record of each.
+/// A turn uses at most one fourth of the memory for folds. Two threads use half of it, and the other half is for the
+/// last record of each turn, which may exceed the limit.
 const FOLD_FRACTION: usize = 4;
 
 /// The connections of one thread, by leader.
@@ -35,7 +37,7 @@ pub struct TaskRunner {
     pub broker: Arc<dyn Broker>,
     /// Memory for fetched batches.
     pub fetched: Arc<Share>,
-    /// Memory for what turns have folded and not merged yet.
+    /// Memory for folds that have not been merged yet.
     pub folds: Arc<Share>,
 }
 
@@ -84,7 +86,7 @@ struct SeriesTurn<'t> {
     /// The fold of the partition that is being read.
     fold: Option<(Partition, Fold)>,
     tables: Vec<SeriesTable>,
-    /// The fold takes as much memory as a turn may.
+    /// Whether the turn has used as much memory as it may.
     is_full: bool,
 }
 
@@ -116,7 +118,7 @@ impl SeriesTurn<'_> {
         self.of.broker.positions(&queries).into_iter().collect()
     }
 
-    /// Reads a block as far as the time allows.
+    /// Reads a block until its end, or until the turn is over.
     fn read(&mut self, block: &mut LogBlock, topic: &TopicInfo) -> Result<(), BrokerError> {
         while block.next < block.end && !self.is_over() {
             let (leader, want) = position_of(topic, block.partition, without_epoch(block.next))?;
@@ -145,7 +147,7 @@ impl SeriesTurn<'_> {
         Ok(())
     }
 
-    /// Reads every partition to its end as far as the time allows.
+    /// Reads every partition until its end, or until the turn is over.
     fn follow(&mut self, pass: &mut FollowPass) -> Result<(), BrokerError> {
         if pass.looked_up.elapsed() >= METADATA_AGE {
             let topic = self.topic()?;
@@ -193,8 +195,8 @@ impl SeriesTurn<'_> {
         reader.fetch(&wants, limits)
     }
 
-    /// Adds the records from `from` to before `end`, at least one. Returns the offset to read next, which is that of a record
-    /// if the time is used up.
+    /// Folds the records with `from <= offset < end`. Stops early when the time or memory of the turn is used up, but
+    /// not before the first record. Returns the offset to read next.
     fn fold(&mut self, partition: Partition, from: Offset, end: Offset, data: &PartitionData) -> Offset {
         let SeriesTask { name, query, filter, steps, .. } = self.task;
         let mut fold = match self.fold.take() {

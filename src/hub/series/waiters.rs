@@ -6,20 +6,20 @@ use std::time::Instant;
 /// Called when a computation has read enough for a request, or has failed.
 pub type Ready = Box<dyn FnOnce() + Send>;
 
-/// Each belongs to a request, whose client is limited in how many it has.
+/// The waiting requests. They need no limit here, because the number of requests of each client is limited.
 #[derive(Default)]
 pub struct Waiters(Vec<Waiter>);
 
 struct Waiter {
     /// The beginning of the window.
     from: Timestamp,
-    /// Everything that was written before this must have been read.
+    /// Everything written before this time must have been read.
     arrived: Instant,
     ready: Ready,
 }
 
 impl Waiters {
-    /// Adds a request that arrived at `arrived`, for everything from a time on.
+    /// Adds a request that arrived at `arrived`, for everything since `from`.
     pub fn add(&mut self, from: Timestamp, arrived: Instant, ready: Ready) {
         self.0.push(Waiter { from, arrived, ready });
     }

@@ -1,4 +1,4 @@
-//! Where a stream ends.
+//! The end of a stream.
 
 use crate::record::{Offset, Partition, Timestamp};
 use std::collections::{HashMap, HashSet};
@@ -6,12 +6,13 @@ use std::collections::{HashMap, HashSet};
 /// The end offset (exclusive) of each partition, by topic index and partition.
 pub type Ends = HashMap<(usize, Partition), Offset>;
 
-/// Where a stream ends.
+/// The end of a stream: a number of records, end offsets, or a time.
 #[derive(Debug, Clone, Default)]
 pub struct Bounds {
     /// Number of records that the stream may still deliver. `None`: no limit.
     pub remaining: Option<u64>,
-    /// Where each partition ends; a partition without an entry has ended. `None`: the stream continues with new records.
+    /// The end offset of each partition. A partition without an entry has ended. `None`: the stream continues with new
+    /// records.
     pub ends: Option<Ends>,
     /// The time until which the stream continues with new records.
     pub until: Option<TimeBound>,
@@ -20,11 +21,12 @@ pub struct Bounds {
     pub unconfirmed: HashSet<(usize, Partition)>,
 }
 
-/// A time at which a stream ends, as long as more records from before it can come.
+/// A time at which a stream ends, while records from before that time may still arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeBound {
     pub at: Timestamp,
-    /// The partitions that have a record of this time or a later one, which end before the first of these.
+    /// The partitions in which the stream has reached a record with this time or a later one. Each of them ends before
+    /// the first such record.
     pub reached: Ends,
 }
 
@@ -34,7 +36,7 @@ impl Bounds {
         self.ends.is_none() && !self.has_reached_time()
     }
 
-    /// Whether a partition has reached the time of the stream.
+    /// Whether a partition has reached the time at which the stream ends.
     pub fn has_reached_time(&self) -> bool {
         self.until.as_ref().is_some_and(|until| !until.reached.is_empty())
     }

@@ -87,12 +87,12 @@ impl ChunkBudget {
         }
     }
 
-    /// Charges frames to the budget that were written without a reservation.
+    /// Charges frames that were written without a reservation to the budget.
     pub fn hold(&self, frames: Vec<u8>) -> Bytes {
         self.hold_paid(frames, self.empty_reservation())
     }
 
-    /// Charges frames to the budget for which `memory` was reserved while they were written.
+    /// Like [`hold`](Self::hold), for frames for which `memory` was reserved while they were written.
     pub fn hold_paid(&self, mut frames: Vec<u8>, mut memory: Reservation) -> Bytes {
         frames.shrink_to_fit();
         if frames.len() <= SMALL {

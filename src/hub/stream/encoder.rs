@@ -37,7 +37,7 @@ pub enum Flow {
 
 /// The limits of one call of [`Encoder::records`].
 pub struct EncodeLimits<'l> {
-    /// Size of the output from which on no further record is written, in bytes.
+    /// Size of the output in bytes at which no further record is written.
     pub most: usize,
     /// The time that filters may use.
     pub budget: &'l TimeBudget,
@@ -46,7 +46,8 @@ pub struct EncodeLimits<'l> {
 }
 
 impl EncodeLimits<'_> {
-    /// Returns how many bytes need no reservation: `most`, plus a quarter for the last record, which may exceed it.
+    /// Returns the number of bytes that need no reservation: `most`, plus a quarter for the last record, which may
+    /// exceed it.
     fn unpaid(&self) -> usize {
         self.most.saturating_add(self.most / 4)
     }
@@ -71,7 +72,7 @@ pub struct Encoder {
     written: u64,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
-    /// Where the stream ends.
+    /// The end of the stream.
     pub bounds: Bounds,
     /// Number of offsets passed since the last id: records rejected by the filter, transaction markers, aborted records,
     /// compaction holes.
@@ -79,7 +80,7 @@ pub struct Encoder {
     /// The time when `passed` became greater than 0.
     passing_since: Option<Instant>,
     completion: Completion,
-    /// Holds back records of a sampled stream. The ids do not cover what it holds, unlike the cursor.
+    /// Holds back records of a sampled stream. The cursor is after the held records, but ids are before them.
     sampler: Option<Sampler>,
 }
 
@@ -109,7 +110,7 @@ impl Encoder {
         self.begin_chunk();
     }
 
-    /// Begins a chunk at the cursor, without the frames written before, which no stream needs.
+    /// Begins a chunk at the cursor. The frames written before it belong to no chunk, because no stream needs them.
     pub fn begin_chunk(&mut self) {
         self.sent = self.position();
         self.written = 0;
@@ -128,7 +129,7 @@ impl Encoder {
         self.written
     }
 
-    /// Adds records that another encoder has written for the next chunk.
+    /// Adds a number of records that another encoder has written for the next chunk.
     pub fn add_written(&mut self, records: u64) {
         self.written += records;
     }
@@ -149,7 +150,7 @@ impl Encoder {
         StreamPosition { cursor: Arc::new(self.resume_at()), remaining: self.bounds.remaining }
     }
 
-    /// Creates an encoder at another position, with the same filter, format and time to end, without other bounds.
+    /// Creates an encoder at another position, with the same filter, format and end time, but without other bounds.
     pub fn at(&self, cursor: Cursor) -> Self {
         let until = self.bounds.until.as_ref().map(|until| TimeBound { at: until.at, reached: Ends::new() });
         let bounds = Bounds { until, ..Bounds::default() };
@@ -225,7 +226,7 @@ impl Encoder {
             let is_last = self.bounds.remaining == Some(1)
                 || (!self.is_sampled() && record.offset + 1 >= end && self.is_finished());
             let (last_id, mut before_held);
-            // Records of other partitions may be held.
+            // The id must be before held records of other partitions.
             let cursor = match self.is_sampled() {
                 true => {
                     before_held = self.resume_at();
@@ -252,7 +253,7 @@ impl Encoder {
                 }
             }
         }
-        // The stream may be resumed later for the records after its end.
+        // The cursor stays at the end, because the stream may be resumed later for the records after it.
         let here = self.cursor.next(topic, partition).unwrap_or(from);
         self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
         if self.is_finished() { Flow::Finished } else { Flow::Continues }

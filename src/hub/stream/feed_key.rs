@@ -16,9 +16,9 @@ pub struct FeedKey {
     pub filter: Arc<Filter>,
     /// The [name](crate::hub::Format::name) of the format.
     pub format: String,
-    /// Whether clients decide how many such formats there are.
+    /// Whether clients control the number of such formats.
     pub choice: FormatChoice,
-    /// What happens if a topic does not exist.
+    /// The behavior if a topic does not exist.
     pub missing: Missing,
     /// The time at which the streams end.
     pub until: Option<Timestamp>,
@@ -27,13 +27,13 @@ pub struct FeedKey {
 }
 
 impl FeedKey {
-    /// Whether clients decide how much time a record takes.
+    /// Whether clients control the CPU time that a record takes.
     pub fn takes_time(&self) -> bool {
         !self.filter.is_empty() || self.choice == FormatChoice::ByClient
     }
 
-    /// Whether clients control the cost of the feed: the time that a record takes, or the number of
-    /// feeds, since each time to end needs one, and each stream with a limit.
+    /// Whether clients control the cost of the feed: the CPU time that a record takes, or the number of such feeds.
+    /// Each end time and each stream with a limit needs a separate feed.
     pub fn is_costly(&self) -> bool {
         self.takes_time() || self.until.is_some() || self.private.is_some()
     }

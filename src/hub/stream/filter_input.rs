@@ -24,7 +24,7 @@ pub struct FilterInput<'r> {
     pub epochs: &'r EpochSpan,
     /// Size of the records whose parsed values may be kept, in bytes.
     most: usize,
-    /// Parsed values, in the order of the records. Created for the first condition.
+    /// Parsed values, in the order of the records. Created when the first condition is evaluated.
     documents: OnceCell<Vec<Document<'r>>>,
 }
 

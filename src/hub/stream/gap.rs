@@ -60,8 +60,9 @@ pub fn find_gap(
             match record_before(reader, position)? {
                 Before::Unknown => return Ok(LogChange::InRange),
                 Before::NotEarlier => return Ok(LogChange::FetchAgain(Position { next: from, epoch })),
-                // There were two unclean elections. The logs differ from somewhere within this epoch on, but it is unknown where,
-                // so the whole epoch is read again. The next request has an earlier epoch, and its response says where that ends.
+                // There were two unclean elections. The logs diverge at an unknown offset within this epoch, so the
+                // whole epoch is read again: the next request has an earlier epoch, and its response contains the end
+                // of that epoch.
                 Before::Earlier(found) if found > 0 => {
                     return Ok(LogChange::FetchAgain(Position { next: from, epoch: found - 1 }));
                 }

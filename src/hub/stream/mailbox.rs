@@ -27,7 +27,7 @@ pub struct Mailbox {
     shared: Arc<MailboxState>,
     /// Writes the last frame of a stream that is cut off. `None` after the end of the stream.
     format: Option<Arc<dyn Format>>,
-    /// Dropped with the stream.
+    /// A value that is dropped with the stream.
     kept: Option<Box<dyn Send + Sync>>,
     _slot: StreamSlot,
 }
@@ -132,7 +132,7 @@ impl MailboxSender {
         }
     }
 
-    /// Takes back the chunks that the client has not taken and that come after the last one that cannot be written again.
+    /// Takes back the chunks that the client has not taken, except those up to the last one that is not replayable.
     /// Returns the position of the stream before them, or `None` if there are none.
     pub fn take_back(&self) -> Option<StreamPosition> {
         let _taking = lock(&self.shared.taking);
@@ -243,7 +243,8 @@ impl Mailbox {
         }
     }
 
-    /// Returns `Some(None)` at the end of the stream.
+    /// Takes a chunk without waiting. Returns `None` if the mailbox is empty, and `Some(None)` at the end of the
+    /// stream.
     fn take(&mut self) -> Option<Option<Bytes>> {
         let taken = {
             let _taking = lock(&self.shared.taking);

@@ -1,9 +1,10 @@
-//! Holds back records of which later ones may take the place: at most one record per key and interval is sent, the latest.
+//! Holds back records that later ones may replace: of each key, only the latest record in an interval is sent.
 //!
-//! In each partition the intervals are ranges of offsets. One ends before the first record whose timestamp is in a later
-//! interval, or when the clock says so; a late record counts in the interval in which it comes. At the end of an interval the
-//! latest record of each key is sent, in the order of offsets. So the position after each sent record covers exactly what was
-//! sent and what a later record has replaced: a stream that resumes there repeats nothing, and misses no latest record.
+//! In each partition, an interval is a range of offsets. It ends before the first record whose timestamp is in a later
+//! interval, and earlier if its records have been held for too long or use too much memory. A late record belongs to
+//! the interval in which it arrives. At the end of an interval, the latest record of each key is sent, in the order of
+//! offsets. So every record before a sent one has been sent or has been replaced by a later record: a stream that
+//! resumes after a sent record repeats no record, and misses no latest record.
 
 use crate::record::owned::OwnedRecord;
 use crate::record::{Offset, Partition, Position, RecordRef};
@@ -12,12 +13,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Keys that are held in one partition.
+/// Maximum number of keys whose records are held in one partition.
 const MAX_KEYS: usize = 10_000;
-/// Records in a row from earlier intervals after which the present interval is taken for the mistake of one clock. Devices
-/// whose clocks differ take turns, so some of their records belong to the present interval.
+/// Number of consecutive records from earlier intervals after which the current interval is considered wrong, because
+/// one clock was ahead. If several devices with different clocks send records alternately, some of these records belong
+/// to the current interval, so this number is not reached.
 const MAX_LATE: u32 = 100;
-/// Bytes of a held record besides its data.
+/// Memory of a held record in addition to its key and its copy, in bytes.
 const RECORD_BYTES: usize = 160;
 
 /// The held records of one stream or feed.
@@ -33,21 +35,21 @@ pub struct Sampler {
 /// The held records of one partition.
 #[derive(Debug)]
 struct HeldRecords {
-    /// The number of the present interval since the Unix epoch.
+    /// The number of the current interval, counted from the Unix epoch.
     interval: i64,
-    /// How many records in a row were from earlier intervals, and the number of the latest one.
+    /// Number of consecutive records from earlier intervals, and the latest of these intervals.
     late: (u32, i64),
-    /// A stream that resumes here gets the records that are held.
+    /// The position from which a stream must resume to get the held records.
     start: Position,
-    /// When the first of them came.
+    /// The time when the first record of the current interval arrived.
     since: Instant,
-    /// By key. Records without a key have one together.
+    /// The latest record of each key. All records without a key share one entry.
     latest: HashMap<Option<Box<[u8]>>, HeldRecord>,
     /// The records of an interval that has ended, the last one first.
     due: Vec<HeldRecord>,
 }
 
-/// A record that can still be replaced, or is to be sent.
+/// A record that may still be replaced, or that is due to be sent.
 #[derive(Debug)]
 pub struct HeldRecord {
     record: OwnedRecord,
@@ -56,13 +58,13 @@ pub struct HeldRecord {
     bytes: usize,
 }
 
-/// What happens to a record.
+/// The result of [`Sampler::offer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
     Held,
     /// The records that are due must be sent first.
     SendDue,
-    /// There is no memory for it, so it must be sent now.
+    /// There is no memory for the record, so it must be sent now.
     SendNow,
 }
 
@@ -77,18 +79,18 @@ impl HeldRecord {
 }
 
 impl Sampler {
-    /// Holds records of at most the largest reservation of `share`.
+    /// Creates an empty sampler. The memory of its records is limited to the largest reservation of `share`.
     pub fn new(interval: Duration, share: &Arc<Share>) -> Self {
         let memory = share.empty_reservation();
         Self { interval, held: HashMap::new(), share: share.clone(), memory }
     }
 
-    /// A sampler for the same interval that holds nothing.
+    /// Creates an empty sampler with the same interval.
     pub fn empty(&self) -> Self {
         Self::new(self.interval, &self.share)
     }
 
-    /// Holds the record between two positions.
+    /// Offers the record between the positions `before` and `after`.
     pub fn offer(
         &mut self,
         place: (usize, Partition),
@@ -137,7 +139,7 @@ impl Sampler {
         Offer::Held
     }
 
-    /// The share that pays for the records.
+    /// Returns the share to which the held records are charged.
     pub fn share(&self) -> &Arc<Share> {
         &self.share
     }
@@ -150,12 +152,12 @@ impl Sampler {
         }
     }
 
-    /// The next record to send.
+    /// Returns the next record to send.
     pub fn next_due(&self, place: (usize, Partition)) -> Option<&HeldRecord> {
         self.held.get(&place)?.due.last()
     }
 
-    /// Forgets the record that [`next_due`](Self::next_due) returns, which has been sent.
+    /// Drops the record that [`next_due`](Self::next_due) returned, after it has been sent.
     pub fn sent(&mut self, place: (usize, Partition)) {
         if let Some(held) = self.held.get_mut(&place)
             && let Some(sent) = held.due.pop()
@@ -165,26 +167,27 @@ impl Sampler {
         }
     }
 
-    /// Where a stream must resume to get what is held of a partition; `None` where nothing is.
+    /// Returns the position from which a stream must resume to get the held records of a partition, or `None` if no
+    /// record of it is held.
     pub fn resume_at(&self, place: (usize, Partition)) -> Option<Position> {
         self.held.get(&place).filter(|held| held.holds()).map(|held| held.start)
     }
 
-    /// The partitions of which records are held.
+    /// Returns the partitions with held records.
     pub fn places(&self) -> Vec<(usize, Partition)> {
         let mut places: Vec<_> = self.held.iter().filter(|(_, held)| held.holds()).map(|(place, _)| *place).collect();
         places.sort_unstable();
         places
     }
 
-    /// Whether the records of a partition are held for longer than an interval. Some time is added, so that in a busy
-    /// partition the timestamps decide, which are the same for every stream.
+    /// Whether the records of a partition have been held for longer than an interval and a quarter. With this quarter,
+    /// the intervals of a busy partition end by timestamps, which are the same for every stream.
     pub fn is_overdue(&self, place: (usize, Partition)) -> bool {
         let most = self.interval + self.interval / 4;
         self.held.get(&place).is_some_and(|held| !held.due.is_empty() || (held.holds() && held.since.elapsed() >= most))
     }
 
-    /// Drops what is held.
+    /// Drops all held records.
     pub fn clear(&mut self) {
         self.held.values_mut().for_each(|held| (held.latest, held.due) = Default::default());
         self.memory.shrink(0);

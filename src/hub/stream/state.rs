@@ -120,7 +120,7 @@ impl StreamState {
         }
     }
 
-    /// Records that the leader of this epoch has the record before the offset: it has accepted the position.
+    /// Marks a position as accepted by the leader of this epoch, which therefore has the record before the offset.
     pub fn confirm(&mut self, topic: usize, position: &FetchPosition) {
         if position.last_epoch != NO_EPOCH {
             self.confirmed.insert((topic, position.partition), position.leader_epoch);

@@ -31,7 +31,7 @@ impl TimeBudget {
 
     /// Whether the time is used up.
     pub fn is_spent(&self) -> bool {
-        // The wall-clock time is never less than the CPU time, and reading it costs a tenth.
+        // The wall-clock time is never less than the CPU time, and reading it takes a tenth of the time.
         self.started.elapsed() >= self.time && thread_time().saturating_sub(self.thread_started) >= self.time
     }
 

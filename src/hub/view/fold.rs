@@ -22,13 +22,13 @@ pub struct LatestRecord {
 }
 
 impl LatestRecord {
-    /// The record, which has a key and a value.
+    /// Returns the record. It has a key and a value.
     pub fn record(&self) -> RecordRef<'_> {
         self.record.as_ref()
     }
 }
 
-/// A record that is equal to records with the same key.
+/// A record that is compared and hashed only by its key.
 struct ByKey(Arc<LatestRecord>);
 
 impl Borrow<[u8]> for ByKey {
@@ -59,7 +59,7 @@ pub struct PartitionFold {
     pub at: Option<Position>,
     /// The log start offset.
     pub log_start: Offset,
-    /// The log start offset when deleted records were last dropped.
+    /// The log start offset at the last call of [`expire`](Self::expire).
     expired_before: Offset,
     bytes: usize,
 }
@@ -85,7 +85,7 @@ impl PartitionFold {
         self.bytes
     }
 
-    /// Sets the current log start offset.
+    /// Updates the log start offset, which never decreases.
     pub fn starts_at(&mut self, log_start: Offset) {
         self.log_start = self.log_start.max(log_start);
     }
@@ -129,7 +129,7 @@ pub mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// Adds records of key, value and timestamp from `offset` on.
+    /// Adds records, each given as key, value and timestamp. `offset` is the offset of the first one.
     pub fn apply(
         fold: &mut PartitionFold,
         share: &Arc<Share>,

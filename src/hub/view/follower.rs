@@ -37,18 +37,18 @@ const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 /// Number of corrupt responses after which the streams of a view end.
 const TRIES: u32 = 3;
 
-/// Time within which a view that is too large is not read again. Its clients mostly reconnect at once, and each time the log
-/// would be read up to the record that exceeds the limit.
+/// How long a view that is too large is not read again. Most of its clients reconnect immediately, and each time the
+/// log would be read up to the record that exceeds the limit.
 const TOO_LARGE_FOR: Duration = Duration::from_secs(60);
 
-/// Time within which a view is not read again after the memory budget was used up.
+/// How long a view is not read again after the memory budget was used up.
 const NO_MEMORY_FOR: Duration = Duration::from_secs(5);
 
 /// State shared by the threads that read for views.
 pub struct ViewFollower {
     /// The views.
     pub store: Arc<ViewStore>,
-    /// The live flow, whose recent records are read first.
+    /// The live flow. Its recent records are read from memory.
     pub live: Arc<Live>,
     /// The broker.
     pub broker: Arc<dyn Broker>,
@@ -226,7 +226,7 @@ impl ViewFollower {
         Ok(())
     }
 
-    /// Reads the spans that the live flow has in memory, or fetches from one leader.
+    /// Reads the spans that the live flow has in memory. If it has no span of this view, fetches from one leader.
     fn read(&self, reading: &mut ViewReading, readers: &mut LeaderReaders) -> Result<TurnProgress, ViewError> {
         let share = &self.store.memory;
         let (mut progress, mut missing) = (TurnProgress::None, Vec::new());
@@ -303,7 +303,7 @@ impl ViewFollower {
                             reading.partitions[partition].starts_at(loss.to.next);
                             reading.jump(partition, loss.to);
                         }
-                        // The records that the lost records had replaced are no longer known.
+                        // The lost records had replaced earlier ones, which the view no longer has.
                         LogChange::Lost(_) => reading.restart(partition),
                         LogChange::FetchAgain(at) => reading.jump(partition, at),
                         LogChange::InRange => {

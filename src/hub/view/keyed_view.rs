@@ -9,7 +9,7 @@ use crate::sync::lock;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Minimum time between the rounds of two snapshots.
+/// Minimum time between the beginning of a round that creates a snapshot and the beginning of the next round.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a snapshot is kept for the streams that requested it. Streams check for it several times within this time.
@@ -57,9 +57,9 @@ impl Reach {
 pub struct KeyedView {
     /// Identifies the view.
     pub key: ViewKey,
-    /// The client of the first stream. Reading the view takes turns of this client.
+    /// The client of the first stream. The turns of the view count as turns of this client.
     pub client: ClientTag,
-    /// Locked by the thread that takes a turn.
+    /// Locked by a thread while it takes a turn.
     pub reading: Mutex<ViewReading>,
     status: Mutex<ViewStatus>,
 }
@@ -70,9 +70,9 @@ pub struct ViewStatus {
     pub leases: usize,
     /// The time when the last of these streams ended.
     pub unused_since: Instant,
-    /// The time of the latest request for a snapshot.
+    /// The time of the latest pending request for a snapshot.
     pub wanted: Option<Instant>,
-    /// The work of the threads.
+    /// The work that the view has for the threads.
     pub work: ViewWork,
     /// The latest snapshot, and the time when its round began.
     pub snapshot: Option<(Instant, Arc<TopicSnapshot>)>,
@@ -83,9 +83,9 @@ pub struct ViewStatus {
 /// The work that a view has for the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ViewWork {
-    /// None until a stream requests a snapshot or, if the view has streams, until this time.
+    /// No work until a stream requests a snapshot, or until this time if the view has streams.
     Idle(Option<Instant>),
-    /// None until this time, because of an error that may be temporary.
+    /// No work until this time, for example after an error that may be temporary.
     Paused(Instant),
     /// A turn, which is queued or in progress.
     Turn,
@@ -133,15 +133,16 @@ impl ViewStatus {
         }
     }
 
-    /// Returns the time until the next round may begin. Rounds are limited, because a snapshot takes time for every key, not only
-    /// for changed ones.
+    /// Returns the time until the next round may begin, or `None` if it may begin now. The rate of rounds is limited,
+    /// because a snapshot takes time for every key, not only for changed ones.
     pub fn wait_before_round(&self, now: Instant) -> Option<Duration> {
         let (read, _) = self.snapshot.as_ref()?;
         let wait = (*read + MIN_INTERVAL).saturating_duration_since(now);
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Drops the snapshot when all streams that requested it have it, because it keeps replaced records in memory.
+    /// Drops a snapshot that is older than `KEPT`. By then the streams that requested it have it, and it keeps replaced
+    /// records in memory.
     pub fn drop_old_snapshot(&mut self, now: Instant) {
         self.snapshot.take_if(|(read, _)| now.saturating_duration_since(*read) > KEPT);
     }
@@ -152,7 +153,7 @@ impl ViewStatus {
         (self.wanted, self.snapshot, self.work) = (None, None, ViewWork::Idle(None));
     }
 
-    /// Ends the work for a view without streams. Returns whether the view has none.
+    /// Cancels the work if the view has no streams. Returns whether that is the case.
     pub fn rests_without_streams(&mut self) -> bool {
         if self.leases == 0 {
             (self.wanted, self.work) = (None, ViewWork::Idle(None));
@@ -160,7 +161,7 @@ impl ViewStatus {
         self.leases == 0
     }
 
-    /// Whether a view without streams is kept for a while: it has records, or an error.
+    /// Whether a view without streams is kept for a while: it has been read, or it still reports an error.
     pub fn is_worth_keeping(&self, now: Instant) -> bool {
         self.failure.as_ref().is_some_and(|(until, _)| *until > now) || self.work != ViewWork::Idle(None)
     }

@@ -1,4 +1,4 @@
-//! Checks before a stream is opened whether it can start with a snapshot.
+//! Checks whether a stream can start with a snapshot, before the stream is opened.
 
 use super::keyed_view::ViewProgress;
 use super::store::ViewLease;
@@ -26,7 +26,7 @@ pub enum SnapshotCheck {
 }
 
 impl PreparedSnapshot {
-    /// Returns the progress of the views.
+    /// Returns the combined progress of the views. Requests rounds where they are needed.
     pub fn check(&self) -> SnapshotCheck {
         let mut check = SnapshotCheck::Ready;
         for view in &self.views {

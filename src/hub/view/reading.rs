@@ -25,7 +25,7 @@ pub struct ViewReading {
     pub backoff: Backoff,
     /// Number of consecutive turns that failed.
     pub failures: u32,
-    /// Number of turns taken. It selects the leader to read from, so that none starves.
+    /// Number of turns taken. It selects the leader to read from, so that no leader starves.
     pub turn: usize,
 }
 
@@ -44,7 +44,7 @@ pub struct Round {
     ends: Vec<Option<Offset>>,
 }
 
-/// A span of one partition that was read.
+/// A span of records that was read from one partition.
 pub struct ReadSpan<'r> {
     /// The records.
     pub batches: &'r [Records],
@@ -57,7 +57,7 @@ pub struct ReadSpan<'r> {
 }
 
 impl ReadSpan<'_> {
-    /// No records, at the end of the log.
+    /// Creates an empty span at the end of the log.
     pub fn nothing_at(end: Offset) -> Self {
         ReadSpan { batches: &[], epochs: &NO_EPOCHS, next: end, end: Some(end) }
     }
@@ -106,7 +106,7 @@ impl ViewReading {
         info.partitions.iter().map(|info| place(info.partition)).collect()
     }
 
-    /// Starts a partition again at another log start offset, because the log was truncated.
+    /// Discards the fold of a partition, because the log was truncated. The partition is looked up and read again.
     pub fn restart(&mut self, partition: usize) {
         self.partitions[partition] = PartitionFold::default();
         self.forget_end(partition);

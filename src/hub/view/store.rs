@@ -58,7 +58,8 @@ impl ViewStore {
         }
     }
 
-    /// Waits for the next view to read, whose work is [`ViewWork::Turn`]. Returns `None` after the shutdown.
+    /// Waits for the next view to read, and returns it with the work [`ViewWork::Turn`]. Returns `None` after the
+    /// shutdown.
     pub fn next(&self) -> Option<Arc<KeyedView>> {
         loop {
             let due = self.queue_due();
@@ -103,12 +104,12 @@ impl ViewStore {
             true
         });
         drop(views);
-        // Their records are freed without the lock.
+        // Free the records of the dropped views without holding the lock.
         drop(dropped);
         next
     }
 
-    /// Gives a view another turn. `status` is the status of the view.
+    /// Queues a view for another turn. `status` is the status of the view.
     pub fn queue(&self, view: &Arc<KeyedView>, mut status: MutexGuard<'_, ViewStatus>) {
         status.work = ViewWork::Turn;
         drop(status);
@@ -122,7 +123,7 @@ impl ViewStore {
         let _ = self.news.0.try_send(());
     }
 
-    /// Drops the views without streams, to free their memory. Returns whether there were any of them.
+    /// Drops the views without streams, to free their memory. Returns whether any view was dropped.
     pub fn evict_unused(&self) -> bool {
         let mut views = lock(&self.views);
         let before = views.len();

@@ -8,27 +8,27 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
-/// A fold as it was at its positions. It does not change while streams are sent its records.
+/// A copy of the folds of a topic. It does not change while its records are sent to streams.
 #[derive(Debug)]
 pub struct TopicSnapshot {
     /// The id of the topic.
     pub id: TopicId,
     /// The position in each partition at which a stream continues after the snapshot.
     pub positions: Vec<Position>,
-    /// Those of one partition are in the order of their offsets. Partitions are merged by timestamps: a key that moved to
-    /// another partition, when partitions were added, comes last with its newer record.
+    /// The latest records. Those of one partition are in the order of their offsets. Partitions are merged by
+    /// timestamp: if a key moved to another partition because partitions were added, its newer record comes last.
     pub records: Vec<Arc<LatestRecord>>,
     log_starts: Vec<Offset>,
     _memory: Reservation,
 }
 
 impl TopicSnapshot {
-    /// Copies references to the records of `partitions`, which are all at a position.
+    /// Creates a snapshot that shares the records of `partitions`. Every partition must have a position.
     pub fn of(id: TopicId, partitions: &[PartitionFold], share: &Arc<Share>) -> Result<Self, Shortage> {
         let keys: usize = partitions.iter().map(PartitionFold::keys).sum();
         let bytes = keys * size_of::<Arc<LatestRecord>>();
         let positions: Vec<_> = partitions.iter().filter_map(|partition| partition.at).collect();
-        // The records of each partition, and of all of them.
+        // Room for the lists of the partitions, and for the merged list.
         let mut memory = share.reserve(2 * bytes)?;
         let records = merge(partitions.iter().map(PartitionFold::in_order).collect());
         memory.shrink(bytes);
@@ -86,7 +86,7 @@ mod tests {
         );
         folds.iter_mut().for_each(|fold| fold.at = Some(Position::from(5)));
         let snapshot = TopicSnapshot::of(None, &folds, &share).unwrap();
-        // A timestamp that goes back in its partition does not change the order there.
+        // Out-of-order timestamps do not change the order within a partition.
         let values: Vec<_> = snapshot.records.iter().map(|latest| latest.record().value.unwrap()[0]).collect();
         assert_eq!(values, [12, 13, 10, 11, 14]);
         assert_eq!(snapshot.positions, [Position::from(5); 3]);

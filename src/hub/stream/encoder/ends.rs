@@ -1,4 +1,4 @@
-//! Whether a stream has come to its end.
+//! Checks whether a stream has reached its end.
 
 use super::Encoder;
 use crate::record::{Offset, Partition};
@@ -16,7 +16,7 @@ impl Encoder {
         self.is_at_end(topic, partition) && !self.bounds.unconfirmed.contains(&(topic, partition))
     }
 
-    /// Makes the stream wait until the logs have confirmed the ends that the cursor has reached already.
+    /// Makes the stream wait for a fetch to confirm each end that the cursor has reached already.
     pub fn confirm_ends(&mut self) {
         let until = self.bounds.until.as_ref().map(|until| &until.reached);
         let ends = self.bounds.ends.iter().chain(until).flatten().map(|(place, _)| *place);

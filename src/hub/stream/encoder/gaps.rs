@@ -22,7 +22,7 @@ impl Encoder {
             *end = (*end).min(log_end);
         }
         if let Some(until) = &mut self.bounds.until {
-            // What was there from this time on is lost too.
+            // Drop an end that is not before `to`: the record there is lost too, or is read again.
             until.reached.retain(|place, end| *place != (topic, partition) || *end < to);
         }
         self.bounds.unconfirmed.remove(&(topic, partition));

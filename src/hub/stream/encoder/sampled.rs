@@ -9,17 +9,17 @@ use crate::sync::memory_budget::Share;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What becomes of a record of a sampled stream.
+/// The result of `Encoder::sample`.
 pub enum Sampled {
     Held,
-    /// It must be written now.
+    /// The record must be written now.
     Write,
-    /// It must wait for the next call.
+    /// The record must wait for the next call.
     Stop(Flow),
 }
 
 impl Encoder {
-    /// Holds records back if the filter says so. `share` pays for them.
+    /// Holds records back if the filter has a sampling interval. Their memory is charged to `share`.
     pub fn sampling(mut self, share: &Arc<Share>) -> Self {
         self.sampler = self.filter.sample.map(|interval| Sampler::new(interval, share));
         self
@@ -29,7 +29,7 @@ impl Encoder {
         self.sampler.is_some()
     }
 
-    /// Where a stream must resume to get all that it has not been sent.
+    /// Returns the position from which a stream must resume to get every record that it has not been sent.
     pub fn resume_at(&self) -> Cursor {
         let mut cursor = self.cursor.clone();
         if let Some(sampler) = &self.sampler {
@@ -42,13 +42,13 @@ impl Encoder {
         cursor
     }
 
-    /// Drops the records that are held, and reads them again from `cursor` on.
+    /// Drops the held records, and moves back to `cursor` to read them again.
     pub fn rewind(&mut self, cursor: Cursor) {
         self.forget_held();
         self.cursor = cursor;
     }
 
-    /// Drops the records that are held: no stream needs them.
+    /// Drops the held records, because no stream needs them.
     pub fn forget_held(&mut self) {
         if let Some(sampler) = &mut self.sampler {
             sampler.clear();
@@ -61,7 +61,8 @@ impl Encoder {
         self.sampler = std::mem::replace(&mut other.sampler, empty);
     }
 
-    /// Another encoder for the same stream, which holds no records and reads them again.
+    /// Creates another encoder for the same stream. It holds no records, and begins before those that this encoder
+    /// holds.
     pub fn fork(&self) -> Self {
         Self {
             cursor: self.resume_at(),
@@ -83,7 +84,7 @@ impl Encoder {
         self.sampler.as_ref().is_some_and(|sampler| sampler.resume_at((topic, partition)).is_some())
     }
 
-    /// Holds a matching record, after what must be written before it.
+    /// Offers a matching record to the sampler, and first writes the records that are due.
     pub(super) fn sample(
         &mut self,
         out: &mut Vec<u8>,
@@ -111,7 +112,7 @@ impl Encoder {
         self.sampler.as_ref().is_some_and(|sampler| sampler.next_due((topic, partition)).is_some())
     }
 
-    /// Writes the records of a partition that are due. Stops earlier as [`records`](Self::records) does.
+    /// Writes the records of a partition that are due. Stops early at the same limits as [`records`](Self::records).
     pub(super) fn write_due(
         &mut self,
         out: &mut Vec<u8>,
@@ -168,7 +169,7 @@ impl Encoder {
         flow
     }
 
-    /// Writes the records of a partition that are held for longer than an interval, up to `limits.most`.
+    /// Writes the records of a partition that have been held for longer than an interval, up to `limits.most`.
     pub fn write_overdue(
         &mut self,
         out: &mut Vec<u8>,
@@ -183,8 +184,8 @@ impl Encoder {
         self.write_due(out, topic, partition, limits)
     }
 
-    /// Writes all records that are held, up to `limits.most`. Returns `Finished` if none is held then, or the limit of the
-    /// stream is reached.
+    /// Writes all held records, up to `limits.most`. Returns `Finished` if no held record is left, or if the stream has
+    /// reached its limit.
     pub fn write_held(&mut self, out: &mut Vec<u8>, mut limits: EncodeLimits<'_>) -> Flow {
         for (topic, partition) in self.held_places() {
             self.end_interval(topic, partition);
@@ -207,14 +208,15 @@ impl Encoder {
         }
     }
 
-    /// Writes the held records of a partition before a frame that moves the cursor past them. Their memory is bounded.
+    /// Writes the held records of a partition, before a frame that moves the cursor past them. The output needs no
+    /// limit, because the memory of held records is bounded.
     pub(super) fn write_before_gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition) {
         let Some(share) = self.sampler.as_ref().map(|sampler| sampler.share().clone()) else { return };
         let budget = TimeBudget::new(Duration::MAX);
-        // What is due comes before what is held.
+        // The records that are due are written first, then those of the current interval.
         while self.holds(topic, partition) && self.bounds.remaining != Some(0) {
             self.end_interval(topic, partition);
-            // Without a bound on the frames nothing is reserved.
+            // Without a limit on the output, nothing is reserved.
             let mut memory = share.empty_reservation();
             let mut limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
             self.write_due(out, topic, partition, &mut limits);

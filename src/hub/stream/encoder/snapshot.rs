@@ -17,7 +17,7 @@ pub enum SnapshotRecord {
 }
 
 impl Encoder {
-    /// Writes a record of a snapshot. The cursor stays where the stream continues after the snapshot.
+    /// Writes a record of a snapshot. The cursor does not move: it is already at the position after the snapshot.
     pub fn snapshot_record<'r>(
         &mut self,
         out: &mut Vec<u8>,
@@ -49,8 +49,8 @@ impl Encoder {
         self.format.live(out, keys, id);
     }
 
-    /// Writes the id that marks the stream as complete, after a limit was reached inside a snapshot. No cursor describes the rest of
-    /// a snapshot, so this one is at the beginning of the log.
+    /// Writes the id that marks the stream as complete, after a limit was reached inside a snapshot. No cursor can
+    /// describe the rest of a snapshot, so the id is that of the beginning of the log.
     pub fn complete_in_snapshot(&mut self, out: &mut Vec<u8>) {
         if self.format.uses_ids() {
             self.replayable = Replayable::No;
