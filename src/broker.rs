@@ -66,11 +66,11 @@ pub trait Broker: Send + Sync + 'static {
     /// Deletes a topic with all its records. Other brokers of the cluster may list it for a moment longer.
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError>;
 
-    /// Looks up the position at each [`OffsetAt`], in order: the offset, and the leader epoch of the record before it, or
-    /// [`NO_EPOCH`](crate::record::NO_EPOCH).
+    /// Looks up the position at each [`OffsetAt`], in order: the offset, and the leader epoch of the record before it,
+    /// or [`NO_EPOCH`](crate::record::NO_EPOCH).
     ///
-    /// With the epoch, a stream that starts there detects a truncation even before it has read a record. The current leader
-    /// epoch would be wrong: if nothing was written under it, a log that never saw it would look truncated.
+    /// With the epoch, a stream that starts there detects a truncation even before it has read a record. The current
+    /// leader epoch would be wrong: if nothing was written under it, a log that never saw it would look truncated.
     fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>>;
 
     /// Looks up the offset at each [`OffsetAt`], in order.
@@ -79,13 +79,14 @@ pub trait Broker: Send + Sync + 'static {
     }
 
     /// Creates a reader that fetches from `leader` over its own connection, for use by one thread. Fetched batches are
-    /// charged to `memory`. If that is used up, a fetch returns what fits, and [`BrokerError::BudgetUsedUp`] for the rest.
+    /// charged to `memory`. If that is used up, a fetch returns what fits, and [`BrokerError::BudgetUsedUp`] for the
+    /// rest.
     fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader>;
 
     /// Writes submissions until the channel is closed and every submission is settled.
     ///
-    /// Runs on the caller's thread. Submissions to one partition are written in order; those with the same topic and acks
-    /// may share a batch.
+    /// Runs on the caller's thread. Submissions to one partition are written in order; those with the same topic and
+    /// acks may share a batch.
     fn write_all(&self, submissions: Receiver<Submission>);
 }
 
@@ -102,7 +103,7 @@ pub trait PartitionReader: Send {
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
 }
 
-/// Counts of a driver's connections.
+/// Statistics of a driver's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionCounts {
     /// Connections that were established.
@@ -180,8 +181,8 @@ pub struct FetchPosition {
     pub offset: Offset,
     /// Fences fetches with outdated metadata (KIP-320); -1 if unknown.
     pub leader_epoch: i32,
-    /// The leader epoch of the record before `offset` (KIP-595), or `NO_EPOCH` to skip the check. If the log has that record
-    /// under another epoch, or lacks it, the fetch fails with [`BrokerError::Truncated`].
+    /// The leader epoch of the record before `offset` (KIP-595), or `NO_EPOCH` to skip the check. If the log has that
+    /// record under another epoch, or lacks it, the fetch fails with [`BrokerError::Truncated`].
     pub last_epoch: Epoch,
 }
 

@@ -1,4 +1,4 @@
-//! A durable log in a directory that implements the `Broker` trait, so that Curlew works without Kafka.
+//! A durable log in a directory. It implements the `Broker` trait, so that Curlew works without Kafka.
 
 #![deny(missing_docs)]
 
@@ -46,7 +46,7 @@ pub struct EmbeddedSettings {
     pub partitions: usize,
     /// The minimum time for which a record is kept; `Duration::MAX` keeps records forever.
     pub retention_time: Duration,
-    /// The minimum of stored bytes that is kept of each topic; `u64::MAX` keeps everything.
+    /// The minimum number of stored bytes kept of each topic; `u64::MAX` keeps everything.
     pub retention_bytes: u64,
 }
 
@@ -55,7 +55,7 @@ pub struct Embedded {
     log: Arc<EmbeddedLog>,
     /// Starts retention early when a topic has grown past its limit.
     wake_retention: Sender<()>,
-    // Dropped before the workers, which end when it is closed.
+    // Dropped before the workers, which end when this channel is closed.
     _ended: Sender<()>,
     _retention: Worker,
     _verify: Worker,

@@ -1,7 +1,9 @@
-//! Time series from records: minimum, maximum, last value and count per series and step. Values only: no thread, no broker.
+//! Computes time series from records: the minimum, maximum, last value and count of each series in each step. Uses no
+//! threads and no broker.
 //!
-//! A [`SeriesQuery`] says which numbers of a record are readings, of which series and at which time. A [`Fold`] adds up the
-//! readings of records in any order; folds of different records merge into the fold of all of them.
+//! A [`SeriesQuery`] defines which numbers in a record are readings, and the series and time of each reading. A
+//! [`Fold`] aggregates the readings of records, which may be added in any order. The resulting [`SeriesTable`]s can be
+//! merged in any order.
 
 mod extract;
 mod fold;

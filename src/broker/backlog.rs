@@ -4,11 +4,12 @@ use super::{BrokerError, Unwritable};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
-/// A partition is unwritable if records wait and none was acknowledged for this long. A write normally takes milliseconds.
+/// A partition is unwritable if its records have waited for this long without an acknowledgement. A write normally
+/// takes milliseconds.
 pub const UNWRITABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// The broker is not ready if records wait and none of any topic was acknowledged for this long. Longer than Kafka takes
-/// to elect a new leader after a broker fails (`broker.session.timeout.ms` is 9 s).
+/// The broker is not ready if records have waited for this long without an acknowledgement of any topic. This is longer
+/// than Kafka takes to elect a new leader after a broker fails (`broker.session.timeout.ms` is 9 s).
 pub const UNREADY_AFTER: Duration = Duration::from_secs(20);
 
 /// The maximum number of topics that an error names.
@@ -30,8 +31,7 @@ pub struct Backlog {
 pub struct Backlogs {
     /// The topics with waiting records, or with records that failed a moment ago because a partition was unwritable.
     pub topics: Vec<Backlog>,
-    /// The earliest time since which a partition has had waiting records without an acknowledgement; `None` without
-    /// such a partition.
+    /// The start of the longest current wait for an acknowledgement in any partition; `None` if no records wait.
     pub stuck_since: Option<Instant>,
     /// When the last record of any topic was acknowledged.
     pub last_written: Option<Instant>,

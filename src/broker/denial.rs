@@ -45,8 +45,8 @@ impl Operation {
         }
     }
 
-    /// The operation to allow, as `kafka-acls` calls it. For `Describe` that is `Read`, because a user who describes a topic
-    /// usually wants to read it.
+    /// The operation to allow, as `kafka-acls` calls it. For `Describe` that is `Read`, because a user who describes a
+    /// topic usually wants to read it.
     fn acl_name(self) -> &'static str {
         match self {
             Self::Describe | Self::Read => "Read",

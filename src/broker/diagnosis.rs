@@ -1,4 +1,4 @@
-//! The results of `curlew doctor`: a line each for people, a JSON object each for programs.
+//! The results of `curlew doctor`: one line each for people, or one JSON object each for programs.
 
 use serde::Serialize;
 use std::fmt;
@@ -10,9 +10,9 @@ pub struct Diagnosis {
     pub step: DiagnosisStep,
     /// How the check ended.
     pub outcome: StepOutcome,
-    /// What was checked, with the result.
+    /// The subject of the check, and its result.
     pub what: String,
-    /// How to fix it.
+    /// How to fix a failed check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -45,7 +45,7 @@ pub enum DiagnosisStep {
     ProducerExpiry,
     /// Compares the clocks of the controller and of this machine.
     Clock,
-    /// Checks that the data directory exists and can be written.
+    /// Checks that the data directory exists and is writable.
     DataFolder,
     /// Checks the format of the data directory.
     DataFormat,

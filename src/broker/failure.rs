@@ -19,8 +19,8 @@ pub enum WriteState {
     Maybe,
 }
 
-/// An error of a broker. The variant says what a caller can do, the text what happened. Errors of a driver or of the operating
-/// system are the [`source`](std::error::Error::source).
+/// An error of a broker. The variant tells callers what they can do, and the message says what happened. The error of a
+/// driver or of the operating system that caused it is the [`source`](std::error::Error::source).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BrokerError {
     /// The topic does not exist.
@@ -47,8 +47,8 @@ pub enum BrokerError {
     Truncated {
         /// The partition.
         partition: TopicPartition,
-        /// Where the log diverges: only records before it are the same. An `end` at or after the requested offset is the
-        /// end of `epoch`, which replaces the epoch that was read.
+        /// Where the log diverges: only the records before this offset are the same. If it is not before the requested
+        /// offset, it is the end of `epoch`, which has replaced the epoch that was read.
         end: Offset,
         /// The leader epoch of the record before `end`.
         epoch: Epoch,
@@ -100,7 +100,7 @@ pub enum BrokerError {
     /// The disk is full. Nothing was written. The write succeeds once there is space.
     #[error("nothing was written: {0}")]
     DiskFull(#[source] Cause),
-    /// The data on the disk is not what was written.
+    /// The data on the disk differs from the data that was written.
     #[error("{0}")]
     Damaged(#[source] Cause),
     /// The id of a stream has become longer than a client can send back.
@@ -126,7 +126,7 @@ pub enum BrokerError {
     /// The bridge lost track of the write: it is shutting down, or one of its threads failed.
     #[error("the bridge lost track of the record; it may have been written")]
     LostTrack,
-    /// The bridge ends the stream, which resumes exactly at its cursor.
+    /// The bridge ends the stream. Its client can resume exactly at the cursor.
     #[error("the bridge ends this stream, usually because it is shutting down; resume with the last id")]
     ShuttingDown,
 }
@@ -142,12 +142,12 @@ pub enum Remedy {
     GiveUp,
 }
 
-/// A setting of the bridge that can prevent an error. The layers above know how a user changes it.
+/// A setting of the bridge that can prevent an error. Higher layers know how users change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
     /// A property of the Kafka client, by its name, such as `max.request.size`.
     ClientProperty(&'static str),
-    /// The stored bytes that retention keeps of each topic.
+    /// The number of stored bytes that retention keeps of each topic.
     RetentionBytes,
     /// The size of the headers that a client may send, which bounds the length of an id.
     MaxHeader,

@@ -36,7 +36,7 @@ pub enum TooLarge {
     Batch {
         /// The size of the batch. Kafka compares this with `max.message.bytes`.
         bytes: usize,
-        /// The part of it that is the batch header.
+        /// The size of the batch header, which is part of `bytes`.
         header: usize,
         /// The broker's error.
         #[source]
@@ -69,11 +69,11 @@ pub enum TooLarge {
 pub struct Unwritable {
     /// The number of partitions that cannot be written.
     pub partitions: usize,
-    /// Some of their topics.
+    /// Some of the topics of these partitions.
     pub topics: Vec<TopicName>,
-    /// The number of their other topics.
+    /// The number of the other topics.
     pub more_topics: usize,
-    /// How long no record of any topic was acknowledged.
+    /// The time since records began to wait, or since the last acknowledgement of any topic if that is later.
     pub stuck_for: Duration,
 }
 
@@ -95,7 +95,7 @@ pub struct OverBudget {
     pub largest: usize,
 }
 
-/// The data for which memory was to be reserved.
+/// The data for which memory cannot be reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemorySubject {
     /// A batch at an unknown position.

@@ -1,4 +1,4 @@
-//! The reasons for which metadata is known to be outdated.
+//! The reasons to consider metadata outdated.
 
 use super::NodeId;
 use super::error_response::ErrorResponse;
@@ -10,13 +10,13 @@ use thiserror::Error;
 /// Why the metadata of a topic or cluster must be refreshed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Staleness {
-    /// A broker rejects the request with an error code that says so.
+    /// A broker rejects the request with an error code for outdated metadata.
     #[error(transparent)]
     Rejected(#[from] ErrorResponse),
     /// An election is in progress.
     #[error("{0} has no leader at the moment")]
     NoLeader(TopicPartition),
-    /// The metadata names another leader than the broker of the request.
+    /// The broker of the request is not the leader in the metadata.
     #[error("broker {node} does not lead {topic_partition}")]
     NotLeader {
         /// The broker of the request.

@@ -96,8 +96,8 @@ pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
     Ok((cursor.i64()?, cursor.u32()?.into()))
 }
 
-/// Reserves memory for a stored batch of `stored` bytes, and for the index of its records, which takes at most 40 bytes for
-/// each 20 stored ones. The second reservation is limited to half the largest one, because a batch above that size holds a
+/// Reserves memory for a stored batch of `stored` bytes, and for the index of its records, which takes at most twice as
+/// many bytes. The second reservation is limited to half the largest one, because a batch above that size holds a
 /// single record and has a small index.
 pub fn reserve(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
     Ok((memory.reserve(stored)?, memory.reserve((2 * stored).min(memory.largest() / 2))?))

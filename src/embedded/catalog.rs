@@ -11,13 +11,14 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-/// By [`key`] of the base offset: last offset, bytes, max timestamp, opened, appended.
+/// Segments by [`key`] of their base offset: last offset, size in bytes, largest timestamp, times of the first and the
+/// last append.
 const SEGMENTS: TableDefinition<u128, SegmentValue> = TableDefinition::new("segments");
 /// The start and end of logs that were trimmed, by [`key`] of offset 0.
 const LOGS: TableDefinition<u128, (i64, i64)> = TableDefinition::new("logs");
 /// The epochs, by [`key`] of the first offset written under each. Absent in a directory of format 2.
 const EPOCHS: TableDefinition<u128, i64> = TableDefinition::new("epochs");
-/// By name: number, id, number of partitions.
+/// Topics by name: number, id, number of partitions.
 const TOPICS: TableDefinition<&str, TopicValue> = TableDefinition::new("topics");
 /// Its single entry is the [`Checksum`] of all entries of the other tables.
 const SUM: TableDefinition<(), u32> = TableDefinition::new("sum");
@@ -206,7 +207,7 @@ impl<'a> CatalogEdit<'a> {
         if first > 0 { self.remove_epochs(keys(partition, 0..=first - 1)) } else { Ok(()) }
     }
 
-    /// Removes the segments before `start`, and notes that the log starts there and ends at `end` or later.
+    /// Removes the segments before `start`, and stores that the log starts there and ends at `end` or later.
     pub fn trim(&self, partition: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
         let (key, value) = (key(partition, 0), (start, end));
         if let Some(old) = self.transaction.open_table(LOGS)?.insert(key, value)? {

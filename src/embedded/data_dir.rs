@@ -6,7 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The content of the format file. A directory with another number is left to another version of Curlew.
+/// The content of the format file. A directory with another number belongs to another version of Curlew, and is
+/// rejected (except [`OLD_FORMAT`]).
 pub(super) const FORMAT: &str = "curlew-data 3\n";
 /// The previous format, which has no epochs. It is upgraded on opening: new writes add epochs.
 pub(super) const OLD_FORMAT: &str = "curlew-data 2\n";
@@ -74,7 +75,7 @@ impl DataDirError {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    // Holds the lock. The file is never deleted, so that two processes cannot lock two different files of one name.
+    // Holds the lock. The file is never deleted, so that two processes cannot lock different files with the same name.
     _lock: File,
 }
 
@@ -127,7 +128,8 @@ fn acquire_lock(path: &Path) -> Result<File, DataDirError> {
                 lock.rewind()?;
                 writeln!(lock, "{}", std::process::id())
             };
-            // The process id is only for the error of the next process, so a failure (a full disk) is ignored.
+            // The process id is only for the error message of another process, so a failure (such as a full disk) is
+            // ignored.
             let _ = { note }();
             Ok(lock)
         }

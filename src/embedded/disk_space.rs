@@ -1,4 +1,4 @@
-//! Tracks whether the disk is full, by the results of writes and, without writes, by a probe.
+//! Tracks whether the disk is full, by the results of writes, or of probes while there are no writes.
 
 use super::failure::StoreError;
 use crate::sync::lock;
@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The size of the probe. Larger than a group of small records, so that writes are likely to succeed after it does.
+/// The size of the probe. Larger than a group of small records, so that writes are likely to succeed after a successful
+/// probe.
 const PROBE: usize = 1 << 20;
 /// The minimum interval between probes of a full disk.
 const PROBED_EVERY: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ impl DiskSpace {
         }
     }
 
-    /// Fails while the disk was full in the last write and a probe in `directory` fails too.
+    /// Fails if the disk was full at the last write, and no probe in `folder` has succeeded since.
     pub fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(full) = &mut *state else { return Ok(()) };
@@ -48,7 +49,7 @@ impl DiskSpace {
         Err(full.why.clone())
     }
 
-    /// Whether the disk was full in the last write, and no probe has succeeded since.
+    /// Whether the disk was full at the last write, and no probe has succeeded since.
     pub fn is_full(&self) -> bool {
         self.state().is_some()
     }

@@ -41,13 +41,13 @@ pub enum StoreError {
         /// The version of the format.
         version: u8,
     },
-    /// A write has failed, and the file is not reopened yet.
+    /// A write has failed, and the file has not been reopened yet.
     #[error("{} cannot be opened at the moment", file.display())]
     Closed {
         /// The file.
         file: PathBuf,
     },
-    /// The data on the disk is not what was written.
+    /// The data on the disk differs from the data that was written.
     #[error(
         "{} is damaged ({damage}): restore a copy of the directory, or move it away to start with an empty log",
         file.display()
@@ -70,7 +70,7 @@ pub enum Damage {
     /// The file is not a database.
     #[error("{0}")]
     NotADatabase(#[source] Arc<io::Error>),
-    /// The pages of the database do not fit together, which makes it panic.
+    /// The pages of the database are inconsistent, which makes redb panic.
     #[error("its pages do not fit together")]
     Pages,
     /// A batch is missing, or does not match its checksum. The partition is `None` if its topic was deleted.
@@ -129,7 +129,7 @@ impl From<StoreError> for BrokerError {
 /// A record or topic that the log does not accept.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unacceptable {
-    /// The timestamp is further ahead of the clock than any clock error.
+    /// The timestamp is so far ahead of the clock that it must be a mistake.
     #[error(
         "its timestamp {timestamp} is more than an hour ahead of the clock ({now}); timestamps are milliseconds since the epoch"
     )]
@@ -139,7 +139,7 @@ pub enum Unacceptable {
         /// The time of the clock.
         now: i64,
     },
-    /// The topic to create exists.
+    /// The topic to create already exists.
     #[error("topic {0:?} exists already")]
     TopicExists(TopicName),
 }

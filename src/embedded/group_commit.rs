@@ -111,7 +111,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The partitions of the topic, which is created if it is missing and the submission allows that.
+    /// Returns the partitions of the topic. Creates a missing topic if the submission allows it.
     fn partitions(&self, submission: &Submission, writing: &WriteGuard<'_>) -> Result<Vec<Partition>, BrokerError> {
         let count = || self.log.topics().get(&submission.topic).map(|topic| topic.partitions.len());
         let count = match count() {
@@ -183,8 +183,8 @@ impl Group<'_> {
         }
     }
 
-    /// A transaction is atomic, so after a failed commit the end of the log shows whether it was written, unless the file
-    /// could not be reopened.
+    /// Settles the records of a failed commit. A transaction is atomic, so the end of the log shows whether it was
+    /// written, unless the file could not be reopened.
     fn settle_failed(
         &self,
         topic: &TopicName,

@@ -1,4 +1,4 @@
-//! The checks of `curlew doctor` for a data directory. They create and change nothing.
+//! The checks of `curlew doctor` for a data directory. They do not create or change anything.
 
 use super::data_dir::{self, FORMAT, OLD_FORMAT};
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// With less free space than this, a few requests fill the disk.
+/// Below this much free space, a few requests can fill the disk.
 const LOW: u64 = 256 << 20;
 
 /// Checks the data directory at `path`, and passes each result to `found`.
@@ -129,7 +129,7 @@ mod tests {
     use crate::embedded::data_dir::DataDir;
     use crate::embedded::testing::TempDir;
 
-    /// The outcome of each check, and all texts.
+    /// Returns the outcome of each check, and the output of all checks.
     fn look(path: &Path) -> (Vec<StepOutcome>, String) {
         let mut findings = Vec::new();
         inspect(path, &mut |finding| findings.push(finding));

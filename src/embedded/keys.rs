@@ -3,7 +3,7 @@
 use crate::record::Offset;
 use std::ops::RangeInclusive;
 
-/// A partition of a topic, both as numbers, in keys of the store.
+/// A partition in the keys of the store: the number of its topic, and its number in the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartitionKey {
     pub topic: u32,

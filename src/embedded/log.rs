@@ -1,4 +1,5 @@
-//! The state that writer, readers and retention share: the store, its topics, and the readers that wait for records.
+//! The state shared by the writer, the readers and retention: the store, its topics, and a condition variable for
+//! waiting readers.
 
 use super::EmbeddedSettings;
 use super::batch::{self, StoredBatch};
@@ -120,7 +121,8 @@ impl EmbeddedLog {
     }
 
     pub fn offset(&self, topic_partition: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
-        // An older version accepted timestamps further ahead, which would match every search by time forever.
+        // Older versions accepted timestamps further ahead of the clock, which would match every search by time
+        // forever.
         let latest = now().saturating_add(MAX_AHEAD);
         let (found, time, number, end) = {
             let topics = self.topics();
@@ -143,7 +145,7 @@ impl EmbeddedLog {
         Ok(end)
     }
 
-    /// The first record of a segment with a timestamp in `time`.
+    /// Returns the first record of a segment whose timestamp is in `time`.
     fn first_at(
         &self,
         key: PartitionKey,
@@ -236,7 +238,7 @@ impl EmbeddedLog {
         Ok(data)
     }
 
-    /// Fails unless the log holds the offset or ends there.
+    /// Fails unless the log contains the offset or ends there.
     pub fn check_position(&self, position: &FetchPosition) -> Result<(), BrokerError> {
         locate(&self.topics(), position).map(drop)
     }
@@ -252,7 +254,8 @@ impl EmbeddedLog {
     }
 }
 
-/// Offsets are consecutive here, so a batch that does not start at `next_offset` shows that another one was lost.
+/// Offsets in this log are consecutive, so a batch that does not start at `next_offset` shows that another one was
+/// lost.
 fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, batch::Damaged> {
     let mut offsets = records.iter().map(|record| record.offset);
     if offsets.next() != Some(data.next_offset) {

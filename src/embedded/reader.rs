@@ -63,7 +63,8 @@ impl PartitionReader for LogReader {
         let (log, interrupted) = (self.log.clone(), self.interrupted.clone());
         Arc::new(move || {
             interrupted.store(true, Ordering::SeqCst);
-            // The waiting thread checks the flag under this lock and releases it only to wait, so it misses no interruption.
+            // The waiting thread checks the flag under this lock and releases it only to wait, so it misses no
+            // interruption.
             let _topics = log.topics();
             log.changed.notify_all();
         })

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 use std::time::Duration;
 
-/// The bounds of the interval between two runs, which is a hundredth of the retention time.
+/// Minimum and maximum interval between two runs. Within these bounds, it is a hundredth of the retention time.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// Runs until `ended` is closed.
@@ -51,14 +51,14 @@ pub fn run_once(log: &EmbeddedLog, now: Timestamp) {
     }
 }
 
-/// The partitions from which segments are due for removal, with the number of segments.
+/// Returns the partitions with segments to remove, and the number of these segments.
 fn due_segments(topic: &LogTopic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
     let oldest = i64::try_from(time.as_millis()).map_or(i64::MIN, |time| now.saturating_sub(time));
     let mut gone: Vec<usize> = topic.partitions.iter().map(|log| expired(log, oldest)).collect();
     let segments = || topic.partitions.iter().map(|log| &log.segments);
     let dropped = segments().zip(&gone).flat_map(|(s, n)| s.iter().take(*n)).map(|s| s.bytes).sum::<u64>();
     let mut left = topic.bytes() - dropped;
-    // Removes the oldest segment of any partition, as long as the rest is not below the retention size.
+    // Repeatedly removes the oldest segment among all partitions, as long as the rest is not below the retention size.
     loop {
         let fronts = segments().zip(&gone).enumerate();
         let fronts = fronts.filter_map(|(partition, (s, n))| s.get(*n).map(|front| (partition, front)));

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
-/// The batches by [`key`] of their last offset, so that the first entry at or after an offset holds it.
+/// The batches by [`key`] of their last offset, so that the first entry at or after an offset contains it.
 const BATCHES: TableDefinition<u128, &[u8]> = TableDefinition::new("batches");
 /// The size of redb's page cache. It is small because the operating system caches pages too.
 const CACHE: usize = 8 << 20;
@@ -33,8 +33,8 @@ pub struct BatchStore {
 }
 
 impl BatchStore {
-    /// Opens the file, or creates it. After a clean shutdown that is fast, and damaged batches are detected when they are
-    /// read. Otherwise redb verifies the checksums of all pages first.
+    /// Opens the file, or creates it. After a clean shutdown this is fast, and damaged batches are detected when they
+    /// are read. Otherwise redb first verifies the checksums of all pages.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("log.redb");
         let database = RwLock::new(Some(open(&path)?));
@@ -85,7 +85,7 @@ impl BatchStore {
         })
     }
 
-    /// Passes the batches to `each`, from the first one at or after `from`, until it breaks.
+    /// Passes the batches to `each`, from the first one at or after `from`, until `each` breaks.
     pub fn read(
         &self,
         partition: PartitionKey,
@@ -105,8 +105,8 @@ impl BatchStore {
 
     /// Fails unless the disk has space for a transaction with `bytes` bytes of batches, while `live` bytes are in use.
     ///
-    /// Called before each transaction, because a failed one requires reopening the file. Free pages inside the file count
-    /// as space.
+    /// Called before each transaction, because a failed one requires reopening the file. Free pages inside the file
+    /// count as space.
     pub fn check_space(&self, bytes: u64, live: u64) -> Result<(), StoreError> {
         let needed = 3 * bytes + MARGIN;
         let disk = rustix::fs::statvfs(&self.path).map_err(|e| StoreError::from_io(e.into(), &self.path))?;
@@ -142,7 +142,7 @@ impl BatchStore {
     }
 }
 
-/// Turns panics into errors, because redb trusts the pages that it wrote, and panics on some that were changed since.
+/// Turns panics into errors. redb trusts its pages, and can panic if they were damaged on the disk.
 fn catch_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, file: &Path) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| StoreError::from_redb(error, file)),

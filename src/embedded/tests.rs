@@ -498,7 +498,7 @@ fn a_log_that_is_reopened_often_keeps_few_epochs_and_recognizes_other_copies() {
     let broker = open();
     many(&broker, "same", 1000);
     let oldest = latest(&broker);
-    // Creates the state after as many openings as `starts` has offsets, each with one record.
+    // Creates the state of a log that was opened once for each offset in `starts`, with one append each time.
     let opened = |broker: &Embedded, starts: std::ops::Range<Offset>| {
         let place = keys::PartitionKey { topic: 0, partition: 0 };
         let new = |start| topics::NewEpoch { epoch: start, start, merged: None };

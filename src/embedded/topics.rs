@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// The leader of every partition.
 pub const NODE: NodeId = 0;
 
-/// How far a timestamp may be ahead of the clock, in ms, as Kafka's default `log.message.timestamp.after.max.ms` (KIP-937).
-/// A later one is a mistake (nanoseconds, a wrong clock), and would match every search by time forever.
+/// How far a timestamp may be ahead of the clock, in ms, as Kafka's default `log.message.timestamp.after.max.ms`
+/// (KIP-937). A later one is a mistake (nanoseconds, a wrong clock), and would match every search by time forever.
 pub const MAX_AHEAD: Timestamp = 60 * 60 * 1000;
 
 /// How many epochs are kept for each log.
@@ -39,7 +39,7 @@ impl LogTopic {
         self.partitions.get(usize::try_from(partition).ok()?)
     }
 
-    /// The size of all its batches, in bytes.
+    /// The size of all batches, in bytes.
     pub fn bytes(&self) -> u64 {
         self.partitions.iter().flat_map(|log| &log.segments).map(|segment| segment.bytes).sum()
     }
@@ -85,12 +85,12 @@ pub struct PartitionLog {
     /// The offset of the next record, which is the high watermark: only records on the disk count.
     pub end: Offset,
     pub segments: VecDeque<Segment>,
-    /// The epochs with their first offsets, as in Kafka's leader epoch cache. Each opening of the log has another random
-    /// epoch, so that no two openings share one, not even of different copies of the directory.
+    /// The epochs with their first offsets, as in Kafka's leader epoch cache. Each opening of the log starts a new
+    /// random epoch, so that no two openings share an epoch, even of different copies of the directory.
     pub epochs: Vec<(Epoch, Offset)>,
 }
 
-/// The epoch that starts with the first append after an opening.
+/// The epoch that starts with the first append after the log is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewEpoch {
     pub epoch: Epoch,
@@ -99,11 +99,11 @@ pub struct NewEpoch {
     pub merged: Option<MergedEpochs>,
 }
 
-/// The first epochs of a log with more than [`MAX_EPOCHS`]: they are merged into the last of them.
+/// The oldest epochs of a log with more than [`MAX_EPOCHS`], which are merged into the newest one of them.
 ///
-/// All copies of the directory that contain an epoch have the same records before it, so a cursor before it may name that
-/// epoch. Merging into the first one would be wrong: another copy may have other records under it. A cursor that names a
-/// forgotten epoch counts as one of another copy, and everything is read again.
+/// All copies of the directory that contain an epoch have the same records before it, so the epoch is also valid for
+/// cursors at earlier offsets. Merging into the oldest one would be wrong, because another copy may have other records
+/// under it. A cursor with a forgotten epoch is treated as a cursor of another copy, and everything is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MergedEpochs {
     pub epoch: Epoch,
@@ -142,7 +142,7 @@ impl PartitionLog {
         self.epochs.last().map_or(NO_EPOCH, |(epoch, _)| *epoch)
     }
 
-    /// The change that the first append under `epoch` makes, or `None` if that epoch has started.
+    /// Returns the change for the first append under `epoch`, or `None` if the epoch has already started.
     pub fn new_epoch(&self, epoch: Epoch) -> Option<NewEpoch> {
         let surplus = (self.epochs.len() + 1).saturating_sub(MAX_EPOCHS);
         let merged = match (self.epochs.first(), self.epochs.get(surplus)) {
@@ -162,7 +162,7 @@ impl PartitionLog {
         self.epochs.push((new.epoch, new.start));
     }
 
-    /// The epochs of the records from `from` to before `next`.
+    /// The epochs of the records from `from` up to but excluding `next`.
     pub fn epochs_of(&self, from: Offset, next: Offset) -> EpochSpan {
         let mut epochs = EpochSpan::default();
         let first = self.epochs.partition_point(|(_, start)| *start <= from);
@@ -182,8 +182,8 @@ impl PartitionLog {
     /// Returns where this log diverges from the log that a client has read up to `next`, whose last record has the
     /// epoch `epoch`; `None` if the two agree.
     ///
-    /// An unknown epoch is one of another copy of the directory. Up to which offset both copies agree is not known, so the
-    /// divergence is at the start of the log: that may repeat records but never loses one.
+    /// An unknown epoch belongs to another copy of the directory. The offset up to which both copies agree is unknown,
+    /// so the divergence is at the start of the log. That may repeat records but never loses one.
     pub fn divergence(&self, next: Offset, epoch: Epoch) -> Option<(Offset, Epoch)> {
         // Records before the start can neither be compared nor read.
         if epoch == NO_EPOCH || next <= self.start {
@@ -233,11 +233,11 @@ impl PartitionLog {
         self.segments.extend(grown);
     }
 
-    /// The segments that may hold a record with a timestamp from `time` to `latest`. Checks all segments, because timestamps
-    /// need not be in order.
+    /// The segments that may hold a record with a timestamp from `time` to `latest`. Checks all segments, because
+    /// timestamps need not be in order.
     ///
-    /// Logs of older versions can hold timestamps far in the future. A segment with one counts as if its timestamps reached
-    /// up to [`MAX_AHEAD`] after its last append.
+    /// Logs of older versions can hold timestamps far in the future. A segment with such a timestamp is treated as if
+    /// its largest timestamp were [`MAX_AHEAD`] after its last append.
     pub fn segments_at(&self, time: Timestamp, latest: Timestamp) -> impl Iterator<Item = &Segment> {
         let newest = move |segment: &Segment| match segment.max_timestamp {
             timestamp if timestamp <= latest => timestamp,

@@ -10,10 +10,10 @@ use log::{error, info};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The bytes read at a time, with a pause after each read.
+/// The number of bytes to read at a time. A pause follows each read.
 const CHUNK: usize = 1 << 20;
-/// The memory of this reader, which holds one chunk at a time. It is not part of the memory budget, which bounds the memory
-/// that clients cause.
+/// The memory of this reader, which holds one chunk at a time. It is not part of the memory budget, which limits the
+/// memory used for clients.
 const MEMORY: usize = 16 << 20;
 
 /// Runs until everything that the log holds at the start is verified, or `ended` is closed.

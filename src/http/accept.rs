@@ -3,14 +3,14 @@
 use warp::http::HeaderMap;
 use warp::http::header;
 
-/// Returns the value of the `Accept` header. Joins the values of several headers.
+/// Returns the value of the `Accept` header, or the joined values of several.
 pub fn accept(headers: &HeaderMap) -> String {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     values.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the supported type with the highest quality (RFC 9110, section 12.5.1), and of equal ones the first. `supported`
-/// is called with each media range in lower case, without its parameters.
+/// Returns the supported type with the highest quality (RFC 9110, section 12.5.1), or the first of several with the
+/// same quality. `supported` is called with each media range in lower case, without its parameters.
 pub fn preferred<T>(accept: &str, supported: impl Fn(&str) -> Option<T>) -> Option<T> {
     let mut best: Option<(T, f32)> = None;
     for range in accept.split(',') {

@@ -1,6 +1,6 @@
-//! Formats of event streams: Server-Sent Events and NDJSON.
+//! Formats of event streams: Server-Sent Events, NDJSON and CSV.
 //!
-//! The bytes of publishers become data and nothing else, whatever line ends or control characters they contain.
+//! The bytes of publishers appear only as data, even if they contain line ends or control characters.
 
 pub mod csv;
 pub mod envelope;
@@ -45,17 +45,17 @@ pub fn format(kind: EventFormat) -> Arc<dyn Format> {
     }
 }
 
-/// Server-Sent Events whose data is an object of these fields.
+/// Returns a format of Server-Sent Events whose data is an object with these fields.
 pub fn fields_as_events(fields: Projection) -> Arc<dyn Format> {
     Arc::new(sse::Sse::Fields { name: format!("sse {fields}"), fields })
 }
 
-/// One object of these fields per line.
+/// Returns an NDJSON format with one object of these fields per line.
 pub fn fields_as_lines(fields: Projection) -> Arc<dyn Format> {
     Arc::new(ndjson::Ndjson::Fields { name: format!("ndjson {fields}"), fields })
 }
 
-/// One line of CSV for each record, with these fields as its cells.
+/// Returns a CSV format with one line per record and these fields as cells.
 pub fn fields_as_csv(fields: Projection) -> Arc<dyn Format> {
     Arc::new(csv::Csv::new(fields))
 }

@@ -1,4 +1,4 @@
-//! `GET /topics/{topic}/series`: the numbers of a topic as time series.
+//! `GET /topics/{topic}/series`: the numbers in a topic's records as time series.
 
 pub mod cache;
 mod csv;
@@ -59,7 +59,7 @@ pub async fn series(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
     let window = question.window()?;
     let caller = request.caller(permit);
     let mut response = if question.format != AnswerFormat::Updates {
-        // A request that waits counts as a stream, because it waits like one.
+        // A request may wait as a stream does, so it counts against the limit of streams.
         let _slot = app.limits.stream(&caller)?;
         let asked = Instant::now();
         let handle = wait_for(app, tag(&caller), &question, window, question.timeout).await?;
@@ -89,16 +89,17 @@ pub async fn series(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
     Ok(response)
 }
 
-/// The points that an answer has.
+/// The points that a response contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Since {
-    /// All of the window.
+    /// All points of the window.
     Beginning,
-    /// Those that changed after this version.
+    /// The points that have changed since this version.
     Version { generation: u32, version: u32 },
 }
 
-/// Asks for a window, and waits until it was read, at most for `patience`. Then there may be a part of it.
+/// Requests a window, and waits until it has been read, at most for `patience`. After that, only a part of it may be
+/// available.
 async fn wait_for(
     app: &Arc<App>,
     client: ClientTag,
@@ -112,7 +113,7 @@ async fn wait_for(
     Ok(Arc::new(handle))
 }
 
-/// What is sent to the client, and what a later answer continues from.
+/// An encoded response, and the version from which a later one continues.
 #[derive(Clone)]
 pub struct EncodedSeries {
     body: Bytes,
@@ -123,7 +124,7 @@ pub struct EncodedSeries {
     omitted: (u64, u64),
 }
 
-/// Whether an answer has everything that the window will ever have.
+/// Whether a response is final: its window is in the past, and has been read completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness {
     Complete,
@@ -141,7 +142,7 @@ impl EncodedSeries {
     }
 }
 
-/// Writes the answer outside of the async threads, into memory of the budget.
+/// Encodes the response outside the async threads. Its memory is charged to the budget.
 async fn encode(
     app: &Arc<App>,
     handle: Arc<SeriesHandle>,
@@ -158,7 +159,7 @@ async fn encode(
         let end = match format {
             AnswerFormat::Json => "\n".to_owned(),
             AnswerFormat::Csv => String::new(),
-            // Clients adopt an id as soon as they read it, so it comes last.
+            // Some clients adopt an id as soon as they read it, so it comes last.
             AnswerFormat::Updates => format!("\nid: {}\n\n", id_of(generation, version, complete)),
         };
         match format {

@@ -1,4 +1,5 @@
-//! The body of an event stream: its head at once, then the chunks from the mailbox, and heartbeats in silence.
+//! The body of an event stream: its head immediately, then the chunks from the mailbox, and heartbeats when there are
+//! none.
 
 use super::event;
 use super::limits::ClientSlot;
@@ -22,7 +23,7 @@ pub enum StreamStyle {
     Csv,
 }
 
-/// Small chunks that are ready are copied together and written as one, up to this many bytes.
+/// Small chunks that are ready are copied into one chunk of up to this many bytes.
 const JOINED_BYTES: usize = 16 << 10;
 
 impl StreamStyle {
@@ -34,8 +35,8 @@ impl StreamStyle {
         }
     }
 
-    /// Returns the first bytes of the body. `retry` varies, so that clients that were cut at once do not reconnect in
-    /// one wave.
+    /// Returns the first bytes of the body. `retry` varies, so that clients that were disconnected at the same time do
+    /// not all reconnect at once.
     pub fn head(self) -> Bytes {
         match self {
             Self::Sse => format!("retry: {}\n: connected\n\n", 2000 + fastrand::u32(0..500)).into(),
@@ -45,7 +46,8 @@ impl StreamStyle {
         }
     }
 
-    /// Returns the last frame of a stream that ends with `problem`, or the error that cuts it.
+    /// Returns the last frame of a stream that ends with `problem`. If the format has no such frame, returns an error,
+    /// which cuts off the stream.
     pub fn problem(self, problem: &Problem) -> Result<Bytes, CutOff> {
         let mut out = Vec::new();
         match self {
@@ -61,12 +63,12 @@ impl StreamStyle {
             Self::Sse => Some(Bytes::from_static(b": heartbeat\n\n")),
             // Readers of NDJSON skip empty lines.
             Self::Ndjson => Some(Bytes::from_static(b"\n")),
-            // An empty line would be a record.
+            // Some readers count an empty line as a record.
             Self::Csv => None,
         }
     }
 
-    /// Splits off the reason why the stream is cut after these frames.
+    /// If the stream is cut off within the chunk, splits off the reason.
     fn split_at_cut(self, chunk: Bytes) -> (Bytes, Option<String>) {
         match self {
             Self::Sse | Self::Ndjson => (chunk, None),
@@ -75,7 +77,7 @@ impl StreamStyle {
     }
 }
 
-/// Ends a response before its end, so that the client does not take it for complete.
+/// Aborts a response, so that the client does not mistake it for a complete one.
 #[derive(Debug)]
 pub struct CutOff(String);
 
@@ -91,21 +93,21 @@ pub struct Frames {
     mailbox: Mailbox,
     style: StreamStyle,
     head: Option<Bytes>,
-    /// A chunk that is taken from the mailbox and was too large to join to the previous ones.
+    /// A chunk from the mailbox that was too large to be joined with the previous ones.
     ahead: Option<Bytes>,
     period: Duration,
     silence: Pin<Box<Sleep>>,
     /// Resolves to the reason when the stream must end early.
     revoked: Revoked,
     end: FramesEnd,
-    /// Counts the stream for its client until it ends.
+    /// Counts the stream against the client's limit until the stream ends.
     _slot: ClientSlot,
 }
 
-/// How far the end of the body is.
+/// Whether the body has ended.
 enum FramesEnd {
     Open,
-    /// The error is next.
+    /// The last frames have been sent, and the error follows.
     CutOff(CutOff),
     Ended,
 }
@@ -149,7 +151,7 @@ impl Frames {
             && let Poll::Ready(Some(next)) = self.mailbox.poll_next(cx)
         {
             if first.len() + joined.len() + next.len() > JOINED_BYTES {
-                // Large chunks stay shared with all other streams.
+                // Large chunks are not copied, so that they stay shared with other streams.
                 self.ahead = Some(next);
                 break;
             }

@@ -1,4 +1,4 @@
-//! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
+//! `GET /topics/{topic}/events` and `GET /events`: subscribes as the query requests, and streams the frames.
 
 mod format;
 mod start;
@@ -45,9 +45,9 @@ const PARAMETERS: [&str; 15] = [
     "limit",
     TICKET,
 ];
-/// The id of a stream must have space for offsets up to 10^9, which take five digits each.
+/// An offset for which the id of a stream must have space in every partition. It takes five base-64 digits.
 const LARGE_OFFSET: Offset = 999_999_999;
-/// How long the look-up of a topic may take before the stream opens without it.
+/// Time limit for looking up the topics. After that, the stream opens without this check.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
 pub async fn topic(app: &Arc<App>, permit: &Permit, topic: &str, request: &Request) -> Result<Response, Problem> {
@@ -88,7 +88,7 @@ async fn open(
         check_topics(app, &subscription).await?;
     }
     start::check_snapshot(app, tag(&request.caller(permit)), &subscription).await?;
-    // HEAD opens no stream.
+    // A HEAD request does not open a stream.
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
     } else {
@@ -110,7 +110,7 @@ async fn open(
     Ok(response)
 }
 
-/// Returns the tag under which the hub shares out turns to read the log: one per client.
+/// Returns the tag that identifies a client to the hub, which lets clients read the log in turns.
 pub fn tag(caller: &ClientKey) -> ClientTag {
     let mut hash = DefaultHasher::new();
     caller.hash(&mut hash);
@@ -196,8 +196,8 @@ fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
     })
 }
 
-/// Parses `NAME:VALUE`. The first colon ends the name, unless it is escaped as `\:` (and a backslash before it as
-/// `\\`).
+/// Parses `NAME:VALUE`. The first unescaped colon ends the name. In the name, `\:` stands for a colon and `\\` for a
+/// backslash.
 fn header_condition(given: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut name, mut rest) = (Vec::new(), given);
     loop {
@@ -216,8 +216,8 @@ fn header_condition(given: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// Rejects topics and partitions that certainly do not exist (404) or that Kafka's ACLs hide (403). If the broker is
-/// away or slow, the client does not wait: its stream opens now and begins when the broker responds.
+/// Rejects topics and partitions that certainly do not exist (404) or that Kafka's ACLs deny (403). If the broker is
+/// unreachable or slow, the stream opens without this check, and begins when the broker responds.
 async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(), Problem> {
     let topics = &subscription.topics;
     let known: Option<Vec<_>> = topics.iter().map(|topic| app.hub.partitions(topic)).collect();
@@ -228,8 +228,8 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     let asked = app.ask(move || hub.broker().topics(&names));
     let Ok(Ok(Ok(found))) = tokio::time::timeout(LOOK_UP, asked).await else { return Ok(()) };
     let mut partitions = Vec::new();
-    // A client whose cursor has a position in this topic, or that has another topic, continues; the stream reports what
-    // is missing.
+    // A client that resumes may continue if at least one of its topics exists, or if its cursor has a position in a
+    // missing one. The stream reports the missing topics.
     let held = |topic: &TopicName| match &subscription.start {
         Start::Cursor(cursor) => cursor.topic_index(topic).is_some_and(|topic| cursor.offsets(topic).next().is_some()),
         _ => false,
@@ -238,7 +238,7 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     let goes_on = resumes && topics.iter().zip(&found).any(|(topic, found)| found.is_ok() || held(topic));
     for topic in found {
         match topic {
-            // The counts are in the order of the topics.
+            // A placeholder, because the counts are in the order of the topics.
             Err(BrokerError::UnknownTopic(_)) if goes_on => partitions.push(0),
             Ok(info) => {
                 check_partitions(&info, &subscription.selection)?;
@@ -251,8 +251,8 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     check_id(app, subscription, &partitions)
 }
 
-/// Rejects a stream whose id would not fit `--max-header` once its offsets are large: now, when it opens, instead of
-/// when it reconnects.
+/// Rejects a stream whose id would exceed `--max-header` once its offsets are large. Otherwise the error would occur
+/// only when the client reconnects.
 fn check_id(app: &App, subscription: &Subscription, partitions: &[usize]) -> Result<(), Problem> {
     if !subscription.format.uses_ids() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Reads numbers, a name and a time out of JSON without building a tree.
+//! Extracts numbers, names and times from JSON without building a tree.
 
 mod part;
 mod visit;
@@ -13,31 +13,32 @@ use serde::de::DeserializeSeed;
 use std::ops::Range;
 use visit::NodeSeed;
 
-/// The number of a field in its [`Extractor`].
+/// The index of a field in its [`Extractor`].
 pub type FieldIndex = u16;
 
-/// The most fields that are found where the query lists none.
+/// Maximum number of fields if the query does not list them.
 pub const MAX_FIELDS: usize = 64;
-/// The most names of JSON objects that are remembered. Each is a node that takes about 100 bytes.
+/// Maximum number of nodes. Each takes about 100 bytes.
 const MAX_NODES: usize = 512;
-/// The longest name in a JSON object that becomes part of a path, in bytes.
+/// Maximum length of a member name in the path of a discovered field, in bytes.
 const MAX_NAME: usize = 128;
 
-/// Reads one record after the other.
+/// Extracts the readings, names and times of records, one record at a time.
 pub struct Extractor {
-    /// The parts of a value that matter, and with `AllNumbers` also those that were seen. The first is the value itself.
+    /// The parts of a value that the query names and, with `AllNumbers`, the parts found so far. The first node is the
+    /// value itself.
     nodes: Vec<PathNode>,
     fields: Vec<ValuePath>,
     discovery: Discovery,
-    /// What belongs to the whole record.
+    /// The readings, name and time of the record outside the elements.
     record: ValuePart,
-    /// What belongs to the element that is being read.
+    /// The readings, name and time of the current element.
     element: ValuePart,
     elements: Vec<Element>,
-    /// The readings and names of all elements.
+    /// The readings of all elements. Like `element_names`, it is indexed by the ranges in `elements`.
     element_readings: Vec<(FieldIndex, f64)>,
     element_names: String,
-    /// A name was seen for which there is no node.
+    /// Whether a field of the current record was skipped because of a limit or an empty name.
     has_passed_over: bool,
 }
 
@@ -51,7 +52,7 @@ struct PathNode {
     use_as: NodeUse,
 }
 
-/// What a part of a value is used for, besides a reading.
+/// The uses of a part of a value besides readings.
 #[derive(Default)]
 struct NodeUse {
     by: bool,
@@ -66,7 +67,7 @@ enum Discovery {
     Off,
 }
 
-/// Whether a part of the value is inside an element of the array of `each`.
+/// Whether a part of the value is inside an element of the `each` array.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Record,
@@ -79,9 +80,9 @@ struct Element {
     time: Option<Timestamp>,
 }
 
-/// A record or an element of its array, with readings.
+/// The readings of a record or of one of its elements, with their name and time.
 pub struct ReadPart<'e> {
-    /// The fields and numbers.
+    /// The index and the number of each field.
     pub readings: &'e [(FieldIndex, f64)],
     /// The name at the path of `by`.
     pub name: Option<&'e str>,
@@ -98,7 +99,7 @@ enum Leaf<'v> {
 }
 
 impl Extractor {
-    /// An extractor for the values of one query.
+    /// Creates an extractor for `query`.
     pub fn new(query: &SeriesQuery) -> Self {
         let (listed, discovery): (&[ValuePath], _) = match &query.fields {
             FieldChoice::AllNumbers => (&[], Discovery::On),
@@ -134,17 +135,17 @@ impl Extractor {
         extractor
     }
 
-    /// The paths of the fields, in the order of their indexes.
+    /// Returns the paths of the fields, in the order of their indexes.
     pub fn fields(&self) -> &[ValuePath] {
         &self.fields
     }
 
-    /// Whether the record that was read last has parts for which there was no space.
+    /// Whether a field of the current record was skipped because of a limit or an empty name.
     pub fn has_passed_over(&self) -> bool {
         self.has_passed_over
     }
 
-    /// Reads a value. The previous one is forgotten.
+    /// Reads a value, and discards the data of the previous one.
     pub fn read(&mut self, value: &[u8]) -> Result<(), Omission> {
         self.clear();
         let mut json = serde_json::Deserializer::from_slice(value);
@@ -164,14 +165,14 @@ impl Extractor {
         }
     }
 
-    /// What belongs to the whole record. `readings` is a buffer.
+    /// Returns the readings, name and time of the record outside the elements. `readings` is a buffer for the result.
     pub fn record<'e>(&'e self, readings: &'e mut Vec<(FieldIndex, f64)>) -> ReadPart<'e> {
         readings.clear();
         readings.extend(self.record.readings());
         ReadPart { readings, name: self.record.name.as_deref(), time: self.record.time }
     }
 
-    /// The elements of the array of `each`, in order.
+    /// Returns the elements of the `each` array that have readings, in order.
     pub fn elements(&self) -> impl Iterator<Item = ReadPart<'_>> {
         self.elements.iter().map(|element| ReadPart {
             readings: self.element_readings.get(element.readings.clone()).unwrap_or_default(),
@@ -189,7 +190,8 @@ impl Extractor {
         self.has_passed_over = false;
     }
 
-    /// Returns the node of a path of the query. There are fewer of those than `MAX_NODES`.
+    /// Returns the node of a path in the query, and adds missing nodes. A query has too few paths to exceed
+    /// `MAX_NODES`.
     fn node_at(&mut self, path: &ValuePath) -> usize {
         let mut node = 0;
         for name in path.names() {
@@ -198,8 +200,8 @@ impl Extractor {
         node
     }
 
-    /// Returns the child of this name. Objects usually have their names in the same order, so the search begins after the
-    /// child that was found before.
+    /// Returns the child with this name. Objects usually have their members in the same order, so the search begins at
+    /// `hint`, the child after the previous one.
     fn child(&self, node: usize, name: &str, hint: usize) -> Option<usize> {
         let children = &self.nodes[node].children;
         let (before, after) = children.split_at(hint.min(children.len()));
@@ -213,7 +215,7 @@ impl Extractor {
         child
     }
 
-    /// Returns the child of this name if it may hold something to read.
+    /// Returns the child with this name, and adds it if fields are discovered. `None` if the member is skipped.
     fn descend(&mut self, node: usize, name: &str, hint: usize) -> Option<usize> {
         if let Some(child) = self.child(node, name, hint) {
             return Some(child);

@@ -1,4 +1,4 @@
-//! Adds up the readings of records.
+//! Aggregates the readings of records.
 
 use super::extract::{Extractor, FieldIndex, ReadPart};
 use super::point::{Omission, Reading};
@@ -12,34 +12,34 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The longest name of a series, in bytes.
+/// Maximum length of a series name, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Adds the readings of records of one partition to a table, which can be merged with those of other records.
+/// Aggregates the readings of one partition's records in a table. Tables of different records can be merged.
 pub struct Fold {
     query: Arc<SeriesQuery>,
-    /// Readings of other steps are ignored.
+    /// The steps to aggregate. Readings outside of them are ignored.
     steps: Range<i64>,
     extractor: Extractor,
-    /// The indexes of the extractor's fields in the table.
+    /// The table's index for each field of the extractor.
     fields: Vec<usize>,
     table: SeriesTable,
     buffer: Vec<(FieldIndex, f64)>,
 }
 
 impl Fold {
-    /// A fold of no records yet. It ignores readings outside of `steps`, and takes its memory from `share`.
+    /// Creates an empty fold. It ignores readings outside `steps`, and reserves its memory from `share`.
     pub fn new(query: Arc<SeriesQuery>, steps: Range<i64>, share: &Arc<Share>) -> Self {
         let (extractor, table) = (Extractor::new(&query), SeriesTable::new(share));
         Self { query, steps, extractor, fields: Vec::new(), table, buffer: Vec::new() }
     }
 
-    /// Bytes that the readings take of the share.
+    /// Returns the number of bytes reserved from the share.
     pub fn memory(&self) -> usize {
         self.table.memory()
     }
 
-    /// The readings that were added.
+    /// Returns the table of the aggregated readings.
     pub fn into_table(self) -> SeriesTable {
         self.table
     }
@@ -60,7 +60,8 @@ impl Fold {
         }
     }
 
-    /// Adds the readings of the record that was read. An error says what was left out of it, at least.
+    /// Adds the readings of the record in the extractor. If a part of it is omitted, returns the first reason as an
+    /// error. (The table counts the readings that do not fit in it.)
     fn add_parts(&mut self, record: &RecordRef<'_>) -> Result<(), Omission> {
         let Self { query, steps, extractor, fields, table, buffer } = self;
         let mut sink = ReadingSink { query, steps, fields, table, offset: record.offset };
@@ -127,7 +128,7 @@ impl ReadingSink<'_> {
     }
 }
 
-/// The text of a key or header. Bytes that are not UTF-8 are shown as base64.
+/// Returns the text of a key or header, or its base64 if it is not UTF-8.
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),

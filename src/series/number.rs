@@ -1,13 +1,13 @@
-//! Numbers and times in texts and numbers of records.
+//! Parses numbers and times in the values of records.
 
 use crate::record::Timestamp;
 use crate::start_position::parse_rfc3339;
 
-/// The longest unit after a number, in bytes.
+/// Maximum length of the unit after a number, in bytes, including a space before it.
 const MAX_UNIT: usize = 16;
 
-/// Returns the number at the beginning of a text, which may have a unit after it: `21.5`, `21.5 °C`, `80%`. A text with
-/// more digits after the number, such as a date or an address, is not a number.
+/// Returns the number at the beginning of a text, which a unit may follow: `21.5`, `21.5 °C`, `80%`. A text with
+/// further digits, such as a date or an address, is not a number.
 pub fn number_in(text: &str) -> Option<f64> {
     let text = text.trim();
     let bytes = text.as_bytes();
@@ -30,8 +30,8 @@ pub fn number_in(text: &str) -> Option<f64> {
     number.filter(|_| whole > 0 && is_unit)
 }
 
-/// Returns the time of a number: seconds since the Unix epoch, or by its size milliseconds, microseconds or nanoseconds.
-/// In seconds the limit is the year 5138, in milliseconds 1973 is the first year.
+/// Interprets a number as a time since the Unix epoch. Its magnitude decides the unit: seconds, milliseconds,
+/// microseconds or nanoseconds. Seconds reach up to the year 5138, and milliseconds begin in 1973.
 pub fn time_of(number: f64) -> Option<Timestamp> {
     let milliseconds = match number.abs() {
         size if size < 1e11 => number * 1e3,
@@ -40,11 +40,11 @@ pub fn time_of(number: f64) -> Option<Timestamp> {
         size if size < 1e20 => number / 1e6,
         _ => return None,
     };
-    // A double has 15 digits, so the millisecond may be off by a fraction.
+    // A double has about 15 digits, so the result may be slightly less than a whole millisecond.
     Some((milliseconds + 1e-3).floor() as Timestamp)
 }
 
-/// Returns the time that a text names: RFC 3339, or a number as in [`time_of`].
+/// Parses a time in a text: RFC 3339, or a number as in [`time_of`].
 pub fn time_in(text: &str) -> Option<Timestamp> {
     parse_rfc3339(text).or_else(|| time_of(text.parse::<f64>().ok().filter(|number| number.is_finite())?))
 }

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// The deepest path. Deeper parts of a value are not read.
+/// Maximum number of names in a path. Deeper parts of a value are not read.
 pub const MAX_DEPTH: usize = 8;
-/// The longest path that is parsed, in bytes.
+/// Maximum length of the text of a path, in bytes.
 const MAX_LENGTH: usize = 512;
 
-/// The names of the fields that lead to a part of the value; none for the value itself.
+/// The names of the members that lead to a part of the value. Empty for the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ValuePath(Vec<Box<str>>);
 
 impl ValuePath {
-    /// Parses a path. Returns `None` if it is not one, is too deep or too long.
+    /// Parses a path. Returns `None` if the text is not a path, or if the path is too deep or too long.
     pub fn parse(text: &str) -> Option<Self> {
         let mut rest = text.strip_prefix("value").filter(|_| text.len() <= MAX_LENGTH)?;
         let mut names = Vec::new();
@@ -38,28 +38,28 @@ impl ValuePath {
         Some(Self(names))
     }
 
-    /// The path of a field of the part at this path.
+    /// Returns the path of the member `name` of the part at this path.
     pub fn join(&self, name: &str) -> Self {
         Self(self.0.iter().cloned().chain([name.into()]).collect())
     }
 
-    /// The names from the value down.
+    /// Returns the names, from the outermost member to the innermost one.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)
     }
 
-    /// How many names the path has.
+    /// Returns the number of names in the path.
     pub fn depth(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether this is the path of `other` or of a part of it.
+    /// Whether this path is equal to `other`, or leads to a part of the value at `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
 }
 
-/// The path as [`parse`](ValuePath::parse) reads it.
+/// Formats the path so that [`parse`](ValuePath::parse) accepts it.
 impl fmt::Display for ValuePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("value")?;

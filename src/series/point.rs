@@ -1,13 +1,13 @@
-//! The readings of one series in one step, and the counts of what was left out.
+//! Readings, the points that aggregate them, and the counts of omitted records.
 
 use crate::record::{Offset, Timestamp};
 
-/// A number of a record, with its time and order.
+/// A number in a record, with its time and the offset of the record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
-    /// When it was taken, in milliseconds since the Unix epoch.
+    /// The time of the reading, in milliseconds since the Unix epoch.
     pub time: Timestamp,
-    /// The offset of its record, which decides which of two readings with the same time is the last.
+    /// The offset of the record. If two readings have the same time, the one with the higher offset is the last.
     pub offset: Offset,
     /// The number. Integers are exact up to 2^53.
     pub number: f64,
@@ -16,7 +16,7 @@ pub struct Reading {
 /// Minimum, maximum, last value and count of the readings of one series in one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// The time of the step divided by its length.
+    /// The index of the step: its start time divided by its length.
     pub step: i64,
     /// The smallest reading.
     pub min: f64,
@@ -26,15 +26,15 @@ pub struct Point {
     pub last: f64,
     /// The number of readings.
     pub count: u64,
-    /// The version of the table in which the point changed last.
+    /// The version of the table at the last change of this point.
     pub version: u32,
-    /// The time of `last` after the beginning of the step, in milliseconds.
+    /// The time of `last`, in milliseconds since the start of the step.
     last_after: u32,
     last_offset: Offset,
 }
 
 impl Point {
-    /// The point of a single reading.
+    /// Creates the point of a single reading.
     pub fn new(step: i64, length: i64, reading: Reading) -> Self {
         let Reading { time, offset, number } = reading;
         Self {
@@ -49,7 +49,7 @@ impl Point {
         }
     }
 
-    /// Adds a reading of the same step. It must come after those of the same record that were added.
+    /// Adds a reading of the same step. Readings of the same record must be added in order.
     pub fn add(&mut self, length: i64, reading: Reading) {
         let Reading { time, offset, number } = reading;
         self.min = self.min.min(number);
@@ -62,7 +62,7 @@ impl Point {
         }
     }
 
-    /// Adds the readings of other records in the same step. The order in which points are merged does not matter.
+    /// Adds the readings of other records in the same step. Points can be merged in any order.
     pub fn merge(&mut self, other: &Self) {
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
@@ -76,12 +76,13 @@ impl Point {
     }
 }
 
-/// Steps are shorter than 2^32 milliseconds (`MAX_STEP`).
+/// Returns the time since the start of the step. It fits in 32 bits, because steps are shorter than 2^32 milliseconds
+/// (`MAX_STEP`).
 fn after(time: Timestamp, length: i64) -> u32 {
     u32::try_from(time.rem_euclid(length)).unwrap_or(u32::MAX)
 }
 
-/// Why something of a record is in no series.
+/// The reason why a record, or a part of it, is in no series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Omission {
     /// The value is neither JSON nor a number.
@@ -100,7 +101,7 @@ impl Omission {
     /// All reasons, in the order of [`OmittedCounts`].
     pub const ALL: [Self; 5] = [Self::NotJson, Self::NoNumber, Self::NoTime, Self::LongName, Self::TooManySeries];
 
-    /// The name in answers.
+    /// The name in responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotJson => "not_json",
@@ -112,12 +113,12 @@ impl Omission {
     }
 }
 
-/// How many records were left out for each reason. A record of which several readings were left out counts for each.
+/// The number of omitted records for each reason. Readings that do not fit in a table are counted individually.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OmittedCounts([u64; Omission::ALL.len()]);
 
 impl OmittedCounts {
-    /// Counts `records` more.
+    /// Counts `records` more records.
     pub fn add(&mut self, omission: Omission, records: u64) {
         self.0[omission as usize] += records;
     }
@@ -127,12 +128,12 @@ impl OmittedCounts {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own += other);
     }
 
-    /// The number of records that were left out.
+    /// Returns the total number.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// The reasons that occurred, with the number of records.
+    /// Returns the reasons that occurred, with their numbers.
     pub fn reasons(&self) -> impl Iterator<Item = (Omission, u64)> {
         Omission::ALL.into_iter().zip(self.0).filter(|(_, records)| *records > 0)
     }

@@ -1,47 +1,48 @@
-//! Which readings a series has: the parameters of `/series` that do not change with the window.
+//! The query of a time series: the parameters of `/series`, except the window.
 
 use super::path::ValuePath;
 use crate::start_position::parse_age;
 use thiserror::Error;
 
-/// The most fields that a query may list.
+/// Maximum number of fields that a query may list.
 const MAX_LISTED: usize = 32;
 /// The shortest and the longest step, in milliseconds.
 pub const MIN_STEP: i64 = 10;
 pub const MAX_STEP: i64 = 31 * 86_400_000;
 
-/// A question that many viewers may have in common. Equal queries of one topic share their computation.
+/// Defines the series to compute. Viewers with equal queries of a topic share a computation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesQuery {
-    /// The numbers that are read.
+    /// The numbers to read.
     pub fields: FieldChoice,
-    /// What a series is named by. Without it, a field is one series.
+    /// The source of the series names. Without it, each field is one series.
     pub by: Option<GroupBy>,
-    /// An array whose elements are read one by one. Paths that begin with it lead into each element.
+    /// The path of an array whose elements are read separately. Paths that begin with it refer to parts of each
+    /// element.
     pub each: Option<ValuePath>,
     /// Where the time of a reading comes from.
     pub time: TimeSource,
-    /// The length of a step, in milliseconds. Steps begin at its multiples since the Unix epoch.
+    /// The length of a step, in milliseconds. Steps begin at multiples of it since the Unix epoch.
     pub step: i64,
 }
 
-/// The numbers of a value that are readings.
+/// The numbers in a value that are used as readings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FieldChoice {
-    /// Every JSON number that is not in an array.
+    /// Every JSON number that is not in an array, except the array of `each`.
     AllNumbers,
-    /// The numbers at these paths. Here a text such as `21.5 °C` is a number too, `true` is 1 and `false` 0.
+    /// The numbers at these paths. A text such as `21.5 °C` counts as a number, `true` as 1, and `false` as 0.
     Listed(Vec<ValuePath>),
 }
 
-/// What a series is named by.
+/// The source of a series name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum GroupBy {
     /// The key of the record.
     Key,
     /// The first header of this name.
     Header(Box<str>),
-    /// The text, number or bool at this path.
+    /// The text, number or boolean at this path.
     Value(ValuePath),
 }
 
@@ -54,10 +55,10 @@ pub enum TimeSource {
     Value(ValuePath),
 }
 
-/// A parameter that cannot be used. The text says what was given and what is allowed.
+/// An invalid parameter. The message contains the given value and the allowed ones.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidQuery {
-    /// Not a path.
+    /// The parameter is not a path.
     #[error(
         "{parameter} is {given:?}; it must be a path such as value.temperature, or value[\"air temperature\"] for a name \
              with other characters (at most 8 names, without indexes of arrays)"
@@ -68,31 +69,31 @@ pub enum InvalidQuery {
         /// The value as given.
         given: String,
     },
-    /// Not a name for series.
+    /// `by` is not a source of series names.
     #[error("by is {0:?}; allowed are key, header:NAME, and a path such as value.machine")]
     By(String),
-    /// Not a source of times.
+    /// `time` is not a source of times.
     #[error("time is {0:?}; allowed are record (the timestamp of the record) and a path such as value.time")]
     Time(String),
-    /// More fields than are allowed.
+    /// The query lists too many fields.
     #[error("field is given {0} times; at most {MAX_LISTED} are allowed")]
     TooManyFields(usize),
-    /// Not a step.
+    /// `step` is not a duration, or is out of range.
     #[error("step is {0:?}; it must be a duration from 10ms to 31d, such as 5s, 1m or 1h")]
     Step(String),
-    /// Not the beginning of a window.
+    /// `from` is not a time.
     #[error(
         "from is {0:?}; allowed are an age such as -15m, a time like 2026-01-31T08:00:00Z, and milliseconds since the \
              Unix epoch"
     )]
     From(String),
-    /// Not the end of a window.
+    /// `to` is not a time.
     #[error(
         "to is {0:?}; allowed are now, an age such as -5m, a time like 2026-01-31T08:00:00Z, and milliseconds since the \
              Unix epoch"
     )]
     To(String),
-    /// A window that ends before it begins.
+    /// The end of the window is not after its beginning.
     #[error("the window is empty: from is {from} and to is {to} (milliseconds since the Unix epoch); to must be later")]
     Empty {
         /// The beginning, in milliseconds since the Unix epoch.
@@ -100,7 +101,7 @@ pub enum InvalidQuery {
         /// The end, in milliseconds since the Unix epoch.
         to: i64,
     },
-    /// More steps than one answer may have.
+    /// The window has more steps than a response may have.
     #[error(
         "the window has {points} steps of {step} ms; at most {max} are allowed, so choose a longer step or a shorter \
              window"

@@ -1,20 +1,20 @@
-//! Counts distinct series in fixed memory.
+//! Estimates the number of distinct series in fixed memory.
 
 use super::path::ValuePath;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Bits of the map: the estimate is within about 2 % up to as many series.
+/// Number of bits in the bitmap. Up to this many series, the estimate is within about 2 %.
 const BITS: u64 = 1 << 16;
 
-/// Linear counting (Whang, Vander-Zanden and Taylor 1990): each series sets one bit, and the share of bits that are not set
-/// says how many series there were. No memory until the first one.
+/// Linear counting (Whang, Vander-Zanden and Taylor 1990): each series sets one bit, and the proportion of unset bits
+/// gives the estimate. The bitmap is allocated for the first series.
 #[derive(Default)]
 pub struct SeriesSketch(Vec<u64>);
 
 impl SeriesSketch {
     /// Counts a series, unless it was counted before.
     pub fn insert(&mut self, field: &ValuePath, name: Option<&str>) {
-        // Without a random key, so that sketches can be merged.
+        // The hasher has no random key, so that sketches can be merged.
         let mut hasher = DefaultHasher::new();
         (field, name).hash(&mut hasher);
         let bit = hasher.finish() % BITS;
@@ -28,7 +28,7 @@ impl SeriesSketch {
         self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own |= other);
     }
 
-    /// The number of different series.
+    /// Estimates the number of distinct series.
     pub fn estimate(&self) -> u64 {
         let set: u64 = self.0.iter().map(|bits| u64::from(bits.count_ones())).sum();
         let unset = (BITS - set).max(1) as f64;

@@ -1,4 +1,4 @@
-//! The points of all series of a query, in memory that is bounded.
+//! The points of all series of a query, in bounded memory.
 
 use super::path::ValuePath;
 use super::point::{Omission, OmittedCounts, Point, Reading};
@@ -8,38 +8,38 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The most series of one table.
+/// Maximum number of series in a table.
 pub const MAX_SERIES: usize = 4096;
-/// Approximate bytes of a series and of a name, besides points and text.
+/// Approximate size of a series without its points, and of a name without its text, in bytes.
 const SERIES_BYTES: usize = 128;
 const NAME_BYTES: usize = 192;
 
-/// Points by series and step. Its memory is charged to a reservation; what does not fit is counted as omitted.
+/// Points by series and step. Memory for them is reserved, and readings that do not fit are counted as omitted.
 pub struct SeriesTable {
     fields: Vec<ValuePath>,
     names: Vec<SeriesName>,
     by_text: HashMap<Box<str>, usize>,
-    /// The index of the readings without a name.
+    /// The index of the entry for readings without a name.
     unnamed: Option<usize>,
     series: Vec<SeriesPoints>,
-    /// By step.
+    /// Sorted by step.
     omitted: Vec<(i64, OmittedCounts)>,
     refused: SeriesSketch,
     memory: Reservation,
 }
 
-/// A name, and its series.
+/// A name, and the series that have it.
 #[derive(Default)]
 struct SeriesName {
     text: Option<Box<str>>,
-    /// The indexes of a field and of its series.
+    /// Pairs of indexes: a field, and its series with this name.
     series: Vec<(usize, usize)>,
 }
 
 struct SeriesPoints {
     field: usize,
     name: usize,
-    /// By step.
+    /// Sorted by step.
     points: Vec<Point>,
 }
 
@@ -50,14 +50,14 @@ pub struct SeriesView<'t> {
     pub field: &'t ValuePath,
     /// The name of the series.
     pub name: Option<&'t str>,
-    /// At least one point, in the order of time. A step without readings has no point.
+    /// The points in order of time, at least one. Steps without readings have no point.
     pub points: &'t [Point],
     /// The number of readings in the window.
     pub count: u64,
 }
 
 impl SeriesTable {
-    /// An empty table that takes its memory from `share`.
+    /// Creates an empty table, which reserves its memory from `share`.
     pub fn new(share: &Arc<Share>) -> Self {
         Self {
             fields: Vec::new(),
@@ -71,24 +71,25 @@ impl SeriesTable {
         }
     }
 
-    /// Bytes that the table takes of its share.
+    /// Returns the number of bytes reserved from the share.
     pub fn memory(&self) -> usize {
         self.memory.bytes()
     }
 
-    /// Whether nothing was added.
+    /// Whether the table has neither series nor omitted records.
     pub fn is_empty(&self) -> bool {
         self.series.is_empty() && self.omitted.is_empty()
     }
 
-    /// The steps from the first point to the last one.
+    /// Returns the range of steps from the first point to the last one.
     pub fn steps(&self) -> Option<Range<i64>> {
         let first = self.series.iter().filter_map(|series| series.points.first()).map(|point| point.step).min()?;
         let last = self.series.iter().filter_map(|series| series.points.last()).map(|point| point.step).max()?;
         Some(first..last + 1)
     }
 
-    /// Returns the index of a field, which becomes known. A query has few fields.
+    /// Returns the index of a field, and adds the field if it is new. The search is linear, because a query has few
+    /// fields.
     pub fn field(&mut self, path: &ValuePath) -> usize {
         self.fields.iter().position(|known| known == path).unwrap_or_else(|| {
             self.fields.push(path.clone());
@@ -96,7 +97,7 @@ impl SeriesTable {
         })
     }
 
-    /// Returns the index of a name, which becomes known if there is memory for it.
+    /// Returns the index of a name, and adds the name if it is new. Fails if there is no memory for it.
     pub fn name(&mut self, text: Option<&str>) -> Result<usize, Shortage> {
         let known = text.map_or(self.unnamed, |text| self.by_text.get(text).copied());
         known.map_or_else(|| self.add_name(text), Ok)
@@ -113,7 +114,7 @@ impl SeriesTable {
         Ok(name)
     }
 
-    /// Adds a reading. One that would need more series or memory than there is counts as omitted.
+    /// Adds a reading. Counts it as omitted if there is no memory, or if the table has too many series.
     pub fn add(&mut self, field: usize, name: usize, step: i64, length: i64, reading: Reading) {
         let Ok(series) = self.series_of(field, name) else { return self.refuse(field, name, step, 1) };
         let points = &mut self.series[series].points;
@@ -144,26 +145,26 @@ impl SeriesTable {
         Ok(series)
     }
 
-    /// Counts readings that were left out for lack of space.
+    /// Counts readings that are omitted for lack of space.
     fn refuse(&mut self, field: usize, name: usize, step: i64, readings: u64) {
         self.refused.insert(&self.fields[field], self.names[name].text.as_deref());
         self.omit(step, Omission::TooManySeries, readings);
     }
 
-    /// Counts readings of a series for whose name there is no memory.
+    /// Counts readings that are omitted for lack of space. The table may not contain the name of their series.
     pub fn refuse_series(&mut self, field: usize, name: Option<&str>, step: i64, readings: u64) {
         self.refused.insert(&self.fields[field], name);
         self.omit(step, Omission::TooManySeries, readings);
     }
 
-    /// Counts records that were left out.
+    /// Counts omitted records.
     pub fn omit(&mut self, step: i64, omission: Omission, records: u64) {
         if let Some(counts) = self.omitted_at(step) {
             counts.add(omission, records);
         }
     }
 
-    /// The counts of a step. Without memory for another step, those of a step near it.
+    /// Returns the counts of a step. If there is no memory for a new entry, returns those of a step nearby.
     fn omitted_at(&mut self, step: i64) -> Option<&mut OmittedCounts> {
         let at = self.omitted.binary_search_by_key(&step, |(step, _)| *step);
         let at = match at {
@@ -177,7 +178,7 @@ impl SeriesTable {
         self.omitted.get_mut(at).map(|(_, counts)| counts)
     }
 
-    /// Adds the readings of other records. Points that change get `version`.
+    /// Merges the table of other records. Points that change get this `version`.
     pub fn merge(&mut self, other: &Self, version: u32) {
         let fields: Vec<usize> = other.fields.iter().map(|path| self.field(path)).collect();
         for SeriesPoints { field, name, points } in &other.series {
@@ -199,7 +200,7 @@ impl SeriesTable {
         self.refused.merge(&other.refused);
     }
 
-    /// The series that have readings in these steps, those with the most readings first.
+    /// Returns the series that have readings in these steps, those with the most readings first.
     pub fn series(&self, steps: &Range<i64>) -> Vec<SeriesView<'_>> {
         let mut views: Vec<SeriesView<'_>> = self.series.iter().filter_map(|series| self.view(series, steps)).collect();
         views.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (a.field, a.name).cmp(&(b.field, b.name))));
@@ -220,19 +221,19 @@ impl SeriesTable {
         })
     }
 
-    /// The number of records in these steps that were left out, by reason.
+    /// Returns the number of omitted records in these steps, by reason.
     pub fn omitted(&self, steps: &Range<i64>) -> OmittedCounts {
         let mut sum = OmittedCounts::default();
         self.omitted.iter().filter(|(step, _)| steps.contains(step)).for_each(|(_, counts)| sum.merge(counts));
         sum
     }
 
-    /// The number of series that were left out, within about 2 %.
+    /// Estimates the number of series with omitted readings, within about 2 %.
     pub fn refused_series(&self) -> u64 {
         self.refused.estimate()
     }
 
-    /// Drops the points before `step`, and series and names that have no points left.
+    /// Drops the points before `step`, and then the series and names without points.
     pub fn drop_before(&mut self, step: i64) {
         self.omitted.retain(|(of, _)| *of >= step);
         for series in &mut self.series {
@@ -263,7 +264,7 @@ impl SeriesTable {
         self.memory.shrink(self.memory_in_use());
     }
 
-    /// What was reserved for the present content.
+    /// Returns the number of bytes that the current content needs, computed as for the reservations.
     fn memory_in_use(&self) -> usize {
         let points: usize = self.series.iter().map(|series| series.points.capacity()).sum();
         let text: usize = self.by_text.keys().map(|text| 2 * text.len()).sum();
@@ -275,13 +276,14 @@ impl SeriesTable {
     }
 }
 
-/// Merges the points `other` into `own`; both are sorted by step. On error nothing has changed.
+/// Merges the points `other` into `own`. Both are sorted by step. An error leaves `own` unchanged.
 fn merge_points(own: &mut Vec<Point>, other: &[Point], version: u32, memory: &mut Reservation) -> Result<(), Shortage> {
     let is_new = |point: &&Point| own.binary_search_by_key(&point.step, |own| own.step).is_err();
     let new = other.iter().filter(is_new).count();
     let (length, capacity) = (own.len(), own.capacity());
     if length + new > capacity {
-        // A little more, so that the next merge need not move all points; exactly that if memory is short.
+        // Reserves at least a quarter more, so that the next merge need not reallocate. If memory is short, reserves
+        // only what is needed.
         let exact = length + new - capacity;
         let generous = exact.max(length / 4);
         let more = match memory.grow(generous * size_of::<Point>()) {
@@ -295,7 +297,7 @@ fn merge_points(own: &mut Vec<Point>, other: &[Point], version: u32, memory: &mu
     }
     let Some(fill) = other.first() else { return Ok(()) };
     own.resize(length + new, *fill);
-    // From the end, so that no point is moved twice.
+    // Merges from the end, so that no point moves twice.
     let (mut from, mut to) = (length, length + new);
     for theirs in other.iter().rev() {
         while from > 0 && own[from - 1].step > theirs.step {

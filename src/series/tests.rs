@@ -1,4 +1,5 @@
-//! A fold in any order and in any blocks equals a naive one that keeps every reading.
+//! Compares folds with a naive implementation that keeps every reading. The records are divided arbitrarily into
+//! blocks, and the tables of the blocks are merged.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -91,7 +92,7 @@ fn numbers(value: &Value, path: &str, fields: &FieldChoice, found: &mut Vec<(Str
     }
 }
 
-/// Reads the values of `records` as a tree, and keeps every reading. Knows the paths of [`query`] only.
+/// The naive implementation: parses values as trees, and keeps every reading. Supports only the paths of [`query`].
 fn naive(
     query: &SeriesQuery,
     steps: &std::ops::Range<i64>,
@@ -265,7 +266,7 @@ proptest! {
         let table = fold(&query, &all_steps, &blocks);
         prop_assert_eq!(points(&table, &steps), naive(&query, &steps, &everything));
         prop_assert_eq!(points(&fold(&query, &steps, &blocks), &all_steps), naive(&query, &steps, &everything));
-        // Points that have left the window are dropped without a trace.
+        // Once old points are dropped, the table equals one that never had them.
         let mut dropped = table;
         dropped.drop_before(steps.start);
         let rest = steps.start..i64::MAX;

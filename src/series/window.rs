@@ -1,12 +1,12 @@
-//! The window of an answer, and the step that fits it.
+//! The time window of a response, and the default step for it.
 
 use super::query::{InvalidQuery, shortened};
 use crate::record::Timestamp;
 use crate::start_position::{parse_age, parse_timestamp};
 
-/// The most steps of one window.
+/// Maximum number of steps in a window.
 pub const MAX_POINTS: i64 = 10_000;
-/// A default step divides a window into at most this many.
+/// The default step divides a window into about this many steps at most.
 const DEFAULT_POINTS: i64 = 360;
 
 const SECOND: i64 = 1000;
@@ -14,7 +14,7 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// Lengths of steps that people read easily.
+/// The candidates for the default step: lengths that people read easily.
 const STEPS: [i64; 30] = [
     100,
     200,
@@ -48,19 +48,19 @@ const STEPS: [i64; 30] = [
     31 * DAY,
 ];
 
-/// The times of an answer, in milliseconds since the Unix epoch. Both are multiples of the step.
+/// The time window of a response, in milliseconds since the Unix epoch. Its start and end are multiples of the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// The first time of the window.
+    /// The start of the window, inclusive.
     pub from: Timestamp,
-    /// The first time after the window.
+    /// The end of the window, exclusive.
     pub to: Timestamp,
     /// The length of a step.
     pub step: i64,
 }
 
 impl Window {
-    /// Widens `from` and `to` to whole steps.
+    /// Creates a window from `from` to `to`, widened to whole steps.
     pub fn new(from: Timestamp, to: Timestamp, step: i64) -> Result<Self, InvalidQuery> {
         if to <= from {
             return Err(InvalidQuery::Empty { from, to });
@@ -74,13 +74,13 @@ impl Window {
         Ok(Self { from: begin.saturating_mul(step), to: end.saturating_mul(step), step })
     }
 
-    /// The numbers of the steps: the time divided by the length of a step.
+    /// Returns the indexes of the steps: their start time divided by their length.
     pub fn steps(&self) -> std::ops::Range<i64> {
         self.from.div_euclid(self.step)..self.to.div_euclid(self.step)
     }
 }
 
-/// The default length of a step: about 300 in the window.
+/// Returns the default length of a step, of which the window has about 300.
 pub fn default_step(from: Timestamp, to: Timestamp) -> i64 {
     let length = to.saturating_sub(from);
     let fits = |step: &i64| length / step <= DEFAULT_POINTS;
@@ -92,7 +92,7 @@ pub fn parse_from(given: &str, now: Timestamp) -> Result<Timestamp, InvalidQuery
     parse_time(given, now).ok_or_else(|| InvalidQuery::From(shortened(given)))
 }
 
-/// Parses the value of `to`. A time later than now is allowed: until then, the window is live.
+/// Parses the value of `to`. It may be in the future: the window is live until then.
 pub fn parse_to(given: &str, now: Timestamp) -> Result<Timestamp, InvalidQuery> {
     match given {
         "now" => Ok(now),

@@ -1,11 +1,12 @@
-//! CSV of selected fields (RFC 4180), for spreadsheets: a header line with the paths, one line per record, CRLF.
+//! CSV of selected fields (RFC 4180), for spreadsheets: a header line with the paths, and one line per record, each
+//! ended by CRLF.
 //!
-//! CSV has no place for a message, so a stream that loses records or fails is cut: its HTTP response does not end as it should,
-//! which curl and other clients report.
+//! CSV has no place for messages, so a stream that loses records or fails is cut off: its HTTP response is incomplete,
+//! which curl and other clients report as an error.
 //!
-//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, and records come from strangers ("CSV injection"). Text
-//! that begins so and is no number is written with an apostrophe before it, which makes it text. Programs that need every
-//! byte read another format.
+//! Spreadsheets run a cell that begins with `=`, `+`, `-` or `@` as a formula, and publishers may be untrusted ("CSV
+//! injection"). An apostrophe is written before such a text, unless it is a number, so that spreadsheets treat it as
+//! text. Programs that need the exact bytes should use another format.
 
 use super::envelope;
 use super::json;
@@ -17,11 +18,11 @@ use crate::record::{Partition, RecordRef, TopicName};
 use bytes::Bytes;
 use memchr::memchr;
 
-/// The byte before the reason why a stream is cut, which ends with a line feed. It does not occur in UTF-8.
+/// Marks the place where a stream is cut off. The reason and a line feed follow. This byte does not occur in UTF-8.
 const CUT: u8 = 0xff;
 
 pub struct Csv {
-    /// Differs for different fields.
+    /// Contains the fields, because formats with different fields must have different names.
     name: String,
     fields: Projection,
 }
@@ -32,7 +33,7 @@ impl Csv {
     }
 }
 
-/// The first line: the paths.
+/// Returns the header line, which contains the paths.
 pub fn header_line(fields: &Projection) -> Bytes {
     let mut out = Vec::new();
     for (number, path) in fields.paths.iter().enumerate() {
@@ -74,13 +75,13 @@ pub fn write_line(
         }
     }
     if out.len() == start {
-        // Readers skip empty lines.
+        // Many readers skip empty lines, so a single empty cell is written as `""`.
         out.extend_from_slice(b"\"\"");
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// Splits off the reason why the stream ends after these bytes.
+/// Splits a chunk at `CUT`. Returns the bytes before it, and the reason why the stream is cut off there.
 pub fn split_at_cut(chunk: Bytes) -> (Bytes, Option<String>) {
     let Some(place) = memchr(CUT, &chunk) else { return (chunk, None) };
     let reason = chunk.get(place + 1..).unwrap_or_default();
@@ -106,7 +107,7 @@ impl Format for Csv {
     }
 
     fn bound(&self, record: &RecordRef<'_>) -> usize {
-        // Quotes are doubled, which can double the bytes of text that JSON has escaped.
+        // Quotes are doubled, so a cell can take twice as many bytes as the text in JSON.
         self.fields.overhead() + 2 * record.encoded_bound()
     }
 
@@ -137,7 +138,7 @@ fn headers(topic: &TopicName, partition: Partition, record: &RecordRef<'_>) -> S
     String::from_utf8_lossy(list).into_owned()
 }
 
-/// Writes a key or value: what its JSON says, else its text, else base64.
+/// Writes a key or value: decoded if it is JSON, otherwise as text, or as base64 if it is not UTF-8.
 fn write_whole(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
         Some(text) if json::is_json(text) => write_json(out, text.trim_ascii()),
@@ -156,7 +157,7 @@ fn write_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-/// Writes the text of a string, nothing for null, and anything else as it is in JSON.
+/// Writes a JSON value: a string as its text, null as an empty cell, and other values as JSON.
 fn write_json(out: &mut Vec<u8>, json: &str) {
     match json.as_bytes().first() {
         Some(b'n') => {}
@@ -174,7 +175,8 @@ fn write_number(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Writes text that is no formula; in quotes where it needs them, and where it is empty, unlike null.
+/// Writes a text, with an apostrophe if it could be a formula. Adds quotes where CSV requires them, and if the text is
+/// empty, to distinguish it from null.
 fn write_text(out: &mut Vec<u8>, text: &str) {
     let needs_quotes = text.is_empty() || text.contains(['"', ',', '\r', '\n']);
     if needs_quotes {
@@ -194,7 +196,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Whether a spreadsheet could take the text for a formula (OWASP, "CSV Injection").
+/// Whether a spreadsheet could run the text as a formula (OWASP, "CSV Injection").
 fn is_formula(text: &str) -> bool {
     let starts = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let has_digits_only = || text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
@@ -209,7 +211,7 @@ mod tests {
     use crate::record::Records;
     use proptest::prelude::*;
 
-    /// Reads CSV as RFC 4180 defines it. `None` is a field without quotes that is empty.
+    /// Parses CSV as RFC 4180 defines it. `None` is an empty field without quotes.
     fn rows(text: &str) -> Vec<Vec<Option<String>>> {
         let mut rows = Vec::new();
         let mut rest = text;

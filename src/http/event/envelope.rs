@@ -1,9 +1,10 @@
 //! A record with all its fields, as one JSON object on one line.
 //!
-//! `{"topic","partition","offset","timestamp","key","headers","value"}`. Keys and values are JSON if they parse as
-//! JSON, else a string, else base64 with `"key_encoding":"base64"` or `"encoding":"base64"` beside them. This is
-//! ambiguous: the text `null` looks like a tombstone, and `"a"` like `a`. The exact envelope never parses: a string is
-//! the text itself, and null means that there is no key or value.
+//! `{"topic","partition","offset","timestamp","key","headers","value"}`. Keys and values are embedded as JSON if they
+//! parse as JSON. Otherwise they are strings, or if they are not UTF-8, base64 with `"key_encoding":"base64"` or
+//! `"encoding":"base64"` beside them. This is ambiguous: the text `null` looks like a tombstone, and `"a"` like `a`.
+//! The exact envelope never parses keys and values: a string is the text itself, and null means that the key or value
+//! is missing.
 
 use super::json::{self, Encoding};
 use crate::cel::Variable;
@@ -23,7 +24,7 @@ pub fn write_exact(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, r
     write_with(json::string, out, topic, partition, record);
 }
 
-/// The members of an envelope, in their order.
+/// The members of an envelope, in order.
 const MEMBERS: [Variable; 7] = [
     Variable::Topic,
     Variable::Partition,
@@ -121,7 +122,7 @@ fn key(embed: Embed, out: &mut Vec<u8>, record: &RecordRef<'_>) {
     mark(out, encoding, ",\"key_encoding\":\"base64\"");
 }
 
-/// All headers in the record's order, repeats included.
+/// Appends all headers in the record's order, including repeated ones.
 fn headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     text(out, "\"headers\":[");
     for (i, (name, value)) in record.headers().enumerate() {

@@ -18,8 +18,8 @@ pub enum Encoding {
     Base64,
 }
 
-/// Appends `bytes` unchanged if they are a JSON value, else as a string. A JSON value of several lines loses the white
-/// space between its tokens.
+/// Appends `bytes` unchanged if they are a JSON value, otherwise as a string. If a JSON value has several lines, the
+/// white space between its tokens is removed.
 pub fn embed(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
     match bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
         Some(text) if is_json(text) => {
@@ -31,7 +31,7 @@ pub fn embed(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
     }
 }
 
-/// Appends `bytes` as a string; as base64 in a string if they are not UTF-8.
+/// Appends `bytes` as a string, which contains base64 if they are not UTF-8. Appends null if they are missing.
 pub fn string(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
     let Some(bytes) = bytes else {
         out.extend_from_slice(b"null");
@@ -48,7 +48,7 @@ pub fn string(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
     }
 }
 
-/// Appends base64 of the standard alphabet, padded (RFC 4648, 4).
+/// Appends padded base64 of the standard alphabet (RFC 4648, 4).
 pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
@@ -63,7 +63,7 @@ fn write_string(out: &mut Vec<u8>, text: &str) -> Encoding {
     Encoding::Plain
 }
 
-/// Appends valid JSON; if it has several lines, without the white space between its tokens.
+/// Appends `json`, which must be valid. If it has several lines, the white space between its tokens is removed.
 pub fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
     if memchr2(b'\r', b'\n', json).is_none() {
         return out.extend_from_slice(json);

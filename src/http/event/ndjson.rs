@@ -7,12 +7,13 @@ use crate::http::problem::Problem;
 use crate::hub::{Format, FormatChoice, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 
-/// The line of a record is its envelope. A line with an `event` member is a notice, such as a gap.
+/// The line of a record is its envelope, or an object with the selected fields. A line with an `event` member is a
+/// notice, such as a gap.
 pub enum Ndjson {
     Record,
     Exact,
     Fields {
-        /// Differs for different fields.
+        /// Contains the fields, because formats with different fields must have different names.
         name: String,
         fields: Projection,
     },

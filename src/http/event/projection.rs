@@ -1,8 +1,8 @@
-//! The fields that `select=` names, as one JSON object for each record.
+//! Writes the fields that `select=` names as one JSON object for each record.
 //!
-//! The object is the envelope without all other fields, like `pick(.value.temperature, .key)` of jq: a selected path has the
-//! same value in both. A field that a record does not have is null. A list keeps its indices, with null for other elements.
-//! Numbers keep the digits that the publisher wrote.
+//! The object is the envelope without the other fields, as with jq's `pick(.value.temperature, .key)`: a selected path
+//! has the same value in both. Fields that a record lacks are null. Selected elements of an array keep their indexes,
+//! and null takes the place of the other elements. Numbers keep the digits that the publisher wrote.
 
 use super::envelope;
 use super::json::{self, Encoding};
@@ -13,32 +13,33 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The fields that a stream sends of each record.
+/// The fields of each record that a stream sends.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Projection {
     pub paths: Vec<FieldPath>,
-    /// The paths as trees, in the order in which their variables are first named.
+    /// The paths as one tree for each variable, in the order in which the variables first occur.
     roots: Vec<(Variable, PathTree)>,
-    /// At least as many bytes as the object has besides the data of the record.
+    /// Upper bound of the size of the object without the record's data, in bytes.
     overhead: usize,
 }
 
-/// Paths with the same beginning: one that ends here, or some that continue with fields or with elements.
+/// The paths with a common prefix: either a single path that ends here, or paths that continue with fields or with
+/// elements.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct PathTree {
     /// The index of the path that ends here.
     path: Option<usize>,
-    /// By name, each with the name as JSON.
+    /// Each field's name, its name as JSON, and the paths that continue there.
     fields: Vec<(String, String, PathTree)>,
-    /// By index.
+    /// Sorted by index.
     elements: Vec<(usize, PathTree)>,
 }
 
-/// What a record has at each path into its JSON key or value; `None` where it has nothing.
+/// The part of a record at each path into its JSON key or value; `None` if it is missing.
 pub type Selected<'r> = Vec<Option<&'r RawValue>>;
 
 impl Projection {
-    /// `paths` come from [`FieldPath::parse_list`], so no two of them clash.
+    /// Creates a projection. `paths` must come from [`FieldPath::parse_list`], which rejects conflicting paths.
     pub fn new(paths: Vec<FieldPath>) -> Self {
         let mut roots: Vec<(Variable, PathTree)> = Vec::new();
         let mut overhead = 512;
@@ -66,7 +67,7 @@ impl Projection {
         self.overhead
     }
 
-    /// Finds what the record has at each path.
+    /// Finds the part of the record at each path into its JSON key or value.
     pub fn select<'r>(&self, record: &RecordRef<'r>) -> Selected<'r> {
         let mut found = vec![None; self.paths.len()];
         for (root, tree) in self.roots.iter().filter(|(_, tree)| tree.path.is_none()) {
@@ -78,14 +79,14 @@ impl Projection {
             let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
             // As in the envelope, anything else is a string or base64, and has no fields.
             if let Some(text) = text.filter(|text| json::is_json(text)) {
-                // It has just been found to be JSON.
+                // Cannot fail, because the text is valid JSON.
                 let _ = PathWalk { tree, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(text));
             }
         }
         found
     }
 
-    /// Appends the object.
+    /// Appends the object of a record.
     pub fn write(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
         let selected = self.select(record);
         for (number, (root, tree)) in self.roots.iter().enumerate() {
@@ -143,7 +144,7 @@ impl PathTree {
         }
     }
 
-    /// Forgets what an earlier field of the same name had.
+    /// Discards the parts that were found in an earlier field of the same name.
     fn clear(&self, found: &mut Selected<'_>) {
         if let Some(place) = self.path.and_then(|path| found.get_mut(path)) {
             *place = None;
@@ -180,7 +181,7 @@ impl PathTree {
         out.push(b']');
     }
 
-    /// Headers by name, of repeated names the last.
+    /// Appends the selected headers as an object. If a name is repeated, the last header counts.
     fn write_headers(&self, out: &mut Vec<u8>, record: &RecordRef<'_>) {
         out.extend_from_slice(b"\"headers\":");
         let mut binary = Vec::new();
@@ -205,12 +206,12 @@ impl PathTree {
     }
 }
 
-/// The value of the last header of this name.
+/// Returns the value of the last header with this name.
 pub fn header<'r>(record: &RecordRef<'r>, name: &str) -> Option<&'r [u8]> {
     record.headers().filter(|(own, _)| *own == name.as_bytes()).last().and_then(|(_, value)| value)
 }
 
-/// Walks through JSON once, and keeps the parts that paths name.
+/// Walks through JSON once, and keeps the parts at the selected paths.
 struct PathWalk<'t, 'f, 'r> {
     tree: &'t PathTree,
     found: &'f mut Selected<'r>,

@@ -17,7 +17,7 @@ pub enum Sse {
     Record,
     Exact,
     Fields {
-        /// Differs for different fields.
+        /// Contains the fields, because formats with different fields must have different names.
         name: String,
         fields: Projection,
     },
@@ -121,7 +121,7 @@ impl Format for Sse {
         write_problem(out, &Problem::from(error));
     }
 
-    /// Writes a comment, which pages ignore, for people and for `curlew consume`.
+    /// Writes a comment for people and for `curlew consume`. Pages do not receive it.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
         out.extend_from_slice(format!(": waiting for topic {topic}\n\n").as_bytes());
     }
@@ -134,7 +134,8 @@ pub fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// Ends a frame. A frame of a snapshot has no id: an empty one would make clients forget theirs.
+/// Ends a frame, with an `id:` line unless `id` is empty, as it is in a snapshot: an empty id would make clients
+/// discard their last one.
 fn write_id(out: &mut Vec<u8>, id: &str) {
     if !id.is_empty() {
         out.extend_from_slice(b"id: ");

@@ -72,14 +72,14 @@ fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: EventFormat) -> Stri
     String::from_utf8(out).unwrap()
 }
 
-/// Compares a frame with CR written as `\r`, and a space at the end of a line as `·`.
+/// Compares a frame with its expected form, in which `\r` stands for CR, and `·` for a space at the end of a line.
 #[track_caller]
 fn check(kind: EventFormat, sample: Sample, expected: Expect) {
     let frame = frame(&format(kind), &sample, 8, "c-1");
     expected.assert_eq(&String::from_utf8(frame).unwrap().replace('\r', "\\r").replace(" \n", "·\n"));
 }
 
-/// What a browser makes of a complete stream.
+/// Parses a complete stream as a browser does.
 fn browser(stream: &[u8]) -> (EventSource, Vec<SseEvent>) {
     let mut browser = EventSource::default();
     let events = browser.feed(stream);

@@ -1,12 +1,12 @@
 //! The test oracle for event streams: the parser of the standard (WHATWG HTML, section 9.2.6), step by step. All tests
-//! use it, those in `tests` and `integration` too.
+//! use it, including those in `tests` and `integration`.
 
 use serde_json::Value;
 
 /// An event as a browser dispatches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseEvent {
-    /// `message` unless the frame names another.
+    /// `message`, unless the frame names another type.
     pub kind: String,
     pub data: String,
     /// The last event id at the time of this event.
@@ -29,7 +29,7 @@ pub struct EventSource {
     kind: String,
     data: String,
     id_buffer: String,
-    /// What a reconnecting client sends as `Last-Event-ID`. It changes at the end of a frame, with or without data.
+    /// The `Last-Event-ID` that a reconnecting client sends. It changes at the end of a frame, with or without data.
     pub last_id: String,
     pub comments: Vec<String>,
     /// The value of the last `retry` field.
@@ -37,7 +37,7 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// A client that reconnects with this id.
+    /// Creates a client that reconnects with this id.
     pub fn resuming_at(last_id: &str) -> Self {
         Self { id_buffer: last_id.to_owned(), last_id: last_id.to_owned(), ..Self::default() }
     }

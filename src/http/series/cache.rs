@@ -1,4 +1,4 @@
-//! Updates that were encoded a moment ago: all viewers of a series get the same bytes.
+//! Caches recently encoded updates, so that all viewers of a series get the same bytes.
 
 use super::{EncodedSeries, Since};
 use crate::hub::series::SeriesHandle;
@@ -8,17 +8,17 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The most updates that are kept, and the most bytes of one.
+/// Maximum number of cached updates, and maximum size of an update in bytes.
 const MOST: usize = 64;
 const LARGEST: usize = 64 << 10;
-/// How long an update is kept.
+/// How long an update is cached.
 const KEPT: Duration = Duration::from_secs(2);
 
-/// The updates that were encoded last.
+/// The most recently encoded updates.
 #[derive(Default)]
 pub struct UpdateCache {
     updates: Mutex<VecDeque<CachedUpdate>>,
-    /// Held while an update is encoded, so that viewers who ask at the same time wait for it.
+    /// Locked while an update is encoded, so that other viewers wait for it instead of encoding it again.
     pub encoding: tokio::sync::Mutex<()>,
 }
 
@@ -36,7 +36,7 @@ struct UpdateKey {
 }
 
 impl UpdateCache {
-    /// Returns the update from `since` to the present version.
+    /// Returns the cached update from `since` to the current version.
     pub fn get(&self, handle: &SeriesHandle, window: Window, since: Since) -> Option<EncodedSeries> {
         let key = UpdateKey { handle: handle.identity()?, window, since };
         let mut updates = lock(&self.updates);
@@ -44,7 +44,7 @@ impl UpdateCache {
         updates.iter().find(|update| update.of == key).map(|update| update.encoded.clone())
     }
 
-    /// Keeps an update, unless the computation has changed since it was encoded, or it is large.
+    /// Caches an update, unless it is large or the computation has changed since it was encoded.
     pub fn put(&self, handle: &SeriesHandle, window: Window, since: Since, encoded: &EncodedSeries) {
         let Some(identity) = handle.identity() else { return };
         if (identity.1, identity.2) != (encoded.generation, encoded.version) || encoded.body.len() > LARGEST {

@@ -12,8 +12,8 @@ use time::macros::format_description;
 /// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
 
-/// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize as a
-/// time. `time_ms` is the same time in milliseconds since the Unix epoch.
+/// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize
+/// as a time. `time_ms` is the same time in milliseconds since the Unix epoch.
 pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {
     let mut piece = String::with_capacity(PIECE + 1024);
     piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
@@ -48,8 +48,8 @@ fn date_and_time(ms: i64) -> String {
     }
 }
 
-/// Encodes a text as a cell. Spreadsheets run a cell that begins with one of `=+-@` as a formula, so an apostrophe precedes
-/// such a text (OWASP, CSV injection), unless the text is a number.
+/// Encodes a text as a cell. Spreadsheets run a cell that begins with one of `=+-@` as a formula. An apostrophe before
+/// such a text prevents this, unless the text is a number (OWASP, CSV injection).
 fn cell(text: &str) -> Cow<'_, str> {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
     let text = if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
 
-/// Writes an object on one line. Times are in milliseconds since the Unix epoch.
+/// Writes the series as a JSON object on one line. Times are in milliseconds since the Unix epoch.
 pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {
     let window = view.window;
     let mut piece = String::with_capacity(PIECE + 1024);

@@ -50,8 +50,8 @@ impl AnswerFormat {
         }
     }
 
-    /// Returns the format of a request. `format` takes precedence over `Accept`, which cannot be set in spreadsheets and
-    /// browsers.
+    /// Returns the format of a request. `format` takes precedence over `Accept`, which users of spreadsheets and
+    /// browsers cannot set.
     fn of(query: &Query, request: &Request) -> Result<Self, Problem> {
         match query.one("format")? {
             Some("json") => return Ok(Self::Json),
@@ -109,7 +109,7 @@ impl SeriesQuestion {
         Ok(Self { topic, query, filter, from, to, format, timeout: Duration::from_millis(timeout) })
     }
 
-    /// Returns the window at the current time.
+    /// Returns the window relative to the current time.
     pub fn window(&self) -> Result<Window, Problem> {
         let now = now();
         Ok(Window::new(parse_from(&self.from, now)?, parse_to(&self.to, now)?, self.query.step)?)

@@ -1,5 +1,5 @@
-//! Series as an event stream: everything, then an update for each step. An update has the points that have changed since the
-//! previous one, which its id names; clients replace their points by these.
+//! Series as an event stream: first the whole window, then an update for each step. An update contains the new values
+//! of the points that have changed since the previous update. Its id contains the version from which a client resumes.
 
 use super::question::{AnswerFormat, SeriesQuestion};
 use super::{Completeness, EncodedSeries, Since, encode};
@@ -25,19 +25,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
 
-/// How long the first answer may take to become complete. Then the stream begins with what there is.
+/// How long to wait until the window has been read. After that, the points read so far are sent.
 pub const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The time between two updates while the past is being read, in milliseconds.
+/// Interval between updates while the past is being read, in milliseconds.
 const READING_INTERVAL: i64 = 500;
-/// The shortest and the longest time between two updates after that, in milliseconds.
+/// Minimum and maximum interval between updates after that, in milliseconds.
 const MIN_INTERVAL: i64 = 1000;
 const MAX_INTERVAL: i64 = 60_000;
 /// How long the broker may be unreachable before the stream ends.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Marks the id of an answer that will not change.
+/// Suffix of the id of a complete response, which will not change.
 const COMPLETE: &str = "-c";
 
-/// The sequence of answers of one client.
+/// Creates the updates for one client.
 pub struct SeriesUpdates {
     app: Arc<App>,
     question: Arc<SeriesQuestion>,
@@ -48,14 +48,15 @@ pub struct SeriesUpdates {
     failing_since: Option<Instant>,
 }
 
-/// What comes next.
+/// The next part of the stream.
 enum Update {
     Frame(Bytes),
     Last(Bytes),
     Failed(Problem),
 }
 
-/// Fails if the topic certainly cannot be read. If the broker is away, the stream opens and begins later.
+/// Fails if the topic cannot be read, and a retry does not help. If the broker is unreachable, the stream opens and
+/// begins later.
 pub fn check(handle: &SeriesHandle, asked: Instant) -> Result<(), Problem> {
     match handle.read(asked, |_| ()) {
         Err(Unread::Failed(error)) if error.remedy() == Remedy::GiveUp => Err(error.into()),
@@ -63,13 +64,14 @@ pub fn check(handle: &SeriesHandle, asked: Instant) -> Result<(), Problem> {
     }
 }
 
-/// Whether an EventSource that has received a complete answer reconnects; a 204 stops it (WHATWG HTML, section 9.2.3).
+/// Whether this is the automatic reconnect of an EventSource that has received a complete response. A 204 stops it
+/// (WHATWG HTML, section 9.2.3).
 pub fn is_reconnect_of_complete_stream(request: &Request) -> bool {
     let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     id.is_some_and(|id| id.ends_with(COMPLETE) && parse_id(id).is_some())
 }
 
-/// Returns where a stream resumes.
+/// Returns the version from which a stream resumes, or the beginning if the client sends no id.
 pub fn last_id(query: &Query, request: &Request) -> Result<Since, Problem> {
     let header = request.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
     let ids = [header.as_deref(), query.one("last_event_id")?, query.one("lastEventId")?];
@@ -90,7 +92,7 @@ fn parse_id(id: &str) -> Option<Since> {
     Some(Since::Version { generation: number(generation)?, version: number(version)? })
 }
 
-/// The id of an answer.
+/// Returns the id of an update.
 pub fn id_of(generation: u32, version: u32, complete: Completeness) -> String {
     let mark = if complete == Completeness::Complete { COMPLETE } else { "" };
     format!("{generation:x}-{version:x}{mark}")
@@ -101,7 +103,8 @@ impl SeriesUpdates {
         Self { app, question, handle, since, interval: None, failing_since: None }
     }
 
-    /// The frames, until `revoked` resolves. `slot` counts the stream for its client.
+    /// Returns the body of the stream, which ends at the latest when `revoked` resolves. `slot` counts the stream
+    /// against the client's limit.
     pub fn into_frames(self, slot: ClientSlot, revoked: Revoked) -> UpdateFrames {
         let heartbeat = self.app.settings.heartbeat;
         UpdateFrames {
@@ -143,7 +146,7 @@ impl SeriesUpdates {
         }
         let encoded = match self.encoded(window, asked).await {
             Ok(encoded) => encoded,
-            // The memory budget, or the threads that encode, are used up.
+            // The memory budget is used up, or all threads that encode are busy.
             Err(problem) if problem.is_server_error() => return self.failed(problem, Remedy::Retry),
             Err(problem) => return Err(problem),
         };
@@ -153,7 +156,7 @@ impl SeriesUpdates {
         Ok(Some(if complete == Completeness::Complete { Update::Last(body) } else { Update::Frame(body) }))
     }
 
-    /// Encodes the update, unless another viewer has done so.
+    /// Returns the cached update of another viewer, or encodes the update.
     async fn encoded(&self, window: Window, asked: Instant) -> Result<EncodedSeries, Problem> {
         let cache = &self.app.series_updates;
         if let Some(encoded) = cache.get(&self.handle, window, self.since) {
@@ -175,8 +178,8 @@ impl SeriesUpdates {
     }
 }
 
-/// The time until the next multiple of `interval`, so that all viewers ask at the same time and share an update. A little
-/// later, so that the step has ended.
+/// Returns the time until shortly after the next multiple of `interval`. All viewers then request the update at the
+/// same time and share it, and the step has ended.
 fn until_next(interval: i64) -> Duration {
     let left = interval - now().rem_euclid(interval);
     Duration::from_millis(u64::try_from(left).unwrap_or_default() + 10)
@@ -190,7 +193,7 @@ pub struct UpdateFrames {
     revoked: Revoked,
     heartbeat: Duration,
     silence: Pin<Box<Sleep>>,
-    /// Counts the stream for its client until it ends.
+    /// Counts the stream against the client's limit until the stream ends.
     _slot: ClientSlot,
 }
 

@@ -1,39 +1,40 @@
-//! The part of a computation that an answer has.
+//! The part of a computation that a response contains.
 
 use super::Since;
 use crate::hub::series::SeriesState;
 use crate::record::Timestamp;
 use crate::series::{OmittedCounts, Point, SeriesView, Window};
 
-/// Approximate bytes of an answer, of one point, and of a series besides its points.
+/// Maximum size of a response, and approximate sizes of a point and of a series without its points, in bytes.
 const ANSWER_BYTES: usize = 16 << 20;
 const POINT_BYTES: usize = 160;
 const SERIES_BYTES: usize = 256;
 
 pub struct AnswerView<'s> {
     pub window: Window,
-    /// Everything from this time on was read. A step begins there, so that its points are complete.
+    /// The start of the first complete step: every record from this time on has been read.
     pub complete_from: Timestamp,
-    /// Everything that was written until this time was read.
+    /// Every record written before this time has been read.
     pub complete_to: Timestamp,
     pub late_until: Option<Timestamp>,
-    /// Points of at most this version are left out.
+    /// Points up to this version are left out.
     since: Option<u32>,
     series: Vec<SeriesView<'s>>,
     omitted: OmittedCounts,
-    /// The series that did not fit in memory, and those that do not fit in the answer.
+    /// The number of series that did not fit in memory, or do not fit in the response.
     omitted_series: u64,
-    /// The records of those that do not fit in the answer.
+    /// The number of readings of the series that do not fit in the response.
     beyond_answer: u64,
 }
 
-/// The first step that begins at this time or later.
+/// Returns the start of the first step that begins at `time` or later.
 fn whole_step(time: Timestamp, step: i64) -> Timestamp {
     time.saturating_add(step - 1).div_euclid(step).saturating_mul(step)
 }
 
 impl<'s> AnswerView<'s> {
-    /// The view of a window, of at most `capacity` bytes. The series with the most readings come first.
+    /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, those with the most readings
+    /// are kept.
     pub fn new(state: &SeriesState<'s>, window: Window, since: Since, capacity: usize) -> Self {
         let since = match since {
             Since::Version { generation, version } if generation == state.generation => Some(version),
@@ -61,12 +62,12 @@ impl<'s> AnswerView<'s> {
         }
     }
 
-    /// Whether there are only the points that have changed.
+    /// Whether the response contains only the points that have changed.
     pub fn is_update(&self) -> bool {
         self.since.is_some()
     }
 
-    /// The series, with the points that belong to the answer.
+    /// Returns the series that have points in the response, with these points.
     pub fn series(&self) -> impl Iterator<Item = (&SeriesView<'s>, impl Iterator<Item = &'s Point>)> {
         let since = self.since;
         let is_new = move |point: &&Point| since.is_none_or(|since| point.version > since);
@@ -75,18 +76,18 @@ impl<'s> AnswerView<'s> {
         self.series.iter().filter(has_points).map(move |series| (series, with_points(series)))
     }
 
-    /// How many series and records were left out.
+    /// Returns the number of omitted series and records.
     pub fn omitted(&self) -> (u64, u64) {
         (self.omitted_series, self.omitted.total() + self.beyond_answer)
     }
 
-    /// Why records were left out.
+    /// Returns the reasons for omitted records, with the number of records.
     pub fn reasons(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let beyond = Some(("large_answer", self.beyond_answer)).filter(|(_, records)| *records > 0);
         self.omitted.reasons().map(|(reason, records)| (reason.as_str(), records)).chain(beyond)
     }
 
-    /// The time of a point.
+    /// Returns the time of a point.
     pub fn time(&self, point: &Point) -> Timestamp {
         point.step.saturating_mul(self.window.step)
     }

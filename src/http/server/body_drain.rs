@@ -1,10 +1,10 @@
-//! Discards the part of a request body that its handler did not read. A rejection need not read the body, but the client must
-//! be able to read the rejection and to send its next request.
+//! Discards the part of a request body that its handler did not read. A rejection need not read the body, but the
+//! client must be able to read the rejection and to send its next request.
 //!
-//! HTTP/1.1 must read a body to its end before the connection can be reused, so the few bytes that usually are in transit are
-//! discarded before the response. HTTP/2 resets the stream of an unread body (RFC 9113, 8.1), and a client that sees the
-//! reset before it has read the response reports a broken stream: there the rest is discarded for a moment, also after the
-//! response.
+//! HTTP/1.1 must read a body to its end before the connection can be reused, so the few bytes that usually are in
+//! transit are discarded before the response. HTTP/2 resets the stream of an unread body (RFC 9113, 8.1), and a client
+//! that sees the reset before it has read the response reports a broken stream. The rest of the body is therefore
+//! discarded in the background for a moment, even after the response.
 
 use crate::sync::lock;
 use http_body_util::BodyExt;

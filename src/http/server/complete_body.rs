@@ -41,8 +41,8 @@ impl Body for CompleteBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // hyper reports a reset with NO_ERROR as the end of the body. RFC 9113, 8.1, defines it for a server that needs no more of
-        // the body, but Node sends it for an aborted upload as well.
+        // hyper reports a reset with NO_ERROR as the end of the body. RFC 9113, 8.1, defines it for a server that needs
+        // no more of the body, but Node sends it for an aborted upload as well.
         if frame.is_none() && self.version == Version::HTTP_2 && !self.body.is_end_stream() {
             return Poll::Ready(Some(Err("the client reset the request".into())));
         }

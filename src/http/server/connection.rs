@@ -80,8 +80,8 @@ where
 }
 
 impl Accepted {
-    /// Completes the TLS handshake and detects the protocol. If the client sent plain HTTP where TLS is required, responds
-    /// with an error and returns `None`.
+    /// Completes the TLS handshake and detects the protocol. If the client sent plain HTTP where TLS is required,
+    /// responds with an error and returns `None`.
     async fn open(self, stall: Duration) -> io::Result<Option<(ClientIo, DetectedProtocol, Peer)>> {
         // Receipts and single events are small; Nagle's algorithm would delay them.
         self.stream.set_nodelay(true)?;
@@ -169,7 +169,8 @@ fn head_timeout(limit: Duration) -> Problem {
     Problem::too_slow(format!("the request head was not complete within {limit:?} (the limit is --header-timeout)"))
 }
 
-/// Serves until the client disconnects. If a stream takes over the connection, returns the socket and the stream's response.
+/// Serves until the client disconnects. If a stream takes over the connection, returns the socket and the stream's
+/// response.
 async fn serve_http1<S>(
     client: ClientIo,
     timeouts: Timeouts,

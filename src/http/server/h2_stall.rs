@@ -1,5 +1,6 @@
-//! Detects HTTP/2 responses that their clients do not read. The connection may be busy with other requests, so each response
-//! is watched separately. One that has stalled for too long is reset (RFC 9113, 5.4.2), which frees its memory.
+//! Detects HTTP/2 responses that their clients do not read. The connection may be busy with other requests, so each
+//! response is watched separately. One that has stalled for too long is reset (RFC 9113, 5.4.2), which frees its
+//! memory.
 
 use crate::sync::watchdog;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -16,8 +17,8 @@ use warp::http::Response;
 
 /// Maximum number of bytes of a response that hyper buffers. The rest stays in [`WatchedBody`], which detects a stall.
 const MAX_PIECE: usize = 16 << 10;
-/// Size of the last piece, in bytes. The request counts as complete once hyper has it, although the client may never read
-/// it.
+/// Size of the last piece, in bytes. The request counts as complete once hyper has it, although the client may never
+/// read it.
 const LAST_PIECE: usize = 4 << 10;
 
 /// The progress of a request, for the task that watches it.
@@ -28,8 +29,8 @@ struct WriteProgress {
     received: OnceLock<ReceivedFrames>,
 }
 
-/// Counts the frames of a request body. A client that uploads is active, even if it reads no response before it has sent
-/// everything.
+/// Counts the frames of a request body. A client that uploads is active, even if it reads no response before it has
+/// sent everything.
 pub type ReceivedFrames = Arc<AtomicU64>;
 
 type SharedProgress = Arc<WriteProgress>;

@@ -42,8 +42,8 @@ where
         let received = ReceivedFrames::default();
         let request = discard_unread(CompleteBody::counted(request, received.clone()));
         let service = service.clone();
-        // Boxed, and created only when it is polled, so that its memory is freed once there is a response. A client may send
-        // a hundred requests at once and not read the responses for a long time.
+        // Boxed, and created only when it is polled, so that its memory is freed once there is a response. A client may
+        // send a hundred requests at once and not read the responses for a long time.
         async move { Box::pin(service.call(request)).await.map(|response| watched(response, received)) }
     });
     let requests = OpenRequests::new(timeouts.stall);

@@ -1,6 +1,6 @@
 //! Reports rejected client certificates. The client receives a TLS alert at most, so the log gives the reason and the
-//! remedy. The lines are rate-limited, because any client can cause them, and have fixed texts, because the certificate is
-//! untrusted.
+//! remedy. The lines are rate-limited, because any client can cause them, and have fixed texts, because the certificate
+//! is untrusted.
 
 use crate::sync::lock;
 use log::warn;

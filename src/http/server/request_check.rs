@@ -12,8 +12,8 @@ use warp::http::uri::Authority;
 use warp::http::{Method, Request, Version};
 use warp::reply::Response;
 
-/// Returns the response of `service`, or a problem if the request is malformed. A panic in `service` becomes a 500, and the
-/// connection stays open.
+/// Returns the response of `service`, or a problem if the request is malformed. A panic in `service` becomes a 500, and
+/// the connection stays open.
 pub async fn respond<B, F>(
     request: Request<B>,
     service: impl FnOnce(Request<B>) -> F + Send,
@@ -41,7 +41,8 @@ where
     if let Err(problem) = check(&request) {
         let mut response: Response = problem.response();
         trace::identify(response.headers_mut());
-        // After a malformed head the end of the body is uncertain. HTTP/2 delimits bodies by frames, and forbids the header.
+        // After a malformed head the end of the body is uncertain. HTTP/2 delimits bodies by frames, and forbids the
+        // header.
         if request.version() <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -58,8 +59,8 @@ where
 /// Maximum number of headers that hyper accepts.
 const MAX_HEADERS: usize = 100;
 
-/// Returns the problem of a request that hyper cannot parse. `unread` starts with the request's head, unless only the value
-/// of a header was invalid.
+/// Returns the problem of a request that hyper cannot parse. `unread` starts with the request's head, unless only the
+/// value of a header was invalid.
 pub fn unparsable(error: &hyper::Error, unread: &[u8], max_head: usize) -> Problem {
     if error.is_parse_too_large() {
         let lines = unread.iter().filter(|byte| **byte == b'\n').take(MAX_HEADERS + 1).count();

@@ -10,11 +10,11 @@ pub struct Timeouts {
     pub head: Duration,
     /// For the rest of a head when the bridge shuts down.
     pub last_head: Duration,
-    /// For reading at least some of the sent bytes.
+    /// For the client to read at least some of the bytes sent to it.
     pub stall: Duration,
 }
 
-/// Whether the bridge shuts down.
+/// Signals that the bridge is shutting down.
 #[derive(Clone)]
 pub struct ShutdownSignal(pub watch::Receiver<bool>);
 

@@ -71,7 +71,7 @@ pub struct ServerTls {
 
 /// The first byte of every TLS connection: the content type of a handshake record (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
-/// Maximum number of plaintext bytes that wait, encrypted, for a slow client: two full records.
+/// Maximum number of bytes that are buffered in encrypted form for a slow client: two full records of plaintext.
 const SEND_BUFFER: usize = 32 << 10;
 /// Interval between two checks of the files for changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! How the records of a stream are written: `Accept`, `format` and `select`.
+//! Chooses the format of a stream: `Accept`, `format` and `select`.
 
 use crate::cel::{CelLimits, FieldPath};
 use crate::http::event::projection::Projection;
@@ -70,8 +70,8 @@ fn kind(given: Option<&str>, style: StreamStyle) -> Result<EventFormat, Problem>
     })
 }
 
-/// Returns the style for `format=csv` and the `Accept` header: the supported type with the highest quality (RFC 9110, section 12.5.1),
-/// and of equal ones the first.
+/// Returns the style for `format=csv` and the `Accept` header: the supported media type with the highest quality (RFC
+/// 9110, section 12.5.1), or the first of several with the same quality.
 fn style(request: &Request, format: Option<&str>) -> Result<StreamStyle, Problem> {
     let is_csv = format == Some("csv");
     let accepts: Vec<_> =

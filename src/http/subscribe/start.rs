@@ -1,4 +1,4 @@
-//! Where a stream starts: the parameters `from` and `since`, or a cursor.
+//! Determines the start of a stream: the parameters `from` and `since`, or a cursor.
 
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, Selection};
@@ -13,13 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warp::http::header::HeaderValue;
 
-/// How long a stream may wait for its snapshot before it opens without knowing whether the topic is too large for one.
+/// Time limit for finding out whether a topic is too large for a snapshot. After that, the stream opens without this
+/// check.
 const SNAPSHOT_WAIT: Duration = Duration::from_millis(500);
 
-/// Pause between two looks.
+/// Interval between two checks of a snapshot.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 
-/// Returns where the stream starts. A cursor wins over `from`, which a reconnecting EventSource repeats.
+/// Returns the start of the stream. A cursor takes precedence over `from`, because a reconnecting EventSource repeats
+/// its URL.
 pub fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
     let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
         Some(Ok(id)) => Some(id),
@@ -56,8 +58,8 @@ fn since(text: &str) -> Result<Timestamp, Problem> {
     }
 }
 
-/// Rejects a stream whose topic is too large for a snapshot, if this is known soon. Otherwise the stream opens, and ends
-/// with a problem.
+/// Rejects a stream if its snapshot soon turns out to be impossible, for instance because the topic is too large. If
+/// that is found out later, the open stream ends with a problem.
 pub async fn check_snapshot(app: &Arc<App>, client: ClientTag, subscription: &Subscription) -> Result<(), Problem> {
     let Some(prepared) = app.hub.prepare_snapshot(client, subscription) else { return Ok(()) };
     let deadline = Instant::now() + SNAPSHOT_WAIT;

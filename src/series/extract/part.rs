@@ -1,9 +1,9 @@
-//! What was read of a record or of an element.
+//! The data extracted from a record or from one of its elements.
 
 use super::FieldIndex;
 use crate::record::Timestamp;
 
-/// What was read, until the end of the record or of the element. Of repeated names in an object, the last one counts.
+/// The readings, name and time found so far. If an object repeats a name, the last member counts.
 #[derive(Default)]
 pub struct ValuePart {
     numbers: Vec<Option<f64>>,

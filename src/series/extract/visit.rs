@@ -1,4 +1,4 @@
-//! Walks over JSON with serde, and descends only where there is something to read.
+//! Walks through JSON with serde, and skips the parts that the query does not need.
 
 use super::{Extractor, Leaf, Scope};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,7 +12,7 @@ pub struct NodeSeed<'e> {
 }
 
 impl NodeSeed<'_> {
-    /// Whether the value is the array of `each`. Another value in its place counts as its only element.
+    /// Whether the value is at the path of `each`. If it is not an array, it counts as the only element.
     fn begins_elements(&self) -> bool {
         self.scope == Scope::Record && self.of.nodes[self.node].use_as.each
     }
@@ -100,7 +100,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 }
 
-/// Finds the node of a name in an object.
+/// Finds the node for the name of a member.
 struct NameSeed<'e> {
     of: &'e mut Extractor,
     node: usize,

@@ -13,7 +13,7 @@ pub struct PendingRecord {
     receipts: DeliveryReport,
     index: usize,
     deadline: Instant,
-    /// Upper bound of its size in a batch, in bytes.
+    /// Upper bound of the record's size in a batch, in bytes.
     size: usize,
 }
 
@@ -70,13 +70,13 @@ impl ProducerBatch {
         self.entries.len()
     }
 
-    /// Upper bound of its size on the wire, in bytes.
+    /// Upper bound of the batch's size on the wire, in bytes.
     pub fn bytes(&self) -> usize {
         BATCH_HEADER + self.bytes
     }
 
-    /// Whether `entry` fits within `limit` bytes. An empty batch takes any record: one that exceeds the limit is sent
-    /// in a separate batch, for the broker to judge.
+    /// Whether `entry` fits within `limit` bytes. An empty batch accepts any record: a record that exceeds the limit is
+    /// sent in a separate batch, and the broker decides.
     pub fn fits(&self, entry: &PendingRecord, limit: usize) -> bool {
         self.entries.is_empty() || self.bytes() + entry.size <= limit
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The connection to a broker, and the queues of the partitions that it leads.
 pub struct BrokerState {
     pub connection: ConnectionState,
-    /// Error of the last connection attempt or of the connection that ended, until the next one is up.
+    /// The error of the last connection or attempt to connect, until the next connection is up.
     pub last_error: Option<BrokerError>,
     /// The queues of its partitions that are not idle, in sending order.
     pub candidates: Vec<QueueId>,
@@ -45,7 +45,7 @@ impl Default for BrokerState {
 }
 
 impl BrokerState {
-    /// Returns the id of the present connection, or of the one that is being opened.
+    /// Returns the id of the current connection, or of the one that is being opened.
     pub fn connection_id(&self) -> Option<ConnectionId> {
         match &self.connection {
             ConnectionState::Disconnected { .. } => None,
@@ -80,8 +80,8 @@ impl BrokerState {
         self.handshake = Handshake::NotNeeded;
     }
 
-    /// Judges the batches in flight on a closed connection: the request size can be the reason only if the broker has
-    /// not answered a request of that size before.
+    /// Determines the outcomes of the batches in flight on a closed connection: the request size can be the reason only
+    /// if the broker has not answered a request of that size before.
     pub fn on_closed(&mut self, lost: Vec<PartitionOutcome>, now: Instant) -> Vec<PartitionOutcome> {
         let accepted = self.request_size.accepted;
         let mut rejected: Option<usize> = None;

@@ -57,7 +57,7 @@ pub fn check_creation(cluster: &ClusterClient, topics: &[TopicName]) -> Result<C
         Ok(Some("false")) => AutoCreation::Off,
         _ => AutoCreation::Unknown,
     };
-    // A broker that does not support the request, or a failed request, is no verdict on a topic.
+    // If the request is unsupported or fails, no topic counts as rejected.
     let rejected = rejected(&mut connection, topics, timeout).unwrap_or_else(|_| vec![None; topics.len()]);
     Ok(CreationReport { auto_creation, rejected })
 }

@@ -1,6 +1,6 @@
 //! Slow requests to the cluster, on separate threads, so that records of known topics do not wait. Producer ids and
-//! metadata have separate threads: a broker may be slow to grant an id, and neither records without sequence numbers
-//! nor changes of leaders must wait for that.
+//! metadata have separate threads: a broker may be slow to grant an id, which must not delay records without sequence
+//! numbers or the reaction to new leaders.
 
 use super::creation::{self, CreationReport};
 use super::panic_as_error;
@@ -12,11 +12,11 @@ use crossbeam_channel::Receiver;
 use kafka_protocol::messages::InitProducerIdRequest;
 use std::time::Duration;
 
-/// Versions up to 5 are alike for a producer without transactions.
+/// For a producer without transactions, versions up to 5 are the same.
 const INIT_PRODUCER_ID: i16 = 4;
 
-/// Initial timeout of a producer id request. Short, so that a faster broker is tried soon; doubles with each failure, so
-/// that a slow broker succeeds eventually.
+/// Initial timeout of a producer id request. Short, so that a faster broker is tried soon; doubles with each failure,
+/// so that a slow broker succeeds eventually.
 const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request to the lookup thread.

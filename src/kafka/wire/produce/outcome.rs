@@ -42,8 +42,8 @@ pub fn judge(
         partition_response.error_message.as_deref(),
     );
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
-    // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
-    // leader by now, and does not notice.
+    // A leader that is cut off from the controllers does not notice that it was replaced. Its followers follow the new
+    // leader, and no longer acknowledge its writes.
     let alone = matches!(code, Kafka::RequestTimedOut | Kafka::NotEnoughReplicas | Kafka::NotEnoughReplicasAfterAppend);
     let doubtful = stale || alone || error.remedy() == Remedy::Refresh;
     let leader = if doubtful { LeaderCheck::Doubtful } else { LeaderCheck::Confirmed };

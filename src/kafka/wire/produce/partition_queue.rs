@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A broker remembers the last five batches of a producer; it could not detect a duplicate among more.
+/// A broker remembers the last five batches of a producer; it could not detect duplicates of older ones.
 const MAX_IN_FLIGHT: usize = 5;
 
 /// A broker forgets producers that have been idle for `producer.id.expiration.ms`. After this long the first batch is
@@ -95,7 +95,7 @@ pub struct PartitionQueue {
     max_batch_bytes: usize,
     /// Sealed batches, oldest first.
     batches: VecDeque<QueuedBatch>,
-    /// The batch that records are appended to.
+    /// The batch to which records are appended.
     open: ProducerBatch,
     open_since: Option<Instant>,
     next_number: u64,
@@ -120,7 +120,7 @@ struct QueuedBatch {
     order: Order,
     /// Number of consecutive attempts after which the broker closed the connection.
     closes: u32,
-    /// Whether one of those attempts may have been written. It was not if the broker rejects the size.
+    /// Whether one of those attempts may have been written. If the broker rejects the size, none was.
     close_may_be_written: WriteState,
     /// How many times the broker found a wrong checksum.
     corruptions: u32,
@@ -206,7 +206,7 @@ impl PartitionQueue {
         self.delivery = Delivery::Idempotent;
     }
 
-    /// Whether a full batch, or one to retry, waits.
+    /// Whether a full batch or a retry waits.
     pub fn has_ready_batch(&self) -> bool {
         self.batches.iter().any(|s| s.stage == BatchStage::Waiting)
     }

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 /// Interval of deadline checks while records or lookups are pending.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Submissions and events handled in a row before the next send.
+/// Maximum number of submissions and events handled before the next send.
 const MAX_TAKEN: usize = 512;
 
 /// The state of the producer.
@@ -42,7 +42,7 @@ pub struct Producer<'scope, 'env> {
     queues: Vec<PartitionState>,
     /// Queues with records waiting or in flight.
     active: BTreeSet<QueueId>,
-    /// First queue of the next round; it moves on each time, so that no partition is always last.
+    /// First queue of the next round; it advances each time, so that no partition is always last.
     round_start: QueueId,
     brokers: HashMap<NodeId, BrokerState>,
     next_connection: u64,
@@ -94,7 +94,7 @@ struct ProducerOutage {
 /// How long the producer thread waits, and for which events.
 enum ProducerPause {
     UntilEvent(Instant),
-    /// Every broker has a request in flight. New records would only be added to open batches, so submissions do not
+    /// Every broker has a request in flight. New records could only be added to open batches, so submissions do not
     /// wake the thread.
     UntilResponse(Instant),
 }

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{MetadataRequest, ProduceRequest, ProduceResponse}
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-/// Requests in flight on one connection. The broker processes one at a time, and the next ones are ready when it has
+/// Requests in flight on one connection. The broker processes one at a time, and finds the next one ready when it has
 /// finished.
 pub const MAX_REQUESTS: usize = 5;
 
@@ -25,7 +25,8 @@ pub const MAX_REQUESTS: usize = 5;
 /// later, the broker may have processed the request: load balancers close idle connections.
 const REJECTED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the producer thread, and so every other broker, waits for a broker that accepts no more bytes.
+/// How long the producer thread waits for a broker that accepts no more bytes. Meanwhile nothing is sent to other
+/// brokers.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An event of a connection, for the producer thread.
@@ -53,10 +54,10 @@ pub struct ProducerConnection {
     sender: Option<FrameSender>,
     session: LoginSession,
     interrupter: Interrupter,
-    /// Bounded by `MAX_REQUESTS` and the lent sending half.
+    /// Carries at most `MAX_REQUESTS` requests and the lent sending half.
     work: Sender<ReaderTask>,
     in_flight: usize,
-    /// Sharing of the last request, while anything is in flight.
+    /// Whether the last request shares the connection, while anything is in flight.
     sharing: Sharing,
     /// When the broker started to process the oldest request in flight: at the last response, or when the request was
     /// sent.
@@ -297,7 +298,7 @@ impl ProducerConnection {
         if self.session.is_due(now)
             && let Some(sender) = self.sender.take()
         {
-            // A thread that has ended has reported `Down`.
+            // Sending fails only if the thread has ended, and then it has reported `Down`.
             let _ = self.work.send(ReaderTask::Reauthenticate(Box::new(sender)));
         }
     }

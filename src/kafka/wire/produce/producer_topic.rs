@@ -167,7 +167,7 @@ impl ProducerTopic {
                 self.missing_since.get_or_insert(now);
                 return self.retry_later(now);
             }
-            // The known leaders may still accept records even if another broker is not trusted.
+            // The known leaders may still accept records, even if authentication fails at another broker.
             (BrokerError::Untrusted(_), _) if self.view.is_some() => return self.retry_later(now),
             (why, _) if why.remedy() != Remedy::GiveUp => {
                 // The deadlines of the submissions bound the retries.
@@ -195,7 +195,7 @@ impl ProducerTopic {
         LookupResult::Pending
     }
 
-    /// Whether to find out if Kafka will create the topic.
+    /// Whether to check if Kafka will create the topic.
     pub fn needs_creation_check(&self) -> bool {
         self.missing_since.is_some() && self.creation_check == CreationCheck::NotStarted
     }
@@ -235,8 +235,8 @@ impl ProducerTopic {
         self.missing_since.map(|_| BrokerError::NotCreatedYet(name.clone()))
     }
 
-    /// Chooses the partition of a record: as given, by the hash of its key, or sticky. `None` if the given one does
-    /// not exist.
+    /// Chooses the partition of a record: the given one, the one for the hash of its key, or the sticky one. Returns
+    /// `None` if the given one does not exist.
     pub fn partition(&mut self, record: &NewRecord, random: &mut fastrand::Rng) -> Option<Partition> {
         let known = self.view.as_ref()?;
         match (record.partition, &record.key) {

@@ -37,7 +37,7 @@ pub struct PartitionOutcome {
     pub leader: LeaderCheck,
 }
 
-/// Builds one request of `parts`, at most one for each partition.
+/// Builds one request from `parts`, which have at most one batch for each partition.
 pub fn build(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
     let mut topics: Vec<TopicProduceData> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// Requests up to this size, in bytes, are assumed to be accepted by every broker.
 pub const MIN_REQUEST_LIMIT: usize = 64 << 10;
 
-/// How many times in a row the broker must close the connection on a batch before its size is the reason: the first
-/// may be a restart, and the others happen on connections that have just answered something else.
+/// How many times in a row the broker must close the connection on a batch before its size is taken to be the reason.
+/// The first time may be a restart; the others happen on connections that have just answered another request.
 pub const MAX_CLOSES: u32 = 3;
 
 /// Back-off for a rejected size: first and longest pause. The reason may have been a restart, which takes seconds;
@@ -69,7 +69,7 @@ impl RequestSize {
         });
     }
 
-    /// Largest total size of several batches: above the accepted size only if the connection is idle.
+    /// Returns the maximum total size of several batches. It is above the accepted size only if the connection is idle.
     pub fn limit(&self, connection: Occupancy, now: Instant) -> usize {
         if connection == Occupancy::Shared {
             return self.accepted;
@@ -79,7 +79,7 @@ impl RequestSize {
         if is_rejected { self.accepted } else { larger }
     }
 
-    /// Whether requests in flight must be answered first.
+    /// Whether the next request must wait for the responses to those in flight, so that it may grow.
     pub fn waits_to_grow(&mut self, connection: Occupancy) -> bool {
         let is_wanted = std::mem::replace(&mut self.growth, Growth::NotNeeded) == Growth::Wanted;
         let waits = is_wanted && connection == Occupancy::Shared;

@@ -41,8 +41,8 @@ impl PartitionQueue {
         }
     }
 
-    /// Removes the waiting batch at `index`, which was certainly not written. The newest one returns its sequence
-    /// numbers, so that the outcome of older ones in doubt can still be resolved.
+    /// Removes the waiting batch at `index`, which was certainly not written. If it is the newest batch, its sequence
+    /// numbers are reused, so that the outcomes of older batches in doubt can still be resolved.
     fn withdraw(&mut self, index: usize, error: &BrokerError) {
         let youngest = self.batches.iter().skip(index + 1).all(|s| s.sequence.is_none());
         if let Some(slot) = self.batches.get_mut(index)

@@ -14,7 +14,8 @@ const RELEVANT_FOR: Duration = Duration::from_secs(60);
 /// Progress of writing to a partition.
 #[derive(Default)]
 pub(super) struct PartitionProgress {
-    /// When the current wait for a verdict of the broker began, moved later by the periods in which no record waited.
+    /// When the wait for the broker's current outcome began. Periods in which no record waited do not count: they move
+    /// it to a later time.
     stuck_since: Option<Instant>,
     /// When the queue became empty. The time from then on does not count as waiting.
     empty_since: Option<Instant>,
@@ -29,17 +30,17 @@ impl PartitionProgress {
         self.empty_since = None;
     }
 
-    /// No record waits any more: the time until the next record does not count.
+    /// Notes that no record waits any more. The time until the next record does not count as waiting.
     pub fn emptied(&mut self, now: Instant) {
         self.empty_since = Some(now);
     }
 
-    /// The partition no longer exists.
+    /// Notes that the partition no longer exists.
     pub fn topic_gone(&mut self) {
         self.stuck_since = None;
     }
 
-    /// The broker has written or rejected records.
+    /// Notes that the broker has written or rejected records.
     pub fn settled(&mut self, left: Unwritten, now: Instant) {
         self.stuck_since = (left == Unwritten::Some).then_some(now);
     }

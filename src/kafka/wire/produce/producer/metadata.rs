@@ -53,7 +53,7 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// Whether a denied producer id is due for another attempt.
+    /// Whether it is time to request a denied producer id again.
     pub(super) fn may_retry_producer_id(&self, now: Instant) -> bool {
         matches!(self.producer_id, ProducerId::Denied { retry_at: Some(again) } if again <= now)
     }

@@ -64,8 +64,8 @@ impl Producer<'_, '_> {
         self.probe(now);
     }
 
-    /// A leader that does not respond may have been replaced: a frozen broker, or one that is cut off from the
-    /// controllers, does not notice. The metadata of other brokers shows the new leader.
+    /// Looks up the topics of leaders that do not respond. A broker that is frozen or cut off from the controllers does
+    /// not notice that it was replaced, but the metadata of other brokers shows the new leader.
     fn refresh_silent_leaders(&mut self, now: Instant) {
         for id in &self.active {
             let Some(partition) = self.queues.get(id.0) else { continue };
@@ -99,7 +99,8 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// During an outage new records are rejected, so nothing else would detect that a broker is back.
+    /// Probes for a broker during an outage. New records are rejected then, so nothing else would detect that a broker
+    /// responds again.
     fn probe(&mut self, now: Instant) {
         if let Some(outage) = &mut self.outage
             && outage.probe_at <= now
