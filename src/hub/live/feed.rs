@@ -23,8 +23,7 @@ use std::time::{Duration, Instant};
 /// How long a feed without streams is kept. Clients that were disconnected together reconnect within seconds.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// CPU time per stream that a feed may use in one delivery. A feed that exceeds it evicts its streams, and each of them
-/// may then have to repeat the work that they share in the feed.
+/// CPU time per stream of a feed in one delivery. A feed that exceeds it evicts its streams, which then repeat shared work.
 const FEED_TIME: Duration = Duration::from_millis(4);
 
 /// Live streams that get the same bytes.
