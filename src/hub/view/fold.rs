@@ -65,7 +65,7 @@ pub struct PartitionFold {
 }
 
 impl PartitionFold {
-    /// Adds the next record of the log. Fails if there is no memory for it.
+    /// Applies the next record of the log. Fails if there is no memory for it.
     pub fn apply(&mut self, partition: Partition, record: &RecordRef<'_>, share: &Arc<Share>) -> Result<(), Shortage> {
         let Some(key) = record.key else { return Ok(()) };
         let replaced = if record.value.is_some() {

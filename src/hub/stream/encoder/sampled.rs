@@ -48,7 +48,7 @@ impl Encoder {
         self.cursor = cursor;
     }
 
-    /// Drops the held records, because no stream needs them.
+    /// Drops the held records. The caller has no streams left, or reads the records again.
     pub fn forget_held(&mut self) {
         if let Some(sampler) = &mut self.sampler {
             sampler.clear();

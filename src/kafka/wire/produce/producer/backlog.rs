@@ -14,8 +14,8 @@ const RELEVANT_FOR: Duration = Duration::from_secs(60);
 /// Progress of writing to a partition.
 #[derive(Default)]
 pub(super) struct PartitionProgress {
-    /// When the wait for the broker's current outcome began. Periods in which no record waited do not count: they move
-    /// it to a later time.
+    /// The time since which records have been waiting without the broker writing or rejecting any of them. Time with an
+    /// empty queue does not count: it moves this forward.
     stuck_since: Option<Instant>,
     /// When the queue became empty. The time from then on does not count as waiting.
     empty_since: Option<Instant>,
