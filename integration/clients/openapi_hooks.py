@@ -9,10 +9,22 @@ EVENTS = ("/topics/{topic}/events", "/events")
 # Valid values of parameters whose grammar a schema cannot describe. tests/suite/fuzz.rs covers invalid values.
 VALID = {
     "where": ["value.n > 3", 'key == "a" || headers.site.startsWith("n")', "true", "offset % 2 == 0 && partition in [0, 1]"],
-    "from": ["latest", "earliest", "-15m", "2026-01-31T08:00:00Z"],
+    "from": ["latest", "earliest", "-15m", "2026-01-31T08:00:00Z", "snapshot"],
+    "since": ["-24h", "2026-01-31T08:00:00Z"],
     "until": ["end", "-15m", "2026-01-31T08:00:00Z"],
     "sample": ["1s", "100ms", "1h"],
     "select": ["value.n,key", "offset", 'value["n"],headers["site"],timestamp'],
+}
+SERIES = "/topics/{topic}/series"
+VALID_SERIES = {
+    "where": VALID["where"],
+    "from": ["-15m", "2026-01-31T08:00:00Z"],
+    "to": ["now"],
+    "step": ["10s", "1h"],
+    "field": ["value", "value.n"],
+    "by": ["key", "header:site", "value.machine"],
+    "each": ["value", "value.sensors"],
+    "time": ["record", "value.t"],
 }
 CURSORS = ("last_event_id", "lastEventId")
 
@@ -53,9 +65,10 @@ def map_case(context, case):
         if query.get("wait") in ("true", "1", "", True):
             query["wait"] = "false"
         if is_good:
-            for name, good in VALID.items():
-                if name in query:
-                    query[name] = good[len(str(query[name])) % len(good)]
+            choose_valid(query, VALID)
+            # `since` narrows a snapshot.
+            if query.get("from") != "snapshot":
+                query.pop("since", None)
             # A table has the columns of `select`, which is for `record` and `csv`.
             if query.get("format") == "csv":
                 query.setdefault("select", VALID["select"][0])
@@ -74,10 +87,20 @@ def map_case(context, case):
     elif case.operation.method.upper() == "DELETE" and is_good:
         # records=all allows no other parameter; without it, a key is required.
         query = {"records": "all"} if "records" in query else {"key": "k", **query}
+    elif case.operation.path == SERIES and is_good:
+        choose_valid(query, VALID_SERIES)
+        query["timeout"] = 100
     elif isinstance(query.get("timeout"), int) and 100 < query["timeout"] <= 30_000:
         query["timeout"] = 100
     case.query = query
     return case
+
+
+def choose_valid(query, valid):
+    """Replaces each parameter by one of its valid values. The generated value chooses which one."""
+    for name, good in valid.items():
+        if name in query:
+            query[name] = good[len(str(query[name])) % len(good)]
 
 
 @schemathesis.deserializer("application/x-ndjson")
