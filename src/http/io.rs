@@ -27,7 +27,7 @@ pub struct ClientIo {
     stall: Duration,
     /// The stall timer. It runs while fewer than [`MIN_PROGRESS`] bytes could be written; `None` while writes succeed.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Bytes written since the timer was started.
+    /// Bytes written since the timer was last reset.
     written: usize,
     /// Whether hyper has rejected a request that it cannot parse. Its response has no body, so it is suppressed, and
     /// replaced by one that states the error.

@@ -138,12 +138,16 @@ pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[ConsumedRecord])
     let mut summary = Summary::default();
     for (partition, outcomes) in outcomes {
         let mut at: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+        let end = log.iter().filter(|record| record.partition == *partition).map(|record| record.offset).max();
         for record in log.iter().filter(|record| record.partition == *partition) {
             at.entry(number(&record.text())).or_default().push(record.offset);
         }
         for (n, outcome) in outcomes.iter().enumerate() {
             let found = at.remove(&n).unwrap_or_default();
-            let what = format!("record {n} of partition {partition} was {outcome:?} and is at {found:?}");
+            let what = format!(
+                "record {n} of {} in partition {partition} was {outcome:?} and is at {found:?}; the last offset is {end:?}",
+                outcomes.len()
+            );
             match outcome {
                 Outcome::Acknowledged { offset } => {
                     summary.acknowledged += 1;

@@ -171,7 +171,8 @@ impl TokenCache {
         if let Some(token) = self.cached(|token| !is_past(token.renew_at)) {
             return Ok(token);
         }
-        // A caller that waited during the failed fetch, or comes soon after it, gets the same error.
+        // A caller that waited for the failed fetch, or arrives shortly after it, does not fetch again: it gets the
+        // cached token if that has not expired, and otherwise the same error.
         if let Some(failure) = &*failure
             && (failure.at >= arrived || failure.at.elapsed() < RETRY_PAUSE)
         {

@@ -1,10 +1,10 @@
 //! Chooses the broker for each metadata request.
 //!
-//! A broker that is cut off from the controllers returns outdated leaders for as long as that lasts, and nothing in
-//! its response says so. Requests for leaders therefore rotate over the brokers: what one of them does not know, the
-//! next one reports. A silent broker is replaced by another one after about a second (hedging).
+//! A broker that is cut off from the controllers keeps returning outdated leaders, and its response does not show it.
+//! Requests for leaders therefore rotate over the brokers, so that the next broker corrects an outdated response. If a
+//! broker does not respond within about a second, the request goes to another one (hedging).
 //!
-//! If the response of one broker is not enough, another one is asked ([`BrokerTurn::Other`]). That must not delay
+//! If the response of one broker is not enough, a second one is queried ([`BrokerTurn::Other`]). That must not delay
 //! other requests, so brokers that are silent, throttled or have just failed are skipped.
 
 use super::{ClusterClient, combine_errors};

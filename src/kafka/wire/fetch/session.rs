@@ -26,8 +26,9 @@ const FINAL_EPOCH: i32 = -1;
 
 /// The partitions of one request, as protocol structures.
 type SessionPartitions = HashMap<SessionKey, FetchPartition>;
-/// Identifies a partition as the broker does: by topic id, or by topic name with the nil id. By name, a recreated topic
-/// keeps its key, because a request must not forget a name that it also adds.
+/// Identifies a partition as the broker does: by topic id, or before topic ids (Fetch v13) by name, with the nil id. The
+/// real id must not be part of the key then: after the topic is recreated, one request would both forget and add the
+/// same name.
 type SessionKey = (TopicName, uuid::Uuid, Partition);
 
 /// The client side of a session.
