@@ -18,7 +18,7 @@ VALID = {
 SERIES = "/topics/{topic}/series"
 VALID_SERIES = {
     "where": VALID["where"],
-    "from": ["-15m", "2026-01-31T08:00:00Z"],
+    "from": ["-15m", "-6h"],
     "to": ["now"],
     "step": ["10s", "1h"],
     "field": ["value", "value.n"],
