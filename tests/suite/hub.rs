@@ -13,19 +13,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Writes frames as lines: kind, position, value, id.
-struct Lines;
+/// Writes frames as lines: kind, position, content, id.
+pub enum Lines {
+    /// `VALUE`
+    Values,
+    /// `KEY=VALUE`, with `-` for null.
+    KeysAndValues,
+}
 
 impl Format for Lines {
     fn name(&self) -> &str {
-        "lines"
+        match self {
+            Self::Values => "values",
+            Self::KeysAndValues => "keys and values",
+        }
     }
     fn uses_ids(&self) -> bool {
         true
     }
+    fn live(&self, out: &mut Vec<u8>, keys: u64, id: &str) {
+        out.extend(format!("live {keys} {id}\n").bytes());
+    }
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str) {
-        let value = String::from_utf8_lossy(record.value.unwrap_or_default());
-        out.extend(format!("record {topic}/{partition}@{} {value} {id}\n", record.offset).bytes());
+        let content = match self {
+            Self::Values => String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
+            Self::KeysAndValues => {
+                [record.key, record.value].map(|part| String::from_utf8_lossy(part.unwrap_or(b"-"))).join("=")
+            }
+        };
+        out.extend(format!("record {topic}/{partition}@{} {content} {id}\n", record.offset).bytes());
     }
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str) {
         out.extend(format!("at {id}\n").bytes());
@@ -61,7 +77,7 @@ pub fn subscription(topics: &[&str], start: Start) -> Subscription {
         missing: Missing::Refuse,
         until: Until::Forever,
         limit: None,
-        format: Arc::new(Lines),
+        format: Arc::new(Lines::Values),
     }
 }
 
