@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Writes frames as lines: kind, position, content, id.
@@ -58,8 +59,15 @@ impl Format for Lines {
     }
 }
 
+/// How long a client waits for a chunk.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longer than any test reads from one stream. It ends a test that waits for a line while other lines keep arriving.
+const LIFETIME: Duration = Duration::from_secs(120);
+
 pub struct Client {
     mailbox: Mailbox,
+    opened: Instant,
     pub lines: Vec<String>,
     pub id: String,
 }
@@ -94,52 +102,54 @@ pub fn hub(broker: &Arc<MemoryBroker>) -> Hub {
 
 impl Client {
     pub fn open(hub: &Hub, subscription: Subscription) -> Self {
-        Self { mailbox: hub.subscribe(subscription).unwrap(), lines: Vec::new(), id: String::new() }
+        let mailbox = hub.subscribe(subscription).unwrap();
+        Self { mailbox, opened: Instant::now(), lines: Vec::new(), id: String::new() }
     }
 
     /// Returns the lines of the next chunk, or `None` at the end of the stream.
     pub fn next(&mut self) -> Option<Vec<String>> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match self.poll() {
-                std::task::Poll::Ready(lines) => return lines,
-                std::task::Poll::Pending if Instant::now() > deadline => {
-                    panic!("no chunk arrived; so far {:?}", self.lines)
-                }
-                std::task::Poll::Pending => std::thread::yield_now(),
-            }
-        }
+        let chunk = self.next_chunk(Instant::now() + PATIENCE)?;
+        Some(self.add(&chunk))
     }
 
     /// Takes the next chunk if there is one. Otherwise the client waits for it.
-    pub fn poll(&mut self) -> std::task::Poll<Option<Vec<String>>> {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        self.mailbox.poll_next(&mut cx).map(|chunk| {
-            let text = String::from_utf8(chunk?.to_vec()).unwrap();
-            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-            for line in &lines {
-                if !line.starts_with("problem") && !line.starts_with("waiting") {
-                    self.id = line.rsplit(' ').next().unwrap().to_owned();
-                }
+    pub fn poll(&mut self) -> Poll<Option<Vec<String>>> {
+        self.poll_chunk().map(|chunk| Some(self.add(&chunk?)))
+    }
+
+    fn add(&mut self, chunk: &[u8]) -> Vec<String> {
+        let lines: Vec<_> = std::str::from_utf8(chunk).unwrap().lines().map(str::to_owned).collect();
+        for line in &lines {
+            if !line.starts_with("problem") && !line.starts_with("waiting") {
+                self.id = line.rsplit(' ').next().unwrap().to_owned();
             }
-            self.lines.extend(lines.clone());
-            Some(lines)
-        })
+        }
+        self.lines.extend(lines.clone());
+        lines
+    }
+
+    fn next_chunk(&mut self, deadline: Instant) -> Option<bytes::Bytes> {
+        loop {
+            match self.poll_chunk() {
+                Poll::Ready(chunk) => return chunk,
+                Poll::Pending => assert!(Instant::now() < deadline, "no chunk arrived; so far {:?}", self.lines),
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn poll_chunk(&mut self) -> Poll<Option<bytes::Bytes>> {
+        assert!(self.opened.elapsed() < LIFETIME, "the test waits for more than {:?}", self.lines);
+        self.mailbox.poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
     /// Reads up to a chunk with a line that starts with `begin`, and returns that chunk.
     pub fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            match self.mailbox.poll_next(&mut cx) {
-                std::task::Poll::Ready(chunk) => {
-                    let chunk = chunk.expect("the stream continues");
-                    if String::from_utf8_lossy(&chunk).lines().any(|line| line.starts_with(begin)) {
-                        return chunk;
-                    }
-                }
-                std::task::Poll::Pending => assert!(Instant::now() < deadline, "no {begin:?} arrived"),
+            let chunk = self.next_chunk(deadline).expect("the stream continues");
+            if String::from_utf8_lossy(&chunk).lines().any(|line| line.starts_with(begin)) {
+                return chunk;
             }
         }
     }
@@ -966,15 +976,8 @@ fn stalled(hub: &Hub, count: usize) -> Vec<(Client, bytes::Bytes)> {
         .map(|_| {
             let mut client = Client::open(hub, subscription(&["t"], Start::Earliest));
             client.until("at");
-            let deadline = Instant::now() + Duration::from_secs(10);
-            loop {
-                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-                match client.mailbox.poll_next(&mut cx) {
-                    std::task::Poll::Ready(chunk) => return (client, chunk.unwrap()),
-                    std::task::Poll::Pending => assert!(Instant::now() < deadline, "no chunk arrived"),
-                }
-                std::thread::yield_now();
-            }
+            let chunk = client.next_chunk(Instant::now() + PATIENCE).unwrap();
+            (client, chunk)
         })
         .collect()
 }

@@ -141,13 +141,7 @@ fn streams_of_the_same_sample_share_the_chunk_that_the_clock_sends() {
     let mut clients: Vec<_> = starts.into_iter().map(|start| Client::open(&hub, sampled(interval, start))).collect();
     clients.iter_mut().for_each(|client| client.until("at"));
     for first in [1, 5] {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        // A stream joins while its client waits for more.
-        while hub.status().behind.catching_up + hub.status().behind.stalled > 0 {
-            assert!(Instant::now() < deadline, "all streams join the live flow");
-            clients.iter_mut().for_each(|client| drop(client.poll()));
-            std::thread::yield_now();
-        }
+        until_live(&hub, &mut clients.iter_mut().collect::<Vec<_>>());
         // Far from the clock, so that no timestamp ends the interval.
         for (key, timestamp) in [("a", 10), ("b", 11), ("a", 12), ("a", 13)] {
             append(&broker, (0, Some(key), timestamp));

@@ -32,11 +32,8 @@ fn world_with(memory: MemoryBudget) -> SeriesApp {
     let broker = MemoryBroker::new();
     let settings = hub::Settings { memory: memory.clone(), ..hub::Settings::default() };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
-    let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
-    SeriesApp {
-        broker,
-        app: App::new(hub, http::Settings { origin_policy: guard, memory, ..http::Settings::default() }),
-    }
+    let origin_policy = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
+    SeriesApp { broker, app: App::new(hub, http::Settings { origin_policy, memory, ..http::Settings::default() }) }
 }
 
 fn text(answer: &Response<Bytes>) -> String {
@@ -103,6 +100,10 @@ struct SeriesEvent {
 impl Updates {
     /// Returns the next event with data, or `None` at the end.
     async fn next(&mut self) -> Option<SeriesEvent> {
+        tokio::time::timeout(LONG, self.read()).await.expect("an event before the deadline")
+    }
+
+    async fn read(&mut self) -> Option<SeriesEvent> {
         loop {
             while let Some((frame, rest)) = self.text.split_once("\n\n") {
                 let lines = frame.lines().filter_map(|line| line.split_once(": "));
@@ -114,20 +115,22 @@ impl Updates {
                     return Some(SeriesEvent { kind: field("event"), data, id: field("id") });
                 }
             }
-            let chunk = futures_util::StreamExt::next(&mut self.body);
-            let chunk = tokio::time::timeout(LONG, chunk).await.expect("a frame before the deadline")?;
+            let chunk = futures_util::StreamExt::next(&mut self.body).await?;
             self.text += std::str::from_utf8(&chunk.unwrap()).unwrap();
         }
     }
 
     /// Returns the next event with points.
     async fn points(&mut self) -> SeriesEvent {
-        loop {
-            let event = self.next().await.expect("the stream goes on");
-            if !event.data["series"].as_array().unwrap().is_empty() {
-                return event;
+        let reading = async {
+            loop {
+                let event = self.read().await.expect("the stream goes on");
+                if !event.data["series"].as_array().unwrap().is_empty() {
+                    return event;
+                }
             }
-        }
+        };
+        tokio::time::timeout(LONG, reading).await.expect("points before the deadline")
     }
 }
 
