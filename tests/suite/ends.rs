@@ -1,7 +1,7 @@
 //! Where streams end, and the position of their last id.
 
 use crate::hub::{Client, hub, idle_hub, resume, subscription, topic};
-use crate::resume::{bridge, bridge_with};
+use crate::resume::{bridge, bridge_with, get};
 use crate::support::memory_broker::MemoryBroker;
 use curlew::cursor::{Cursor, Selection};
 use curlew::http::routes;
@@ -154,29 +154,25 @@ fn ids(body: &[u8]) -> Vec<String> {
 async fn the_automatic_reconnect_of_a_complete_stream_is_204() {
     let broker = broker_with(&[3, 1]);
     let app = bridge(&broker);
-    let get = async |path: &str, id: Option<&str>| {
-        let request = warp::test::request().path(path);
-        let request = id.iter().fold(request, |request, id| request.header("last-event-id", *id));
-        request.reply(&routes(app.clone())).await
-    };
+    let resumed = async |path: &str, id: &str| get(&app, path, &[("last-event-id", id)]).await;
     for bound in ["until=end", "limit=2", "limit=9&until=end"] {
         let path = format!("/topics/t/events?from=earliest&{bound}");
-        let answer = get(&path, None).await;
+        let answer = get(&app, &path, &[]).await;
         assert_eq!(answer.status(), 200);
         let ids = ids(answer.body());
         let (last, earlier) = ids.split_last().unwrap();
         assert!(last.ends_with('~') && !earlier.iter().any(|id| id.ends_with('~')), "{bound}: {ids:?}");
-        let again = get(&path, Some(last)).await;
+        let again = resumed(&path, last).await;
         assert_eq!((again.status().as_u16(), again.body().len()), (204, 0), "{bound}");
         // A stream that was cut before its last frame continues.
-        assert_eq!(get(&path, Some(&earlier[0])).await.status(), 200, "{bound}");
+        assert_eq!(resumed(&path, &earlier[0]).await.status(), 200, "{bound}");
         // A script that passes the id in the URL continues from there.
         broker.append("t", 0, "more");
         broker.append("t", 0, "more");
-        let more = get(&format!("{path}&last_event_id={last}"), None).await;
+        let more = get(&app, &format!("{path}&last_event_id={last}"), &[]).await;
         let text = String::from_utf8(more.body().to_vec()).unwrap();
         assert!(more.status() == 200 && text.contains("\ndata: "), "{bound}: {text}");
-        assert_eq!(get(&path, Some("AAAA~")).await.status(), 400, "a damaged cursor is damaged");
+        assert_eq!(resumed(&path, "AAAA~").await.status(), 400, "a damaged cursor is damaged");
     }
 }
 
@@ -188,14 +184,14 @@ async fn the_last_id_of_a_complete_stream_always_comes_with_data() {
     // Transaction markers last, no matching record, and no record at all.
     for query in ["from=earliest&until=end", "from=earliest&until=end&key=none", "until=end", "partition=1&until=end"] {
         let path = format!("/topics/t/events?{query}");
-        let answer = warp::test::request().path(&path).reply(&routes(app.clone())).await;
+        let answer = get(&app, &path, &[]).await;
         let text = String::from_utf8(answer.body().to_vec()).unwrap();
         let last = text.trim_end().rsplit("\n\n").next().unwrap();
         assert!(last.starts_with("event: end\ndata: {}\nid: ") && last.ends_with('~'), "{query}: {text}");
         assert_eq!(text.matches("event: end").count(), 1, "{query}: {text}");
     }
     // If a record is last, it carries the id itself.
-    let answer = warp::test::request().path("/topics/t/events?from=earliest&limit=3").reply(&routes(app)).await;
+    let answer = get(&app, "/topics/t/events?from=earliest&limit=3", &[]).await;
     let text = String::from_utf8(answer.body().to_vec()).unwrap();
     assert!(!text.contains("event:") && text.trim_end().ends_with('~'), "{text}");
 }
@@ -203,8 +199,8 @@ async fn the_last_id_of_a_complete_stream_always_comes_with_data() {
 #[tokio::test]
 async fn a_gap_before_the_end_is_a_line_in_ndjson_too() {
     let app = bridge(&broker_with(&[4]));
-    let request = warp::test::request().path("/topics/t/events?from=t:0:99&until=end");
-    let answer = request.header("accept", "application/x-ndjson").reply(&routes(app)).await;
+    let path = "/topics/t/events?from=t:0:99&until=end";
+    let answer = get(&app, path, &[("accept", "application/x-ndjson")]).await;
     let text = String::from_utf8(answer.body().to_vec()).unwrap();
     let expected = r#"{"event":"gap","topic":"t","partition":0,"from":99,"to":4,"reason":"truncated"}"#;
     assert_eq!(text.trim(), expected);
@@ -256,10 +252,7 @@ async fn a_stream_whose_id_would_be_too_long_is_rejected_with_the_number_of_part
     broker.create("b", 1200);
     let limits = curlew::http::limits::Settings { max_header: 1 << 10, ..curlew::http::limits::Settings::default() };
     let app = bridge_with(&broker, limits);
-    let get = async |path: &str, accept: &str| {
-        let request = warp::test::request().path(path).header("accept", accept);
-        request.reply(&routes(app.clone())).await
-    };
+    let get = async |path: &str, accept: &str| get(&app, path, &[("accept", accept)]).await;
     let events = "text/event-stream";
     let rejected = get("/events?topic=a&topic=b", events).await;
     let text = String::from_utf8(rejected.body().to_vec()).unwrap();

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use std::sync::Arc;
 use std::time::Duration;
+use warp::http::Response;
+use warp::hyper::body::Bytes;
 
 const PARTITIONS: usize = 3;
 
@@ -29,18 +31,24 @@ pub fn bridge_with(broker: &Arc<MemoryBroker>, limits: http::limits::Settings) -
     App::new(Arc::new(Hub::start(broker.clone(), settings).unwrap()), settings_of_http)
 }
 
+/// Requests a path, and reads the response to its end.
+pub async fn get(app: &Arc<App>, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    let request = warp::test::request().path(path).header("host", "localhost");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let answer = tokio::time::timeout(Duration::from_secs(20), request.reply(&routes(app.clone()))).await;
+    answer.expect("the response ends")
+}
+
 /// Reads a stream that ends at the current end of the log.
 async fn read(app: &Arc<App>, path: &str, last_event_id: &str) -> Vec<u8> {
-    let mut request = warp::test::request().path(path);
-    let resumed = format!("{path}&last_event_id={last_event_id}");
-    if last_event_id.ends_with('~') {
+    let answer = if last_event_id.ends_with('~') {
         // The stream was complete. Only a client that passes the id in the URL continues.
-        request = request.path(&resumed);
-    } else if !last_event_id.is_empty() {
-        request = request.header("last-event-id", last_event_id);
-    }
-    let answer = tokio::time::timeout(Duration::from_secs(20), request.reply(&routes(app.clone()))).await;
-    let answer = answer.expect("the response ends");
+        get(app, &format!("{path}&last_event_id={last_event_id}"), &[]).await
+    } else if last_event_id.is_empty() {
+        get(app, path, &[]).await
+    } else {
+        get(app, path, &[("last-event-id", last_event_id)]).await
+    };
     assert_eq!(answer.status(), 200, "{:?}", answer.body());
     answer.body().to_vec()
 }

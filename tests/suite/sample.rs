@@ -1,11 +1,10 @@
 //! `sample=`: at most one record per key and interval, the latest.
 
 use crate::hub::{Client, hub, resume, subscription, topic};
-use crate::resume::bridge;
+use crate::resume::{bridge, get};
 use crate::support::memory_broker::MemoryBroker;
 use curlew::cel::Expression;
 use curlew::cursor::{Cursor, Selection};
-use curlew::http::routes;
 use curlew::hub::*;
 use curlew::record::*;
 use curlew::sync::memory_budget::{MemoryBudget, Share};
@@ -411,15 +410,15 @@ fn a_limit_counts_what_is_sent() {
 #[tokio::test]
 async fn an_invalid_interval_is_a_400_that_says_what_is_allowed() {
     let broker = broker(1, &[(0, Some("a"), 1), (0, Some("a"), 2), (0, None, 3)]);
-    let routes = routes(bridge(&broker));
+    let app = bridge(&broker);
     for bad in ["", "1", "10ms", "2h", "-1s", "soon"] {
         let path = format!("/topics/t/events?sample={bad}");
-        let answer = warp::test::request().header("host", "localhost").path(&path).reply(&routes).await;
+        let answer = get(&app, &path, &[]).await;
         let body = String::from_utf8_lossy(answer.body());
         assert!(answer.status() == 400 && body.contains("from 100ms to 1h, such as 1s"), "{bad}: {body}");
     }
     let path = "/topics/t/events?from=earliest&until=end&sample=1m";
-    let answer = warp::test::request().header("host", "localhost").path(path).reply(&routes).await;
+    let answer = get(&app, path, &[]).await;
     let body = String::from_utf8_lossy(answer.body());
     let data: Vec<_> = body.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     assert_eq!(data, ["2", "3", "{}"], "{body}");

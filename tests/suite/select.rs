@@ -1,8 +1,8 @@
 //! `select=` and `format=csv` through the routes, without a network.
 
-use crate::resume::bridge;
+use crate::resume::{self, bridge};
 use crate::support::memory_broker::MemoryBroker;
-use curlew::http::{App, routes};
+use curlew::http::App;
 use curlew::record::{Header, NewRecord};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -35,9 +35,8 @@ fn bridge_of(records: impl IntoIterator<Item = NewRecord>) -> Arc<App> {
 fn get(app: &Arc<App>, accept: &str, query: &[(&str, &str)]) -> (u16, String, String) {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let path = format!("/topics/t/events?from=earliest&until=end&{query}");
-    let request = warp::test::request().header("host", "localhost").header("accept", accept).path(&path);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let answer = runtime.block_on(request.reply(&routes(app.clone())));
+    let answer = runtime.block_on(resume::get(app, &path, &[("accept", accept)]));
     let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
     (answer.status().as_u16(), content_type, String::from_utf8(answer.body().to_vec()).unwrap())
 }

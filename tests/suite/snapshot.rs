@@ -1,11 +1,11 @@
 //! Streams that start with the latest record of every key (`from=snapshot`).
 
 use crate::hub::{Client, Lines, hub, resume, subscription, topic};
-use crate::resume::bridge;
+use crate::resume::{bridge, get};
 use crate::support::memory_broker::MemoryBroker;
 use curlew::cel::Expression;
 use curlew::cursor::{Cursor, Selection};
-use curlew::http::{self, App, routes};
+use curlew::http::{self, App};
 use curlew::hub::*;
 use curlew::record::*;
 use curlew::sync::memory_budget::MemoryBudget;
@@ -364,11 +364,7 @@ proptest! {
 
 /// Requests a stream through the routes, and returns its body and status.
 async fn ask(app: &Arc<App>, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let mut request = warp::test::request().path(path).header("host", "localhost");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let answer = request.reply(&routes(app.clone())).await;
+    let answer = get(app, path, headers).await;
     (answer.status().as_u16(), String::from_utf8(answer.body().to_vec()).unwrap())
 }
 

@@ -1,10 +1,9 @@
 //! Streams that end at a time.
 
 use crate::hub::{Client, resume, subscription, topic};
-use crate::resume::bridge;
+use crate::resume::{bridge, get};
 use crate::support::memory_broker::MemoryBroker;
 use curlew::cursor::{Cursor, Selection};
-use curlew::http::routes;
 use curlew::hub::*;
 use curlew::record::*;
 use proptest::prelude::*;
@@ -154,18 +153,16 @@ fn a_cursor_past_the_end_of_a_truncated_log_is_a_gap_until_a_time_too() {
 #[tokio::test]
 async fn the_automatic_reconnect_of_a_stream_that_ended_at_a_time_is_a_204() {
     let broker = broker(&[vec![1], vec![now() - HOUR]]);
-    let routes = routes(bridge(&broker));
+    let app = bridge(&broker);
     let path = "/topics/t/events?from=earliest&until=-15m";
-    let request = warp::test::request().header("host", "localhost");
-    let answer = request.path(path).reply(&routes).await;
+    let answer = get(&app, path, &[]).await;
     let body = String::from_utf8(answer.body().to_vec()).unwrap();
     assert_eq!((answer.status().as_u16(), body.matches("data: ").count()), (200, 2), "{body}");
     let id = body.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap();
-    let request = warp::test::request().header("host", "localhost").header("last-event-id", id);
-    assert_eq!(request.path(path).reply(&routes).await.status().as_u16(), 204);
+    assert_eq!(get(&app, path, &[("last-event-id", id)]).await.status(), 204);
     for bad in ["latest", "noon", "2026-01-31", "15m"] {
         let path = format!("/topics/t/events?until={bad}");
-        let answer = warp::test::request().header("host", "localhost").path(&path).reply(&routes).await;
+        let answer = get(&app, &path, &[]).await;
         let body = String::from_utf8_lossy(answer.body());
         assert!(answer.status() == 400 && body.contains("allowed are end") && body.contains("-15m"), "{bad}: {body}");
     }
