@@ -36,6 +36,7 @@ pub mod whatwg;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Calls `check` until it returns `Ok`. After `limit`, panics with the last error.
@@ -47,6 +48,16 @@ pub fn eventually<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Res
             Err(error) if Instant::now() > deadline => panic!("{what}: not within {limit:?}: {error}"),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
+    }
+}
+
+/// Sets the flag when dropped, so that the other threads of a scope end if the test panics. Otherwise the scope would wait
+/// for them for ever.
+pub struct EndOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

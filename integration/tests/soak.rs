@@ -4,8 +4,8 @@
 
 use curlew_integration::bridge::{Bridge, curlew, run};
 use curlew_integration::crowd::{Crowd, ReadMode, numbered};
-use curlew_integration::eventually;
 use curlew_integration::kafka::{Kafka, Options};
+use curlew_integration::{EndOnDrop, eventually};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
@@ -171,13 +171,4 @@ fn a_busy_bridge_loses_nothing_and_leaks_nothing() {
     let health = bridge.get("/health").expect(200).json();
     assert_eq!(health["panics"], 0, "{health}");
     println!("{records} records to {READERS} readers, each once and in order, over {} stops of Kafka", cycles.len());
-}
-
-/// Ends the publisher when dropped.
-struct EndOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for EndOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

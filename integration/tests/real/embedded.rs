@@ -1,10 +1,10 @@
 //! Without Kafka: the embedded log through the real binary, killed at any moment and on a full disk.
 
 use curlew_integration::bridge::{Bridge, run, run_with_input};
-use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
 use curlew_integration::http;
 use curlew_integration::sse::SseEvent;
+use curlew_integration::{EndOnDrop, eventually};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::Write;
@@ -198,6 +198,7 @@ fn a_kill_at_any_moment_loses_no_acknowledged_record_and_streams_resume_exactly(
     follower.wait_for_id();
     let (ended, acknowledged, port) = (AtomicBool::new(false), Mutex::default(), bridge.port);
     std::thread::scope(|scope| {
+        let _end = EndOnDrop(&ended);
         for writer in 0..4 {
             let (ended, acknowledged) = (&ended, &acknowledged);
             scope.spawn(move || post_until(ended, port, writer, acknowledged));
@@ -211,7 +212,6 @@ fn a_kill_at_any_moment_loses_no_acknowledged_record_and_streams_resume_exactly(
             });
             bridge.kill_and_restart();
         }
-        ended.store(true, Ordering::Relaxed);
     });
     let acknowledged = acknowledged.into_inner().expect("lock");
     let stored = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
@@ -330,6 +330,7 @@ fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
     let value = |number: usize| format!("{number:08}{}", "x".repeat(200_000));
     let (ended, mut acknowledged, mut rejected) = (AtomicBool::new(false), Vec::new(), 0);
     std::thread::scope(|scope| {
+        let _end = EndOnDrop(&ended);
         let (ended, ballast) = (&ended, disk.path().join("ballast"));
         scope.spawn(move || fill_and_free(ended, &ballast));
         for number in 0..300 {
@@ -340,7 +341,6 @@ fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
                 other => panic!("{other}: {}", receipt.text()),
             }
         }
-        ended.store(true, Ordering::Relaxed);
     });
     eventually("writing resumes", LONG, || match bridge.post("/topics/t", "text/plain", "last") {
         receipt if receipt.status == 200 => Ok(()),

@@ -2,15 +2,16 @@
 
 use crate::{SOON, bridge};
 use curlew_integration::bridge::{Bridge, run};
-use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
 use curlew_integration::java_client::ConsumedRecord;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::sse::{SseEvent, Stream};
+use curlew_integration::{EndOnDrop, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// The values of a client that applies each record by partition and key.
 type State = BTreeMap<(i64, String), String>;
@@ -39,6 +40,17 @@ fn fold(log: &[ConsumedRecord], before: impl Fn(i64) -> i64) -> State {
     state
 }
 
+/// Returns the events of a stream up to `event: live`.
+fn read_to_live(stream: &mut Stream) -> Vec<SseEvent> {
+    let deadline = Instant::now() + 2 * SOON;
+    let mut events: Vec<SseEvent> = Vec::new();
+    while events.last().is_none_or(|event| event.kind != "live") {
+        assert!(Instant::now() < deadline, "no event: live after {} events", events.len());
+        events.push(stream.event());
+    }
+    events
+}
+
 const PARTITIONS: i64 = 3;
 
 /// Records of random keys, one in five of them a tombstone.
@@ -65,6 +77,7 @@ fn a_snapshot_of_a_compacted_topic_is_a_fold_by_key_and_live_records_begin_exact
     let target = format!("/topics/{topic}/events?from=snapshot&format=record");
     let ended = AtomicBool::new(false);
     let mut streams = std::thread::scope(|scope| {
+        let _end = EndOnDrop(&ended);
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 kafka.produce(&topic, batch());
@@ -74,13 +87,9 @@ fn a_snapshot_of_a_compacted_topic_is_a_fold_by_key_and_live_records_begin_exact
         let mut streams = Vec::new();
         for _ in 0..6 {
             let mut stream = bridge().events(&target);
-            let mut events = Vec::new();
-            while events.last().is_none_or(|event: &SseEvent| event.kind != "live") {
-                events.push(stream.event());
-            }
+            let events = read_to_live(&mut stream);
             streams.push((stream, events));
         }
-        ended.store(true, Ordering::Relaxed);
         streams
     });
     let last: Value = (0..PARTITIONS).map(|p| json!({"partition": p, "key": "last", "value": "0"})).collect();
@@ -147,6 +156,7 @@ fn a_snapshot_of_the_embedded_log_holds_every_acknowledged_record_after_a_kill()
     // The last acknowledged number of each key, and one that may have been written after it.
     let written: Mutex<BTreeMap<String, (u32, u32)>> = Mutex::default();
     std::thread::scope(|scope| {
+        let _end = EndOnDrop(&ended);
         for writer in 0..3 {
             let (ended, written) = (&ended, &written);
             scope.spawn(move || {
@@ -173,13 +183,8 @@ fn a_snapshot_of_the_embedded_log_holds_every_acknowledged_record_after_a_kill()
             let acknowledged = written.lock().expect("lock").clone();
             let mut stream = Stream::open(bridge.port, target);
             let mut state = State::new();
-            loop {
-                let event = stream.event();
-                if event.kind == "live" {
-                    break;
-                }
-                apply(&mut state, &event);
-            }
+            let events = read_to_live(&mut stream);
+            events[..events.len() - 1].iter().for_each(|event| apply(&mut state, event));
             for (key, (least, _)) in acknowledged {
                 let value = state.iter().find(|((_, known), _)| *known == key).map(|(_, value)| value.parse::<u32>());
                 // A key of which nothing was acknowledged may be missing.
@@ -189,7 +194,6 @@ fn a_snapshot_of_the_embedded_log_holds_every_acknowledged_record_after_a_kill()
                 );
             }
         }
-        ended.store(true, Ordering::Relaxed);
     });
     // A client that was there all the time has the state of the log, and so has one that opens now.
     let log = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
