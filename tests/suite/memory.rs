@@ -1,6 +1,7 @@
 //! The memory budget through the routes: which memory it covers, and that requests beyond it are rejected or wait.
 
 use crate::support::memory_broker::MemoryBroker;
+use crate::support::wait::until_async;
 use curlew::http::{self, App, produce, routes};
 use curlew::hub::{self, Hub};
 use curlew::sync::memory_budget::MemoryBudget;
@@ -147,7 +148,7 @@ async fn streams_that_catch_up_wait_for_memory_and_then_continue() {
     for _ in 0..STREAMS {
         streams.push(tokio::spawn(text(world.ask(EVENTS).await)));
     }
-    until("all streams catch up", || world.app.hub.status().behind.catching_up == STREAMS).await;
+    until_async("all streams catch up", || world.app.hub.status().behind.catching_up == STREAMS).await;
     drop(others);
     for stream in streams {
         let text = stream.await.unwrap();
@@ -178,7 +179,7 @@ async fn live_streams_continue_as_memory_of_earlier_records_is_freed() {
     let mut stream = world.ask("/topics/t/events").await.into_body();
     // The position at which the stream starts.
     text_until(&mut stream, String::new(), |text| text.contains("id: ")).await;
-    until("the stream is live", || !world.app.hub.status().live_lag.is_empty()).await;
+    until_async("the stream is live", || !world.app.hub.status().live_lag.is_empty()).await;
     // The records together exceed the memory by far.
     for record in 0..20u8 {
         world.broker.append("t", 0, vec![b'a' + record; live.largest() / 4]);
@@ -221,15 +222,6 @@ impl<B: BodyExt<Data = Bytes, Error: Debug> + Unpin> Unread<B> {
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect(what);
-}
-
 fn offsets(text: &str) -> Vec<i64> {
     assert!(!text.contains("event: "), "the stream has no other event");
     let records = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -265,7 +257,7 @@ async fn chunks_of_large_records_wait_for_memory_and_do_not_delay_small_records(
     for _ in 0..4 {
         unread.push(world.unread(RECORDS).await);
     }
-    until("a stream holds a chunk", || chunks.used() > chunks.limit() / 3).await;
+    until_async("a stream holds a chunk", || chunks.used() > chunks.limit() / 3).await;
     for _ in 0..10 {
         let small = text(world.ask("/topics/small/events?from=earliest&until=end").await).await;
         assert!(small.contains("data: small"), "{small}");
@@ -284,7 +276,7 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     let chunks = &world.memory.chunks;
     let live = "/topics/t/events?format=record";
     let streams = [world.unread(live).await, world.unread(live).await];
-    until("both are live", || {
+    until_async("both are live", || {
         let status = world.app.hub.status();
         status.streams == 2 && status.behind.catching_up == 0 && !status.live_lag.is_empty()
     })
@@ -292,7 +284,7 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     for _ in 0..6 {
         world.broker.append("t", 0, escaped(&world, 2));
     }
-    until("the streams hold a record", || chunks.used() > chunks.limit() / 3).await;
+    until_async("the streams hold a record", || chunks.used() > chunks.limit() / 3).await;
     let mut reading = Vec::new();
     for stream in streams {
         reading.push(tokio::spawn(stream.text_until(|text| text.matches("\"offset\"").count() == 6)));

@@ -1,6 +1,7 @@
 //! Streams with slow filters, beside streams of other topics and of other clients.
 
 use crate::support::memory_broker::MemoryBroker;
+use crate::support::wait::until;
 use curlew::broker::BrokerError;
 use curlew::cel::Expression;
 use curlew::cursor::Selection;
@@ -10,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes the offset of each record in a line.
 #[derive(Default)]
@@ -92,14 +91,6 @@ fn plain(topic: &str) -> Subscription {
 
 fn is_live(hub: &Hub) -> bool {
     hub.status().behind.catching_up == 0 && hub.status().behind.stalled == 0
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 /// A condition that scans the whole value, and matches only records that end with END.

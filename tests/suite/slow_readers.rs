@@ -1,6 +1,7 @@
 //! Streams whose clients hold as much chunk memory as they can get, beside a stream whose client keeps up.
 
 use crate::support::memory_broker::MemoryBroker;
+use crate::support::wait::until;
 use curlew::broker::BrokerError;
 use curlew::cursor::Selection;
 use curlew::hub::*;
@@ -9,9 +10,8 @@ use curlew::sync::memory_budget::MemoryBudget;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Records per burst. A burst fits into one fetch and into the chunks of one mailbox.
 const RECORDS: usize = 300;
 /// The size of a record: smaller than a full chunk and much larger than a small one.
@@ -153,14 +153,6 @@ impl ChunkReader {
             sizes.push(self.next_chunk().len());
         }
         sizes
-    }
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
     }
 }
 

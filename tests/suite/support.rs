@@ -9,6 +9,7 @@ pub mod exposition;
 pub mod frames;
 pub mod memory_broker;
 pub mod served;
+pub mod wait;
 // The test oracle for event streams, shared with the unit tests and the integration tests.
 #[path = "../../src/http/event/whatwg.rs"]
 pub mod whatwg;
