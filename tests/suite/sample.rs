@@ -181,7 +181,7 @@ fn a_live_sample_sends_at_most_one_record_per_key_and_interval_and_always_the_la
             latest.insert(key, offset);
         }
         if appended.len() == 60 {
-            // It leaves, and comes back to the live flow in the middle of an interval.
+            // The client reconnects, and joins the live flow in the middle of an interval.
             let id = first.id.clone();
             let lines = first.lines.clone();
             first = Client::open(
@@ -206,7 +206,7 @@ fn a_live_sample_sends_at_most_one_record_per_key_and_interval_and_always_the_la
 }
 
 #[test]
-fn what_is_held_at_a_cut_is_sent_to_the_client_that_comes_back() {
+fn records_held_at_a_cut_are_sent_to_the_client_that_reconnects() {
     let broker = broker(1, &[]);
     let hub = hub(&broker);
     let hour = Duration::from_secs(3600);
@@ -231,7 +231,7 @@ fn what_is_held_at_a_cut_is_sent_to_the_client_that_comes_back() {
 }
 
 #[test]
-fn what_is_held_is_sent_before_a_gap() {
+fn held_records_are_sent_before_a_gap() {
     for recreated in [false, true] {
         let broker = broker(1, &[]);
         let hub = hub(&broker);
@@ -265,7 +265,7 @@ fn an_interval_with_more_records_than_a_mailbox_holds_is_sent_completely() {
     let mut clients: Vec<_> =
         (0..2).map(|_| Client::open(&hub, sampled(Duration::from_millis(500), Start::Latest))).collect();
     clients.iter_mut().for_each(|client| client.until("at"));
-    // So they are evicted together.
+    // Both are live, so they are evicted together.
     until_live(&hub, &mut clients.iter_mut().collect::<Vec<_>>());
     for number in 0..2 * KEYS {
         let key = Some(format!("k{}", number % KEYS).into());
@@ -352,7 +352,7 @@ fn a_stream_that_joins_after_held_records_were_dropped_gets_them() {
     append(&broker, (0, Some("a"), 1));
     append(&broker, (0, Some("b"), 3_600_001));
     until_offset(&mut first, 0);
-    // It joins where the feed holds the second record.
+    // This stream joins while the feed holds the second record.
     let mut second = Client::open(&hub, sampled(hour, Start::Earliest));
     until_offset(&mut second, 0);
     until_live(&hub, &mut [&mut first, &mut second]);
@@ -396,7 +396,7 @@ fn a_clock_that_is_wrong_once_does_not_end_sampling_for_the_rest() {
 }
 
 #[test]
-fn a_limit_counts_what_is_sent() {
+fn a_limit_counts_the_records_that_are_sent() {
     let records: Vec<Given> = (0..10).map(|n| (0, Some("a"), n * 500)).collect();
     let broker = broker(1, &records);
     let hub = hub(&broker);

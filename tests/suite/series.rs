@@ -442,7 +442,7 @@ async fn a_stream_sends_all_points_and_then_the_changed_ones() {
 }
 
 #[tokio::test]
-async fn a_stream_of_the_past_ends_and_a_reconnect_is_told_to_stop() {
+async fn a_stream_of_the_past_ends_and_its_reconnect_is_a_204() {
     let world = world();
     world.broker.create("t", 1);
     world.append(0, now() - 7_200_000, 1);
