@@ -168,7 +168,7 @@ impl BrokerUnderTest {
         submit.send(Submission { topic: name(topic), acks, auto_create, records, deadline, receipts }).expect("sent");
         drop(submit);
         self.broker.write_all(submissions);
-        outcomes.recv().expect("an outcome for each")
+        outcomes.recv_timeout(2 * SOON).expect("an outcome for each")
     }
 
     fn reader(&self, topic: &str) -> Box<dyn PartitionReader> {
@@ -331,7 +331,7 @@ impl BrokerUnderTest {
                 reader.fetch(&[self.position(&topic, 1)], limits).map(drop)
             });
             self.produce(&topic, Acks::All, vec![record("v")]).remove(0).expect("written");
-            has_come.recv().expect("a record");
+            has_come.recv_timeout(2 * SOON).expect("a record");
             eventually("the interruption ends it", SOON, || {
                 interrupt();
                 if reading.is_finished() { Ok(()) } else { Err("it waits".to_owned()) }
