@@ -1,5 +1,5 @@
-//! Where a stream starts: `latest`, `earliest`, `snapshot`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
-//! `?from=` and `--from`.
+//! Where a stream starts: `latest`, `earliest`, `snapshot`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor.
+//! Shared by `?from=` and `--from`.
 
 #![deny(missing_docs)]
 

@@ -20,8 +20,8 @@ use std::sync::Arc;
 )]
 pub struct UnsupportedCpu;
 
-/// Returns the cryptography provider for rustls. The provider, graviola, is written in assembly for CPUs from about 2013 on, and
-/// would abort the process on others.
+/// Returns the cryptography provider for rustls. The provider, graviola, is written in assembly for CPUs from about
+/// 2013 on, and would abort the process on others.
 pub fn provider() -> Result<Arc<CryptoProvider>, UnsupportedCpu> {
     if graviola::util::is_cpu_supported() {
         Ok(Arc::new(rustls_graviola::default_provider()))

@@ -55,7 +55,7 @@ pub enum BrokerError {
     },
     /// The metadata is outdated (no longer leader, fenced epoch, election). Refresh it and retry.
     #[error("the partition's leader is changing: {0}")]
-    StaleMetadata(#[source] Staleness),
+    StaleMetadata(#[from] Staleness),
     /// No connection to a broker. Retriable.
     #[error("no broker answers: {0}")]
     Unavailable(#[source] Cause),
@@ -256,12 +256,6 @@ fn timed_out(state: WriteState) -> &'static str {
 impl From<Shortage> for BrokerError {
     fn from(shortage: Shortage) -> Self {
         Self::no_memory(shortage, MemorySubject::AnyBatch)
-    }
-}
-
-impl From<Staleness> for BrokerError {
-    fn from(reason: Staleness) -> Self {
-        Self::StaleMetadata(reason)
     }
 }
 

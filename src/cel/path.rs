@@ -1,4 +1,5 @@
-//! Lists of fields, as in `select=value.temperature,key`. A path is the part of the expression language that names a field.
+//! Lists of fields, as in `select=value.temperature,key`. A path is the part of the expression language that names a
+//! field.
 
 use super::node::{VARIABLES, Variable};
 use super::token::{CelToken, LocatedToken, tokenize};
@@ -29,25 +30,16 @@ pub enum PathStep {
 }
 
 /// An error in a list of paths, and its column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "select, column {column}: {problem}; allowed are up to {} paths, separated by commas, such as key, value.temperature, \
+     value[\"odd name\"], value.sensors[0].t, headers[\"source\"], topic, partition, offset, timestamp",
+    MAX_PATHS
+)]
 pub struct InvalidPaths {
     column: usize,
     problem: String,
 }
-
-impl fmt::Display for InvalidPaths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { column, problem } = self;
-        write!(
-            f,
-            "select, column {column}: {problem}; allowed are up to {MAX_PATHS} paths, separated by commas, such as key, \
-             value.temperature, value[\"odd name\"], value.sensors[0].t, headers[\"source\"], topic, partition, offset, \
-             timestamp"
-        )
-    }
-}
-
-impl std::error::Error for InvalidPaths {}
 
 impl From<CompileError> for InvalidPaths {
     fn from(CompileError { column, problem }: CompileError) -> Self {

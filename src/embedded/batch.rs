@@ -90,7 +90,8 @@ pub fn max_timestamp(stored: &[u8]) -> Result<Timestamp, Damaged> {
     cursor.i64()
 }
 
-/// Reads the base offset and the number of records without verifying the checksum, to check whether the batch is inside its segment.
+/// Reads the base offset and the number of records without verifying the checksum, to check whether the batch is inside
+/// its segment.
 pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
     let mut cursor = BatchCursor { bytes: stored, at: 4 };
     Ok((cursor.i64()?, cursor.u32()?.into()))

@@ -14,22 +14,20 @@ pub(super) const OLD_FORMAT: &str = "curlew-data 2\n";
 /// The mode of every file in the directory.
 pub(super) const OWNER_ONLY: u32 = 0o600;
 
-const OPEN: &str = "open";
-
 /// The data directory cannot be used.
 #[derive(Debug, Error)]
 pub enum DataDirError {
-    /// The directory cannot be created or used.
+    /// The directory cannot be created or used, or its lock file cannot be opened.
     #[error("cannot {action} {}: {source}", path.display())]
     Directory {
         /// The action that failed.
         action: &'static str,
-        /// The directory.
+        /// The directory, or the lock file in it.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A file in the directory cannot be opened, read, written or locked.
+    /// A file in the directory cannot be read, written or locked.
     #[error("cannot {action} {}: {source}", file.display())]
     File {
         /// The action that failed.
@@ -66,7 +64,7 @@ impl DataDirError {
     pub fn concerns_directory(&self) -> bool {
         match self {
             Self::Directory { .. } | Self::InUse { .. } | Self::Format { .. } => true,
-            Self::File { action, .. } => *action == OPEN,
+            Self::File { .. } => false,
         }
     }
 }
@@ -120,7 +118,7 @@ pub(super) fn reject_foreign(path: &Path) -> io::Result<()> {
 fn acquire_lock(path: &Path) -> Result<File, DataDirError> {
     let file = path.join("lock");
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(&file);
-    let mut lock = open.map_err(|source| DataDirError::File { action: OPEN, file: file.clone(), source })?;
+    let mut lock = open.map_err(|source| DataDirError::Directory { action: "open", path: file.clone(), source })?;
     match lock.try_lock() {
         Ok(()) => {
             let note = || -> io::Result<()> {

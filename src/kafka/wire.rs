@@ -41,7 +41,7 @@ pub use settings::WireSettings;
 pub use versions::ApiVersions;
 
 use crate::broker::{
-    AutoCreate, Backlog, Broker, BrokerError, Capabilities, ConnectionCounts, NodeId, OffsetAt, PartitionReader,
+    AutoCreate, Backlog, Broker, BrokerError, Capabilities, Cause, ConnectionCounts, NodeId, OffsetAt, PartitionReader,
     Submission, TopicInfo,
 };
 use crate::record::{Offset, Position, TopicName, TopicPartition};
@@ -71,7 +71,7 @@ impl Wire {
 /// Returns the versions of the first bootstrap server that answers. A broker before Kafka 0.10 closes the connection on
 /// ApiVersions, which is `Unavailable`.
 pub fn api_versions(settings: &WireSettings) -> Result<Arc<ApiVersions>, BrokerError> {
-    let mut why = BrokerError::Unavailable(NoBroker::default().into());
+    let mut why = BrokerError::Unavailable(Cause::new(NoBroker::default()));
     for address in &settings.bootstrap {
         match BrokerConnection::open(address, settings) {
             Ok(connection) => return Ok(connection.versions().clone()),

@@ -91,7 +91,7 @@ impl CrateClient {
                 Err(error) => failures.push(io_error(broker, ConnectionStep::Connect, error, None)),
             }
         }
-        Err(BrokerError::Unavailable(NoBroker { failures }.into()))
+        Err(BrokerError::Unavailable(Cause::new(NoBroker { failures })))
     }
 
     /// Returns whether the broker closed the connection because it no longer supports the old protocol.

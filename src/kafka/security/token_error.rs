@@ -59,15 +59,14 @@ pub enum TokenError {
 
 impl From<TokenError> for BrokerError {
     fn from(error: TokenError) -> Self {
-        let cause = |error| Cause::new(error);
         match error {
             TokenError::Rejected { .. } | TokenError::NotAToken(_) | TokenError::Tls(_) => {
-                Self::Untrusted(cause(error))
+                Self::Untrusted(Cause::new(error))
             }
             TokenError::Request { .. }
             | TokenError::Status { .. }
             | TokenError::NoAccessToken { .. }
-            | TokenError::File { .. } => Self::NoCredentials(cause(error)),
+            | TokenError::File { .. } => Self::NoCredentials(Cause::new(error)),
         }
     }
 }

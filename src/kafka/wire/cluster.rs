@@ -100,7 +100,7 @@ impl ClusterClient {
         }
         self.ping()?;
         let versions = self.view().versions.clone();
-        versions.ok_or_else(|| BrokerError::Unavailable(NoBroker::default().into()))
+        versions.ok_or_else(|| BrokerError::Unavailable("no broker has reported its API versions yet".into()))
     }
 
     /// Adds the client's principal to an authorization error.
@@ -231,12 +231,6 @@ impl NoBroker {
     }
 }
 
-impl From<NoBroker> for Cause {
-    fn from(error: NoBroker) -> Self {
-        Self::new(error)
-    }
-}
-
 /// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, because the cluster may recover.
 fn combine_errors(mut failures: Vec<BrokerError>) -> BrokerError {
     let is_reachable = failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)));
@@ -244,7 +238,7 @@ fn combine_errors(mut failures: Vec<BrokerError>) -> BrokerError {
         Some(last) if is_reachable => last,
         last => {
             failures.extend(last);
-            BrokerError::Unavailable(NoBroker { failures }.into())
+            BrokerError::Unavailable(Cause::new(NoBroker { failures }))
         }
     }
 }

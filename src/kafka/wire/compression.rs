@@ -6,8 +6,8 @@ use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
 use ruzstd::decoding::StreamingDecoder;
-use std::error::Error;
-use std::io::Read;
+use ruzstd::decoding::errors::FrameDecoderError;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -60,25 +60,29 @@ impl Codec {
         };
         // Any producer with write access to the topic chooses these bytes. A bug in a decoder may cost the batch, but not
         // the thread that reads for all clients.
-        let done = catch_unwind(AssertUnwindSafe(decompress)).unwrap_or_else(|_| Err("the decoder panicked".into()));
+        let done =
+            catch_unwind(AssertUnwindSafe(decompress)).unwrap_or(Err(CodecError::Invalid("the decoder panicked")));
         match done {
             Ok(()) => Ok(out.memory.hold(out.bytes)),
-            Err(CodecError::Invalid(cause)) => Err(BatchFault::Decompression { codec: self.name(), cause }.into()),
             Err(CodecError::NoMemory(shortage)) => Err(shortage.into()),
+            Err(invalid) => Err(BatchFault::Decompression { codec: self.name(), cause: Cause::new(invalid) }.into()),
         }
     }
 }
 
-/// Why bytes cannot be decompressed.
+/// Why bytes cannot be decompressed. Every variant except `NoMemory` means that the bytes are invalid.
+#[derive(Debug, thiserror::Error)]
 enum CodecError {
-    Invalid(Cause),
-    NoMemory(Shortage),
-}
-
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for CodecError {
-    fn from(error: E) -> Self {
-        Self::Invalid(Cause::new(error))
-    }
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Snappy(#[from] snap::Error),
+    #[error(transparent)]
+    Zstd(#[from] FrameDecoderError),
+    #[error(transparent)]
+    NoMemory(#[from] Shortage),
 }
 
 /// The decompressed bytes. The buffer grows with actual output, because a length in the input may be forged.
@@ -107,12 +111,12 @@ impl BoundedOutput {
         let beside = |capacity: usize| self.decoder_buffers.min(capacity);
         let least = length.saturating_add(more);
         if least.saturating_add(beside(least)) > self.limit {
-            return Err(CodecError::NoMemory(Shortage::Always { largest: self.limit }));
+            return Err(Shortage::Always { largest: self.limit }.into());
         }
         // Not doubled, because the last step could exceed the budget although the batch fits.
         let capacity = least.max(capacity + capacity / 2);
         let capacity = if capacity + beside(capacity) > self.limit { least } else { capacity };
-        self.memory.set(capacity + beside(capacity)).map_err(CodecError::NoMemory)?;
+        self.memory.set(capacity + beside(capacity))?;
         self.bytes.reserve_exact(capacity - length);
         Ok(())
     }
@@ -205,11 +209,11 @@ fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), CodecError> {
     if !bytes.starts_with(MAGIC) {
         return snappy_block(bytes, out);
     }
-    let mut rest = bytes.get(HEADER..).ok_or("the header is cut off")?;
+    let mut rest = bytes.get(HEADER..).ok_or(CodecError::Invalid("the header is cut off"))?;
     while !rest.is_empty() {
-        let (len, after) = rest.split_first_chunk::<4>().ok_or("a block's length is cut off")?;
+        let (len, after) = rest.split_first_chunk::<4>().ok_or(CodecError::Invalid("a block's length is cut off"))?;
         let len = u32::from_be_bytes(*len) as usize;
-        let (block, after) = after.split_at_checked(len).ok_or("a block is cut off")?;
+        let (block, after) = after.split_at_checked(len).ok_or(CodecError::Invalid("a block is cut off"))?;
         snappy_block(block, out)?;
         rest = after;
     }
@@ -222,7 +226,7 @@ fn snappy_block(block: &[u8], out: &mut BoundedOutput) -> Result<(), CodecError>
     let start = out.bytes.len();
     let len = snap::raw::decompress_len(block)?;
     if len > block.len() * MAX_RATIO {
-        return Err("the announced length is impossible".into());
+        return Err(CodecError::Invalid("the announced length is impossible"));
     }
     out.make_room(len)?;
     out.bytes.resize(start + len, 0);

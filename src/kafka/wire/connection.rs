@@ -160,8 +160,8 @@ impl BrokerConnection {
 
     /// Splits the connection so that one thread can send while another receives. Authenticating again needs both halves.
     ///
-    /// Removes the possible reason for closing: metadata already came through the same listener, so if the broker closes the connection now, the
-    /// kind of listener is not the reason.
+    /// Removes the possible reason for closing: metadata already came through the same listener, so if the broker closes
+    /// the connection now, the kind of listener is not the reason.
     pub fn split(mut self) -> (FrameSender, FrameReceiver, Authentication) {
         self.receiver.set_close_reason(None);
         (self.sender, self.receiver, self.login)

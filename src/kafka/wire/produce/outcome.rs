@@ -22,20 +22,13 @@ pub fn judge(
     acks: Acks,
     batch: &ProducerBatch,
 ) -> (BatchOutcome, LeaderCheck) {
-    let Some(code) = Kafka::try_from_code(partition_response.error_code) else {
-        batch.settle_written(
-            topic_partition.partition,
-            Some(partition_response.base_offset).filter(|offset| *offset >= 0),
-        );
+    let code = Kafka::try_from_code(partition_response.error_code);
+    // The batch of a duplicate is in the log, from an earlier attempt.
+    let Some(code) = code.filter(|code| *code != Kafka::DuplicateSequenceNumber) else {
+        let offset = Some(partition_response.base_offset).filter(|offset| *offset >= 0);
+        batch.settle_written(topic_partition.partition, offset);
         return (BatchOutcome::Written, LeaderCheck::Confirmed);
     };
-    if code == Kafka::DuplicateSequenceNumber {
-        batch.settle_written(
-            topic_partition.partition,
-            Some(partition_response.base_offset).filter(|offset| *offset >= 0),
-        );
-        return (BatchOutcome::Written, LeaderCheck::Confirmed);
-    }
     let error = error_for(
         code,
         ErrorContext::Partition(topic_partition, Operation::Write),
