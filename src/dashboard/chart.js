@@ -74,7 +74,8 @@ export class Chart {
     const lines = this.lines;
     const all = [...this.keys.values()];
     const band = this.choice.isBand ? bandOf(all, from, to, bucketCount(all, from, to, width)) : null;
-    this.frame = createFrame(width, height, from, to, valueRange(band ? all : lines.map(({ series }) => series), from, to, this.threshold));
+    const extremes = band ?? lines.map(({ series }) => series.summary(from, to));
+    this.frame = createFrame(width, height, from, to, valueRange(extremes, this.threshold));
     draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover });
     this.updateTooltip();
   }
@@ -91,8 +92,9 @@ export class Chart {
     this.summarize();
     this.legend.update(this.summaries, this.choice, this.threshold);
     const { aboveThreshold, drawn, isBand } = this.choice;
-    const now = aboveThreshold.filter((key) => this.summaries.get(key).current > this.threshold);
-    const before = aboveThreshold.filter((key) => !now.includes(key));
+    const isAbove = (key) => this.summaries.get(key).current > this.threshold;
+    const now = aboveThreshold.filter(isAbove);
+    const before = aboveThreshold.filter((key) => !isAbove(key));
     this.badge.hidden = aboveThreshold.length === 0;
     const badges = [now.length && `▲ above threshold: ${named(now)}`, before.length && `▲ was above threshold: ${named(before)}`];
     setText(this.badge, badges.filter(Boolean).join(" · "));

@@ -4,7 +4,7 @@
 // extreme is lost. A break in a series stays a break in the line.
 
 import * as format from "./format.js";
-import { Scale, padded, ticksWithStep, timeTicks } from "./scale.js";
+import { Scale, padded, ticks, timeTicks } from "./scale.js";
 
 /** The space for the labels of the values: at least this, and more if the labels are longer. */
 const LEFT = 56;
@@ -48,19 +48,18 @@ export function createFrame(width, height, from, to, [low, high]) {
 
 /** Returns the ticks of the value axis as [value, label]. No two labels are the same. */
 export function valueLabels(low, high, count) {
-  const { values, step } = ticksWithStep(low, high, count);
+  const { values, step } = ticks(low, high, count);
   const texts = format.tickLabels(values, step);
   return values.map((value, i) => [value, texts[i]]).filter(([, text], i) => text !== texts[i - 1]);
 }
 
-/** Returns the padded range of the values in the window, which includes the threshold if it is near them. */
-export function valueRange(allSeries, from, to, threshold) {
+/** Returns the padded range of `{ min, max }` (or null) each, which includes the threshold if it is near them. */
+export function valueRange(extremes, threshold) {
   let [low, high] = [Infinity, -Infinity];
-  for (const series of allSeries) {
-    const summary = series.summary(from, to);
-    if (!summary) continue;
-    low = Math.min(low, summary.min);
-    high = Math.max(high, summary.max);
+  for (const extreme of extremes) {
+    if (!extreme) continue;
+    low = Math.min(low, extreme.min);
+    high = Math.max(high, extreme.max);
   }
   if (low > high) return threshold === undefined ? [0, 1] : padded(threshold, threshold);
   if (threshold !== undefined && Math.abs(threshold - (low / 2 + high / 2)) < 2 * (high - low || Math.abs(high))) {

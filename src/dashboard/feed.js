@@ -25,6 +25,9 @@ export function follow(topic, next = new Map()) {
   subscribe();
 }
 
+/** The topic that this tab follows, or null. */
+export const topic = () => subscription.topic;
+
 /** The next offset of each partition, after the records this tab has received. */
 export const position = () => subscription.next;
 

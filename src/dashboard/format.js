@@ -3,6 +3,9 @@
 import { endpoint } from "./base.js";
 
 const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const atMostTwoDecimals = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+/** Formatters by their number of decimals. Creating one takes long, and axes are drawn many times a second. */
+const withDecimals = Array.from({ length: 10 }, (_, digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
 
@@ -21,19 +24,17 @@ export function short(number) {
   const magnitude = Math.abs(number);
   if (Number.isSafeInteger(number)) return magnitude >= 1e4 ? integer.format(number) : String(number);
   if (magnitude < 1e-3 || magnitude >= 1e12) return number.toExponential(2).replace(/\.?0+e/, "e");
-  return magnitude >= 1e4 ? decimals(2).format(number) : String(Number(number.toPrecision(5)));
+  return magnitude >= 1e4 ? atMostTwoDecimals.format(number) : String(Number(number.toPrecision(5)));
 }
 
 /** Formats the ticks of an axis, which are `step` apart, with as many digits as neighbours need to differ. */
 export function tickLabels(values, step) {
   const largest = Math.max(...values.map(Math.abs), 0);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  if (digits <= 9 && largest < 1e15) return values.map((value) => decimals(digits, digits).format(value === 0 ? 0 : value));
+  if (digits < withDecimals.length && largest < 1e15) return values.map((value) => withDecimals[digits].format(value === 0 ? 0 : value));
   const significant = Math.min(16, Math.max(1, Math.ceil(Math.log10(largest / step)) + 1));
   return values.map((value) => value.toExponential(significant - 1).replace(/(\.\d*?)0+e/, "$1e").replace(".e", "e"));
 }
-
-const decimals = (most, least = 0) => new Intl.NumberFormat("en", { minimumFractionDigits: least, maximumFractionDigits: most });
 
 /** Formats a duration in ms with its largest unit, rounded: 15 s, 3 min, 2 h, 4 d. */
 export function duration(ms) {

@@ -14,6 +14,8 @@ export class Legend {
     this.onToggle = onToggle;
     this.swatchOf = swatchOf;
     this.rows = new Map();
+    /** All keys in natural order. Sorting thousands of keys takes long, so it happens only when there is a new one. */
+    this.order = [];
     this.search = el("input", { type: "search", class: "legend-search", placeholder: "Search keys", "aria-label": `${field}: search keys`, hidden: true, oninput: () => this.shown && this.update(...this.shown) });
     this.body = el("tbody");
     this.more = el("p", { class: "note", hidden: true });
@@ -26,8 +28,9 @@ export class Legend {
     this.shown = [summaries, { isBand, drawn }, threshold];
     this.search.hidden = summaries.size <= MAX_LINES;
     const wanted = this.search.hidden ? "" : this.search.value.toLowerCase();
-    const keys = [...summaries.keys()].filter((key) => key.toLowerCase().includes(wanted));
-    if (isBand) keys.sort((a, b) => drawn.has(b) - drawn.has(a) || naturalOrder(a, b));
+    if (this.order.length !== summaries.size) this.order = [...summaries.keys()].sort(naturalOrder);
+    const all = isBand ? [...drawn.keys(), ...this.order.filter((key) => !drawn.has(key))] : [...summaries.keys()];
+    const keys = all.filter((key) => key.toLowerCase().includes(wanted));
     const listed = keys.slice(0, MAX_ROWS);
     for (const [key, row] of this.rows) if (!listed.includes(key)) { row.element.remove(); this.rows.delete(key); }
     listed.forEach((key, i) => {

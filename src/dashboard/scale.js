@@ -28,11 +28,8 @@ export function padded(low, high) {
 }
 const clamp = (value) => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 
-/** Returns about `count` round numbers between `low` and `high`. */
-export const ticks = (low, high, count) => ticksWithStep(low, high, count).values;
-
-/** Returns the [`ticks`] and the distance between them, which is 0 if there are none. */
-export function ticksWithStep(low, high, count) {
+/** Returns about `count` round numbers between `low` and `high`, and their distance, which is 0 if there are none. */
+export function ticks(low, high, count) {
   const rough = (high / count - low / count);
   const magnitude = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * magnitude).find((s) => s >= rough) ?? rough;

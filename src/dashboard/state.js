@@ -12,32 +12,36 @@ const LIVE_SECONDS = 2;
  * Returns `{ kind, text, detail }`: `kind` is "good", "idle" or "bad", and `detail` explains a "bad" state.
  *
  * `stream` is the state of the event stream, `topics` the last response about the topics (or null), `lag` the number of
- * records that this tab has not received (null without a topic), `rate` the topic's records per second.
+ * records that this tab has not received (null if unknown), `rate` the topic's records per second, and `visibleSince` the
+ * time from which on the topics are requested.
  */
-export function pageState({ stream, topics, lag, rate, paused, now }) {
+export function pageState({ stream, topics, lag, rate, paused, visibleSince, now }) {
   const retry = stream.kind === "waiting" ? `, ${retryText(stream.retryAt, now)}` : "";
+  const bad = (label, detail) => ({ kind: "bad", text: label + retry, detail: detail ? `${label}: ${detail}` : "" });
+  const idle = (text) => ({ kind: "idle", text, detail: "" });
+  const good = (text) => ({ kind: "good", text, detail: "" });
   switch (topics?.broker.kind) {
     case "signed-out":
       return { kind: "bad", text: "Signed out", detail: "" };
     case "unreachable":
-      return { kind: "bad", text: `Curlew unreachable${retry}`, detail: topics.broker.detail };
+      return bad("Curlew unreachable", topics.broker.detail);
     case "down":
-      return { kind: "bad", text: `Kafka unreachable${retry}`, detail: topics.broker.detail };
+      return bad("Kafka unreachable", topics.broker.detail);
     case "failed":
-      return { kind: "bad", text: `Topics unavailable${retry}`, detail: topics.broker.detail };
+      return bad("Topics unavailable", topics.broker.detail);
   }
-  if (stream.kind === "waiting") return { kind: "bad", text: `Disconnected${retry}`, detail: stream.detail ?? "" };
-  if (!topics || stream.kind === "connecting") return { kind: "idle", text: "Connecting…", detail: "" };
-  const age = now - topics.receivedAt;
-  if (age > STALE_AFTER_MS) return { kind: "idle", text: `No response for ${Math.round(age / 1000)} s`, detail: "" };
-  if (paused) return { kind: "idle", text: "Paused", detail: "" };
-  if (stream.kind !== "open") return { kind: "good", text: "Connected", detail: "" };
-  if (lag === null) return { kind: "idle", text: "Connecting…", detail: "" };
-  if (lag > Math.max(LIVE_RECORDS, LIVE_SECONDS * (rate ?? 0))) {
-    const seconds = rate > 0 ? ` (${format.duration((lag / rate) * 1000)})` : "";
-    return { kind: "idle", text: `Behind by ${format.count(lag)} records${seconds}`, detail: "" };
-  }
-  return { kind: "good", text: "Live", detail: "" };
+  if (stream.kind === "waiting") return bad("Disconnected", stream.detail);
+  if (!topics || stream.kind === "connecting") return idle("Connecting…");
+  const silence = now - Math.max(topics.receivedAt, visibleSince);
+  if (silence > STALE_AFTER_MS) return idle(`No response for ${Math.round(silence / 1000)} s`);
+  // A hidden page requests nothing, so this response is from before.
+  if (topics.receivedAt < visibleSince) return idle("Connecting…");
+  if (paused) return idle("Paused");
+  if (stream.kind !== "open") return good("Connected");
+  if (lag === null) return idle("Connecting…");
+  if (lag <= Math.max(LIVE_RECORDS, LIVE_SECONDS * (rate ?? 0))) return good("Live");
+  const seconds = rate > 0 ? ` (${format.duration((lag / rate) * 1000)})` : "";
+  return idle(`Behind by ${format.count(lag)} records${seconds}`);
 }
 
 function retryText(retryAt, now) {
@@ -45,7 +49,7 @@ function retryText(retryAt, now) {
   return seconds > 0 ? `reconnecting in ${seconds} s` : "reconnecting…";
 }
 
-/** Returns the number of records of a topic after the position of this tab. */
+/** Returns the number of records of a topic after the position of this tab. A partition without a position is read from its beginning. */
 export function lagOf(topic, position) {
-  return topic.partitions.reduce((sum, p) => sum + Math.max(0, (p.latest ?? 0) - (position.get(p.partition) ?? 0)), 0);
+  return topic.partitions.reduce((sum, p) => sum + Math.max(0, (p.latest ?? 0) - (position.get(p.partition) ?? p.earliest ?? 0)), 0);
 }

@@ -9,6 +9,8 @@ export class StatusBar {
   constructor() {
     this.element = el("span", { class: "indicator", id: "state" });
     this.banner = el("div", { class: "banner problem", role: "status", hidden: true, id: "banner" });
+    this.visibleSince = 0;
+    document.addEventListener("visibilitychange", () => (this.visibleSince = Date.now()));
     feed.on("stream", () => this.update());
     feed.on("topics", () => this.update());
     setInterval(() => this.update(), 500);
@@ -19,13 +21,16 @@ export class StatusBar {
     if (document.hidden) return;
     const { stream, topics, paused } = feed.latest;
     const topic = topics?.topics?.find(({ name }) => name === url.state.topic);
+    // Before the page follows its topic, the stream belongs to other tabs.
+    const isFollowing = topics?.topics && feed.topic() === url.state.topic;
     // A topic that does not exist yet has no records to be behind.
-    const lag = topic ? lagOf(topic, feed.position()) : topics?.topics ? 0 : null;
-    const { kind, text, detail } = pageState({ stream, topics, lag, rate: topic?.rate, paused, now: Date.now() });
+    const lag = !isFollowing ? null : topic ? lagOf(topic, feed.position()) : 0;
+    const { visibleSince } = this;
+    const { kind, text, detail } = pageState({ stream, topics, lag, rate: topic?.rate, paused, visibleSince, now: Date.now() });
     this.element.className = `indicator ${kind}`;
     setText(this.element, text);
     this.banner.hidden = detail === "";
-    setText(this.banner, detail && `${text.split(",")[0]}: ${detail}`);
+    setText(this.banner, detail);
     if (kind !== this.kind && this.kind) announce(text);
     this.kind = kind;
   }

@@ -5,12 +5,13 @@ import { Series } from "./series.js";
 
 export const MAX_RECORDS = 100_000;
 const MAX_CHARACTERS = 64 << 20;
-const MAX_KEYS = 5000;
 const MAX_FIELDS = 24;
 /** Over all series. */
 const MAX_POINTS = 600_000;
 const MAX_POINTS_PER_SERIES = 16_384;
 const MIN_POINTS_PER_SERIES = 64;
+/** One per field and key. */
+export const MAX_SERIES = Math.floor(MAX_POINTS / MIN_POINTS_PER_SERIES);
 
 export class Store {
   constructor() {
@@ -83,7 +84,7 @@ export class Store {
     }
     let series = keys.get(key);
     if (!series) {
-      if (keys.size >= MAX_KEYS) return void (this.omittedKeys.size < 10_000 && this.omittedKeys.add(key));
+      if (this.seriesCount >= MAX_SERIES) return void (this.omittedKeys.size < 10_000 && this.omittedKeys.add(key));
       keys.set(key, (series = new Series()));
       this.seriesCount += 1;
     }

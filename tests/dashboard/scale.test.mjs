@@ -42,23 +42,23 @@ test("padding stays within finite numbers", () => {
 });
 
 test("ticks are multiples of 1, 2 or 5", () => {
-  assert.deepEqual(ticks(0, 100, 5), [0, 20, 40, 60, 80, 100]);
-  assert.deepEqual(ticks(0, 10, 10), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-  assert.deepEqual(ticks(-7, 7, 3), [-5, 0, 5]);
+  assert.deepEqual(ticks(0, 100, 5).values, [0, 20, 40, 60, 80, 100]);
+  assert.deepEqual(ticks(0, 10, 10).values, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  assert.deepEqual(ticks(-7, 7, 3).values, [-5, 0, 5]);
 });
 
 test("ticks lie inside the range", () => {
   for (const [low, high] of [[0.1, 0.9], [-3, 1e6], [99, 101], [1e-9, 3e-9], [-1e300, 1e300], [-MAX, MAX]]) {
-    const values = ticks(low, high, 5);
+    const { values } = ticks(low, high, 5);
     assert.ok(values.length >= 2 && values.length <= 20, `${low} to ${high}: ${values}`);
     assert.ok(values.every((value) => value >= low && value <= high), `${low} to ${high}: ${values}`);
   }
 });
 
 test("ticks of an empty, reversed or invalid range are empty", () => {
-  assert.deepEqual(ticks(5, 5, 5), []);
-  assert.deepEqual(ticks(6, 5, 5), []);
-  assert.deepEqual(ticks(NaN, 5, 5), []);
+  assert.deepEqual(ticks(5, 5, 5).values, []);
+  assert.deepEqual(ticks(6, 5, 5).values, []);
+  assert.deepEqual(ticks(NaN, 5, 5).values, []);
 });
 
 test("time ticks are round in local time", () => {

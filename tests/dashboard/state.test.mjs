@@ -10,7 +10,7 @@ const idle = { kind: "idle" };
 const waiting = { kind: "waiting", retryAt: NOW + 2500, detail: "the stream's reason" };
 
 /** The state of a page that shows a topic, up to date, unless `facts` say otherwise. */
-const stateOf = (facts) => pageState({ stream: open, topics: up, lag: 0, rate: 0, paused: false, now: NOW, ...facts });
+const stateOf = (facts) => pageState({ stream: open, topics: up, lag: 0, rate: 0, paused: false, visibleSince: 0, now: NOW, ...facts });
 
 test("a page has one state", () => {
   const cases = [
@@ -26,6 +26,8 @@ test("a page has one state", () => {
     ["behind at an unknown rate", { lag: 5000, rate: null }, "idle", "Behind by 5,000 records"],
     ["paused", { paused: true, lag: 0 }, "idle", "Paused"],
     ["while Curlew does not respond", { topics: { ...up, receivedAt: NOW - 12_000 } }, "idle", "No response for 12 s"],
+    ["just after the page became visible", { visibleSince: NOW - 500, topics: { ...up, receivedAt: NOW - 300_000 } }, "idle", "Connecting…"],
+    ["long after the page became visible", { visibleSince: NOW - 11_000, topics: { ...up, receivedAt: NOW - 300_000 } }, "idle", "No response for 11 s"],
     ["after the stream broke", { stream: waiting }, "bad", "Disconnected, reconnecting in 3 s"],
     ["when the stream reconnects", { stream: { ...waiting, retryAt: NOW } }, "bad", "Disconnected, reconnecting…"],
     ["without Kafka", { topics: failed("down") }, "bad", "Kafka unreachable"],
@@ -49,13 +51,13 @@ test("a page is live only with an open stream, a recent response, all records an
 });
 
 test("a bad state has the reason of what failed", () => {
-  assert.equal(stateOf({ topics: failed("down") }).detail, "why");
-  assert.equal(stateOf({ stream: waiting }).detail, "the stream's reason");
+  assert.equal(stateOf({ topics: failed("down") }).detail, "Kafka unreachable: why");
+  assert.equal(stateOf({ stream: waiting }).detail, "Disconnected: the stream's reason");
   assert.equal(stateOf({}).detail, "");
 });
 
 test("the lag is the number of records after the position in every partition", () => {
-  const topic = { partitions: [{ partition: 0, latest: 10 }, { partition: 1, latest: 7 }, { partition: 2, latest: null }] };
+  const topic = { partitions: [{ partition: 0, earliest: 0, latest: 10 }, { partition: 1, earliest: 5, latest: 7 }, { partition: 2, earliest: null, latest: null }] };
   assert.equal(lagOf(topic, new Map([[0, 4], [1, 9]])), 6);
-  assert.equal(lagOf(topic, new Map()), 17);
+  assert.equal(lagOf(topic, new Map()), 12, "the records that retention deleted do not count");
 });
