@@ -1,6 +1,8 @@
 //! Publishes records continuously, one per request, and tracks the outcome of each.
 
+use super::LONG;
 use curlew_integration::java_client::ConsumedRecord;
+use curlew_integration::kafka::Kafka;
 use curlew_integration::sse::SseEvent;
 use curlew_integration::{eventually, http};
 use serde_json::json;
@@ -121,6 +123,28 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Returns the log as Kafka's own consumer reads it, once it reaches the last acknowledged offset of each partition. A
+/// broker that returns after it was cut off from the controller leads in its own metadata for a moment, and the consumer
+/// may ask it where the log ends.
+#[track_caller]
+pub fn read_log(kafka: &Kafka, topic: &str, outcomes: &BTreeMap<i64, Vec<Outcome>>) -> Vec<ConsumedRecord> {
+    let acknowledged = |outcome: &Outcome| match outcome {
+        Outcome::Acknowledged { offset } => Some(*offset),
+        Outcome::Unconfirmed | Outcome::Rejected(_) => None,
+    };
+    eventually("the log reaches the last acknowledged records", LONG, || {
+        let log = kafka.consume(topic);
+        for (partition, outcomes) in outcomes {
+            let end = log.iter().filter(|record| record.partition == *partition).map(|record| record.offset).max();
+            let last = outcomes.iter().filter_map(acknowledged).max();
+            if end < last {
+                return Err(format!("partition {partition} ends at {end:?}, acknowledged up to {last:?}"));
+            }
+        }
+        Ok(log)
+    })
 }
 
 /// Number of records per outcome.

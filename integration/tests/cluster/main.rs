@@ -14,7 +14,7 @@ use curlew_integration::bridge::Bridge;
 use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
 use curlew_integration::kafka::{Controllers, Kafka, Options};
-use load::{Load, Summary, check_log, check_stream};
+use load::{Load, Summary, check_log, check_stream, read_log};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -194,7 +194,7 @@ fn survives(fault: &Fault) -> Survived {
     load.wait_for_all(20, Instant::now(), LONG);
 
     let outcomes = load.stop();
-    let log = kafka.consume(&own);
+    let log = read_log(kafka, &own, &outcomes);
     let summary = check_log(&outcomes, &log);
     follower.seen.wait_for_records(log.len(), LONG);
     check_stream(&follower.seen.events(), &log, PARTITIONS);
