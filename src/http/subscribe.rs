@@ -19,6 +19,7 @@ use crate::hub::{ClientTag, Filter, Format, Missing, Start, Subscription, Until}
 use crate::record::{Offset, TopicName, TopicPartition, now};
 use crate::start_position::{StartPosition, parse_sample, parse_start};
 use format::StreamFormat;
+pub use start::last_event_id;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
