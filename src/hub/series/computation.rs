@@ -3,7 +3,7 @@
 use super::plan::{PlanStep, ReadPlan};
 use super::span::{ComputationKey, RecentWindows, SeriesSpan};
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome};
-use super::waiters::{Ready, Waiters};
+use super::waiters::{HandleId, Ready, Waiters};
 use crate::broker::{BrokerError, Remedy, TopicInfo};
 use crate::hub::subscription::{ClientTag, Filter};
 use crate::record::{Position, Timestamp, now};
@@ -42,7 +42,7 @@ pub struct Computation {
     /// Points before this time do not fit into memory.
     memory_limit: Option<Timestamp>,
     windows: RecentWindows,
-    waiters: Waiters,
+    pub waiters: Waiters,
     /// The error of the last task.
     pub error: Option<BrokerError>,
     /// The computation has ended with `error`.
@@ -122,7 +122,7 @@ impl Computation {
 
     /// Adds a request for everything since `from`. `ready` is called when that has been read up to the time of this
     /// call.
-    pub fn request(&mut self, from: Timestamp, client: ClientTag, ready: Ready) {
+    pub fn request(&mut self, handle: HandleId, from: Timestamp, client: ClientTag, ready: Ready) {
         let arrived = Instant::now();
         (self.last_used, self.client) = (arrived, client);
         self.windows.add(now().saturating_sub(from), arrived);
@@ -133,7 +133,7 @@ impl Computation {
         if let LogState::Open(log) = &mut self.log {
             log.plan.extend_to(plan_time(&self.query, from));
         }
-        self.waiters.add(from, arrived, ready);
+        self.waiters.add(handle, from, arrived, ready);
     }
 
     /// Returns the time since which the table contains everything in the log, or `None` if the log is not open.
