@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::records::PageBody;
 use super::request::Request;
+use super::stream::set_headers;
 use super::subscribe::tag;
 use crate::auth::{Permit, Right};
 use crate::hub::ClientTag;
@@ -29,7 +30,6 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use updates::{SeriesUpdates, id_of};
 use view::AnswerView;
-use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
@@ -81,11 +81,7 @@ pub async fn series(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
         response.extensions_mut().insert(Streaming);
         response
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(question.format.content_type()));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    // nginx buffers responses without this header.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    set_headers(&mut response, question.format.content_type());
     Ok(response)
 }
 

@@ -15,6 +15,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
+use warp::http::header::{self, HeaderValue};
+use warp::reply::Response;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamStyle {
@@ -75,6 +77,15 @@ impl StreamStyle {
             Self::Csv => event::csv::split_at_cut(chunk),
         }
     }
+}
+
+/// Sets the headers of a response that must reach the client unchanged and without delay.
+pub fn set_headers(response: &mut Response, content_type: &'static str) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    // nginx buffers responses without this header.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
 /// Aborts a response, so that the client does not mistake it for a complete one.

@@ -10,7 +10,7 @@ use super::limits::ClientKey;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::request::Request;
-use super::stream::Frames;
+use super::stream::{Frames, set_headers};
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
@@ -19,11 +19,11 @@ use crate::hub::{ClientTag, Filter, Format, Missing, Start, Subscription, Until}
 use crate::record::{Offset, TopicName, TopicPartition, now};
 use crate::start_position::{StartPosition, parse_sample, parse_start};
 use format::StreamFormat;
+pub use start::last_event_id;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
-use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
@@ -102,11 +102,7 @@ async fn open(
         response.extensions_mut().insert(Streaming);
         response
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(style.content_type()));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    // nginx buffers responses without this header.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    set_headers(&mut response, style.content_type());
     Ok(response)
 }
 

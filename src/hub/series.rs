@@ -26,12 +26,13 @@ use computation::{Computation, NextTask};
 use queue::ComputationQueue;
 use span::{ComputationKey, SeriesSpan};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use task::TaskOutcome;
 use thiserror::Error;
 use turn::{SeriesReaders, TaskRunner};
+use waiters::HandleId;
 
 /// Number of threads that read the log for time series.
 const THREADS: usize = 2;
@@ -71,6 +72,7 @@ struct SharedComputations {
     runner: TaskRunner,
     /// The memory budget of tables. Computations use up to three quarters of it; the last quarter is left for folds.
     tables: Arc<Share>,
+    next_handle: AtomicU64,
 }
 
 /// A computation, and the number of its users.
@@ -84,6 +86,7 @@ struct SharedComputation {
 pub struct SeriesHandle {
     service: Arc<SharedComputations>,
     computation: Arc<SharedComputation>,
+    id: HandleId,
     client: ClientTag,
     late_until: Option<Timestamp>,
 }
@@ -139,6 +142,7 @@ impl SeriesService {
             queue: ComputationQueue::default(),
             runner,
             tables: memory.series.clone(),
+            next_handle: AtomicU64::new(0),
         };
         let shared = Arc::new(shared);
         let start = |number| {
@@ -163,7 +167,8 @@ impl SeriesService {
         let span = late_until.map_or(SeriesSpan::Live, |late_until| SeriesSpan::Past { window, late_until });
         let key = ComputationKey { topic, query, filter, span };
         let computation = self.shared.find(key, window.from)?;
-        let handle = SeriesHandle { service: self.shared.clone(), computation, client, late_until };
+        let id = self.shared.next_handle.fetch_add(1, Ordering::Relaxed);
+        let handle = SeriesHandle { service: self.shared.clone(), computation, id, client, late_until };
         handle.request(window, ready);
         Ok(handle)
     }
@@ -274,11 +279,11 @@ impl Computations {
 
 impl SeriesHandle {
     /// Requests the window again. `ready` is called when it has been read up to the time of this call, or when the
-    /// computation has failed.
+    /// computation has failed. A previous request that still waits is dropped.
     pub fn request(&self, window: Window, ready: Ready) {
         let ready = {
             let mut state = lock(&self.computation.state);
-            state.request(window.from, self.client, ready);
+            state.request(self.id, window.from, self.client, ready);
             state.take_ready()
         };
         ready.into_iter().for_each(|ready| ready());
@@ -312,6 +317,7 @@ impl SeriesHandle {
 
 impl Drop for SeriesHandle {
     fn drop(&mut self) {
+        lock(&self.computation.state).waiters.remove(self.id);
         self.computation.users.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -177,7 +177,7 @@ fn write_number(out: &mut Vec<u8>, number: i64) {
 
 /// Writes a text, with an apostrophe if it could be a formula. Adds quotes where CSV requires them, and if the text is
 /// empty, to distinguish it from null.
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub fn write_text(out: &mut Vec<u8>, text: &str) {
     let needs_quotes = text.is_empty() || text.contains(['"', ',', '\r', '\n']);
     if needs_quotes {
         out.push(b'"');

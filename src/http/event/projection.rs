@@ -237,29 +237,7 @@ impl<'r> Visitor<'r> for PathWalk<'_, '_, 'r> {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
+    json::skip_scalars!();
 
     fn visit_seq<A: SeqAccess<'r>>(self, mut items: A) -> Result<(), A::Error> {
         let mut wanted = self.tree.elements.iter().peekable();

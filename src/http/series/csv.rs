@@ -2,9 +2,10 @@
 
 use super::number::write_number;
 use super::view::AnswerView;
+use crate::http::event::csv::write_text;
 use crate::http::records::PageBody;
+use crate::series::SeriesView;
 use crate::sync::memory_budget::Shortage;
-use std::borrow::Cow;
 use std::fmt::Write;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -18,8 +19,7 @@ pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> 
     let mut piece = String::with_capacity(PIECE + 1024);
     piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
     for (series, points) in view.series() {
-        let field = series.field.to_string();
-        let names = format!("{},{}", cell(&field), cell(series.name.unwrap_or_default()));
+        let names = names(series);
         for point in points {
             let time = view.time(point);
             let _ = write!(piece, "{},{time},{names}", date_and_time(time));
@@ -48,32 +48,37 @@ fn date_and_time(ms: i64) -> String {
     }
 }
 
-/// Encodes a text as a cell. Spreadsheets run a cell that begins with one of `=+-@` as a formula. An apostrophe before
-/// such a text prevents this, unless the text is a number (OWASP, CSV injection).
-fn cell(text: &str) -> Cow<'_, str> {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
-    let text = if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };
-    match text.contains([',', '"', '\r', '\n']) {
-        true => Cow::Owned(format!("\"{}\"", text.replace('"', "\"\""))),
-        false => text,
+/// Returns the cells `field` and `by`. A series without a name has an empty cell without quotes.
+fn names(series: &SeriesView<'_>) -> String {
+    let mut cells = Vec::new();
+    write_text(&mut cells, &series.field.to_string());
+    cells.push(b',');
+    if let Some(name) = series.name {
+        write_text(&mut cells, name);
     }
+    String::from_utf8_lossy(&cells).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::ValuePath;
 
     #[test]
-    fn cells_are_quoted_and_are_no_formulas() {
-        for (text, written) in [
-            ("dev-1", "dev-1"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("=cmd()", "'=cmd()"),
-            ("-5", "-5"),
-            ("-x,y", "\"'-x,y\""),
+    fn names_are_quoted_and_are_no_formulas() {
+        let field = ValuePath::default();
+        for (name, written) in [
+            (None, "value,"),
+            (Some("dev-1"), "value,dev-1"),
+            (Some("a,b"), "value,\"a,b\""),
+            (Some("say \"hi\""), "value,\"say \"\"hi\"\"\""),
+            (Some("=cmd()"), "value,'=cmd()"),
+            (Some("＝cmd()"), "value,'＝cmd()"),
+            (Some("-5"), "value,-5"),
+            (Some("-inf"), "value,'-inf"),
+            (Some("-x,y"), "value,\"'-x,y\""),
         ] {
-            assert_eq!(cell(text), written);
+            assert_eq!(names(&SeriesView { field: &field, name, points: &[], count: 0 }), written);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::http::query::Query;
 use crate::http::request::Request;
 use crate::http::shutdown::Revoked;
 use crate::http::stream::StreamStyle;
+use crate::http::subscribe::last_event_id;
 use crate::hub::series::{SeriesHandle, Unread};
 use crate::record::now;
 use crate::series::Window;
@@ -73,9 +74,7 @@ pub fn is_reconnect_of_complete_stream(request: &Request) -> bool {
 
 /// Returns the version from which a stream resumes, or the beginning if the client sends no id.
 pub fn last_id(query: &Query, request: &Request) -> Result<Since, Problem> {
-    let header = request.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
-    let ids = [header.as_deref(), query.one("last_event_id")?, query.one("lastEventId")?];
-    match ids.into_iter().flatten().find(|id| !id.is_empty()) {
+    match last_event_id(query, request)? {
         None => Ok(Since::Beginning),
         Some(id) => parse_id(id).ok_or_else(|| {
             let given: String = id.chars().take(200).collect();

@@ -1,6 +1,7 @@
 //! Chooses the format of a stream: `Accept`, `format` and `select`.
 
 use crate::cel::{CelLimits, FieldPath};
+use crate::http::accept::{accept, preferred};
 use crate::http::event::projection::Projection;
 use crate::http::event::{self, EventFormat};
 use crate::http::problem::Problem;
@@ -10,7 +11,6 @@ use crate::http::stream::StreamStyle;
 use crate::hub::Format;
 use bytes::Bytes;
 use std::sync::Arc;
-use warp::http::header;
 
 /// The media type of a stream, and the format of its frames.
 pub struct StreamFormat {
@@ -70,31 +70,20 @@ fn kind(given: Option<&str>, style: StreamStyle) -> Result<EventFormat, Problem>
     })
 }
 
-/// Returns the style for `format=csv` and the `Accept` header: the supported media type with the highest quality (RFC
-/// 9110, section 12.5.1), or the first of several with the same quality.
+/// Returns the style for `format=csv` and the `Accept` header.
 fn style(request: &Request, format: Option<&str>) -> Result<StreamStyle, Problem> {
     let is_csv = format == Some("csv");
-    let accepts: Vec<_> =
-        request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
-    let accept = accepts.join(", ");
+    let accept = accept(&request.headers);
     if accept.trim().is_empty() {
         return Ok(if is_csv { StreamStyle::Csv } else { StreamStyle::Sse });
     }
-    let mut best = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let style = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "text/csv" => StreamStyle::Csv,
-            "text/*" | "*/*" if is_csv => StreamStyle::Csv,
-            _ if is_csv => continue,
-            "text/event-stream" | "text/*" | "*/*" => StreamStyle::Sse,
-            "application/x-ndjson" | "application/ndjson" | "application/*" => StreamStyle::Ndjson,
-            _ => continue,
-        };
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        if quality > best.map_or(0.0, |(_, best)| best) {
-            best = Some((style, quality));
-        }
-    }
-    best.map(|(style, _)| style).ok_or_else(|| Problem::not_acceptable(&accept))
+    let found = preferred(&accept, |range| match range {
+        "text/csv" => Some(StreamStyle::Csv),
+        "text/*" | "*/*" if is_csv => Some(StreamStyle::Csv),
+        _ if is_csv => None,
+        "text/event-stream" | "text/*" | "*/*" => Some(StreamStyle::Sse),
+        "application/x-ndjson" | "application/ndjson" | "application/*" => Some(StreamStyle::Ndjson),
+        _ => None,
+    });
+    found.ok_or_else(|| Problem::not_acceptable(&accept))
 }

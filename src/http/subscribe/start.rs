@@ -23,18 +23,9 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 /// Returns the start of the stream. A cursor takes precedence over `from`, because a reconnecting EventSource repeats
 /// its URL.
 pub fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
-    let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => {
-            return Err(Problem::bad_request(
-                "Last-Event-ID is not a cursor: it contains non-ASCII bytes; send the id of an event",
-            ));
-        }
-        None => None,
-    };
+    let last_id = last_event_id(query, request)?;
     let since = query.one("since")?.map(since).transpose()?;
-    let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
-    if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
+    if let Some(id) = last_id {
         return Ok(Start::Cursor(Cursor::parse(id, topics.to_vec(), selection.clone())?));
     }
     let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_start(from, now()));
@@ -46,6 +37,17 @@ pub fn start(query: &Query, request: &Request, topics: &[TopicName], selection: 
             "since narrows a snapshot; use it with from=snapshot, or write from=-24h to start at a time",
         )),
     }
+}
+
+/// Returns the id of the last event that the client received, unless it is empty. The header takes precedence over the
+/// parameters.
+pub fn last_event_id<'r>(query: &'r Query, request: &'r Request) -> Result<Option<&'r str>, Problem> {
+    let header = request.headers.get("last-event-id").map(HeaderValue::to_str).transpose();
+    let header = header.map_err(|_| {
+        Problem::bad_request("Last-Event-ID is not the id of an event: it contains non-ASCII bytes; send it as it came")
+    })?;
+    let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
+    Ok(ids.into_iter().flatten().find(|id| !id.is_empty()))
 }
 
 /// Parses the time of the oldest records of a snapshot: an age or a time.

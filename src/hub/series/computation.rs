@@ -3,7 +3,7 @@
 use super::plan::{PlanStep, ReadPlan};
 use super::span::{ComputationKey, RecentWindows, SeriesSpan};
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome};
-use super::waiters::{Ready, Waiters};
+use super::waiters::{HandleId, Ready, Waiters};
 use crate::broker::{BrokerError, Remedy, TopicInfo};
 use crate::hub::subscription::{ClientTag, Filter};
 use crate::record::{Position, Timestamp, now};
@@ -42,7 +42,7 @@ pub struct Computation {
     /// Points before this time do not fit into memory.
     memory_limit: Option<Timestamp>,
     windows: RecentWindows,
-    waiters: Waiters,
+    pub waiters: Waiters,
     /// The error of the last task.
     pub error: Option<BrokerError>,
     /// The computation has ended with `error`.
@@ -122,7 +122,7 @@ impl Computation {
 
     /// Adds a request for everything since `from`. `ready` is called when that has been read up to the time of this
     /// call.
-    pub fn request(&mut self, from: Timestamp, client: ClientTag, ready: Ready) {
+    pub fn request(&mut self, handle: HandleId, from: Timestamp, client: ClientTag, ready: Ready) {
         let arrived = Instant::now();
         (self.last_used, self.client) = (arrived, client);
         self.windows.add(now().saturating_sub(from), arrived);
@@ -131,9 +131,9 @@ impl Computation {
             self.reset();
         }
         if let LogState::Open(log) = &mut self.log {
-            log.plan.extend_to(plan_time(&self.query, from.max(self.memory_limit.unwrap_or(from))));
+            log.plan.extend_to(plan_time(&self.query, from));
         }
-        self.waiters.add(from, arrived, ready);
+        self.waiters.add(handle, from, arrived, ready);
     }
 
     /// Returns the time since which the table contains everything in the log, or `None` if the log is not open.
@@ -162,17 +162,15 @@ impl Computation {
         if let Some(until) = self.paused_until.filter(|until| *until > at) {
             return NextTask::Wait(until);
         }
-        match self.next_kind(at) {
-            Some(kind) => NextTask::Run(SeriesTask {
-                generation: self.generation,
-                name: self.key.topic.clone(),
-                query: self.query.clone(),
-                filter: self.filter.clone(),
-                steps: self.steps(),
-                kind,
-            }),
-            None => NextTask::Nothing,
-        }
+        let Some(kind) = self.next_kind(at) else { return NextTask::Nothing };
+        NextTask::Run(SeriesTask {
+            generation: self.generation,
+            name: self.key.topic.clone(),
+            query: self.query.clone(),
+            filter: self.filter.clone(),
+            steps: self.steps(),
+            kind,
+        })
     }
 
     /// Returns the steps whose readings are kept.
@@ -341,9 +339,7 @@ impl Computation {
             if direction == Direction::New {
                 self.make_space_for(&table);
             } else if !self.has_space_for(&table) {
-                self.memory_limit = self.complete_from();
-                self.with_log(|log| log.plan.stop());
-                return;
+                return self.stop_reading_back();
             }
             self.version += 1;
             self.table.merge(&table, self.version);
@@ -364,9 +360,13 @@ impl Computation {
             let floor = steps.start + (steps.end - steps.start) / 8;
             self.table.drop_before(floor);
             self.floor = self.floor.max(floor);
-            self.memory_limit = Some(floor.saturating_mul(self.query.step));
-            self.with_log(|log| log.plan.stop());
+            self.stop_reading_back();
         }
+    }
+
+    fn stop_reading_back(&mut self) {
+        self.memory_limit = self.complete_from();
+        self.with_log(|log| log.plan.stop());
     }
 
     /// Drops points that no recent request needs.

@@ -44,6 +44,8 @@ pub struct ReadPlan {
 enum LookupTurn {
     Possible,
     UnderWay,
+    /// Older parts of the log are not read.
+    Stopped,
 }
 
 #[derive(Debug)]
@@ -120,12 +122,17 @@ impl ReadPlan {
 
     /// Allows another lookup after one has failed.
     pub fn lookup_failed(&mut self) {
-        self.lookup = LookupTurn::Possible;
+        if self.lookup == LookupTurn::UnderWay {
+            self.lookup = LookupTurn::Possible;
+        }
     }
 
     /// Adds the slice from `from` to the previous cut, or halves the length of the next one if this slice is too large.
     /// `offsets` is the result of the lookup of `from`, by partition.
     pub fn cut_at(&mut self, from: Timestamp, offsets: &[Offset]) {
+        if self.lookup == LookupTurn::Stopped {
+            return;
+        }
         self.lookup = LookupTurn::Possible;
         let spans = self.low.iter().zip(offsets).map(|(low, offset)| (*low - *offset).max(0));
         let count = spans.fold(0, Offset::saturating_add);
@@ -176,10 +183,10 @@ impl ReadPlan {
         }
     }
 
-    /// Stops the reading of older parts of the log. Blocks in progress may still be finished.
+    /// Stops the reading of older parts of the log for good: the discarded blocks are not read, so the plan cannot be
+    /// complete from an earlier time. Blocks in progress may still be finished.
     pub fn stop(&mut self) {
-        self.wanted = self.complete;
-        self.cut = self.complete;
+        self.lookup = LookupTurn::Stopped;
         self.blocks.clear();
         self.first_slice += self.slices.len() as u64;
         self.slices.clear();
@@ -249,6 +256,26 @@ mod tests {
                 prop_assert!(sorted.first().is_none_or(|first| *first >= expected));
             }
         }
+    }
+
+    #[test]
+    fn a_stopped_plan_is_not_complete_from_an_earlier_time() {
+        let mut plan = ReadPlan::new(vec![1000], 0, 160_000, 1000);
+        assert_eq!(plan.next(), Some(PlanStep::LookUp(150_000)));
+        plan.cut_at(150_000, &[900]);
+        assert!(matches!(plan.next(), Some(PlanStep::LookUp(_))), "another thread can read the block");
+        plan.stop();
+        // The result of the lookup arrives, and a request extends the plan.
+        plan.cut_at(130_000, &[900]);
+        plan.lookup_failed();
+        plan.extend_to(-1000);
+        while let Some(step) = plan.next() {
+            match step {
+                PlanStep::LookUp(at) => plan.cut_at(at, &[0]),
+                PlanStep::Read(block) => plan.finish(&block),
+            }
+        }
+        assert_eq!(plan.complete_from(), 160_000, "the offsets from 900 on were not read");
     }
 
     #[test]

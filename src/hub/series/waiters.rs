@@ -6,11 +6,16 @@ use std::time::Instant;
 /// Called when a computation has read enough for a request, or has failed.
 pub type Ready = Box<dyn FnOnce() + Send>;
 
-/// The waiting requests. They need no limit here, because the number of requests of each client is limited.
+/// Identifies a handle of a computation.
+pub type HandleId = u64;
+
+/// The waiting requests, at most one for each handle. They need no limit here, because the number of handles of each
+/// client is limited.
 #[derive(Default)]
 pub struct Waiters(Vec<Waiter>);
 
 struct Waiter {
+    handle: HandleId,
     /// The beginning of the window.
     from: Timestamp,
     /// Everything written before this time must have been read.
@@ -19,9 +24,16 @@ struct Waiter {
 }
 
 impl Waiters {
-    /// Adds a request that arrived at `arrived`, for everything since `from`.
-    pub fn add(&mut self, from: Timestamp, arrived: Instant, ready: Ready) {
-        self.0.push(Waiter { from, arrived, ready });
+    /// Adds a request that arrived at `arrived`, for everything since `from`. Replaces the previous request of the
+    /// handle.
+    pub fn add(&mut self, handle: HandleId, from: Timestamp, arrived: Instant, ready: Ready) {
+        self.remove(handle);
+        self.0.push(Waiter { handle, from, arrived, ready });
+    }
+
+    /// Removes the request of a handle.
+    pub fn remove(&mut self, handle: HandleId) {
+        self.0.retain(|waiter| waiter.handle != handle);
     }
 
     /// Whether no request waits.
@@ -50,5 +62,24 @@ impl Waiters {
     /// Removes and returns all requests.
     pub fn take_all(&mut self) -> Vec<Ready> {
         std::mem::take(&mut self.0).into_iter().map(|waiter| waiter.ready).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_has_one_request_until_it_is_dropped() {
+        let mut waiters = Waiters::default();
+        for _ in 0..3 {
+            waiters.add(1, 0, Instant::now(), Box::new(|| ()));
+            waiters.add(2, 0, Instant::now(), Box::new(|| ()));
+        }
+        assert_eq!(waiters.0.len(), 2);
+        waiters.remove(1);
+        assert!(waiters.0.iter().all(|waiter| waiter.handle == 2));
+        waiters.remove(2);
+        assert!(waiters.is_empty());
     }
 }
