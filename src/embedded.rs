@@ -15,7 +15,7 @@ mod reader;
 mod retention;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod topics;

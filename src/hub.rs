@@ -54,6 +54,7 @@ use stream::feed_key::FeedKey;
 use stream::lag::LagTracker;
 use stream::slot::StreamSlot;
 use stream::state::{StreamSettings, StreamState};
+use thiserror::Error;
 use view::follower::ViewFollower;
 use view::keyed_view::{Reach, ViewKey};
 use view::store::{ViewLease, ViewStore};
@@ -128,13 +129,16 @@ impl Default for Settings {
 }
 
 /// The reason why the hub rejected records or a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Rejected {
     /// The queue of records holds [`Settings::queued_bytes`], or its maximum number of submissions.
+    #[error("the queue of records is full")]
     QueueFull,
     /// [`Settings::max_streams`] are open, or too many closed streams have not been cleaned up yet.
+    #[error("too many streams are open")]
     TooManyStreams,
     /// [`Hub::shut_down`] was called.
+    #[error("curlew is shutting down")]
     ShuttingDown,
 }
 

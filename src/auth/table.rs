@@ -49,6 +49,8 @@ pub enum AuthError {
     Expired,
     /// The credential cannot be checked at the moment. Contains a sentence for the client.
     Unavailable(&'static str),
+    /// The check panicked, which is a bug.
+    Failed,
 }
 
 /// The rules of an auth file that cannot be used together.

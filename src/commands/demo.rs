@@ -71,7 +71,7 @@ fn produce(hub: &Hub, topic: &str, records: Vec<NewRecord>) {
     });
     match queued {
         Ok(()) | Err(Rejected::ShuttingDown) => {}
-        Err(reason) => warn!("cannot produce demo data: {reason:?}"),
+        Err(reason) => warn!("cannot produce demo data: {reason}"),
     }
 }
 

@@ -39,8 +39,8 @@ pub enum CommandError {
     LongLine,
     #[error(transparent)]
     Start(#[from] CursorError),
-    #[error("cannot read: {0:?}")]
-    Subscribe(Rejected),
+    #[error("cannot read: {0}")]
+    Subscribe(#[source] Rejected),
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// Contains the description of a gap.

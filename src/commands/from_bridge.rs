@@ -7,6 +7,7 @@ use super::output::{write_envelope, write_record};
 use super::sse::{Parser, ReceivedEvent};
 use super::{PrintOutcome, print_outcome, report, runtime, until_signal};
 use crate::config::{Consume, OnGap, OutputFormat};
+use crate::cursor::Cursor;
 use crate::hub::{Missing, Until};
 use crate::os::terminal_escapes::Destination;
 use crate::record::{Records, TopicName};
@@ -134,7 +135,7 @@ impl BridgeStream {
             let bytes = match tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await {
                 Err(_) => return Ok(StreamEnd::Cut(StreamCut::NoHeartbeat)),
                 Ok(Some(Err(e))) => return Ok(StreamEnd::Cut(StreamCut::Connection(e))),
-                Ok(None) if self.settings.until() != Until::Forever => return Ok(StreamEnd::Complete),
+                Ok(None) if self.is_complete() => return Ok(StreamEnd::Complete),
                 Ok(None) => return Ok(StreamEnd::Cut(StreamCut::End)),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
@@ -157,6 +158,12 @@ impl BridgeStream {
                 return Ok(end);
             }
         }
+    }
+
+    /// Whether the last event was the last of the stream. The end of the body does not prove this: through a proxy that
+    /// uses HTTP/1.0, a connection that was cut ends like a complete one.
+    fn is_complete(&self) -> bool {
+        self.cursor.as_deref().is_some_and(Cursor::is_complete)
     }
 
     /// Appends one event to `lines`. Returns `Some` if it ends the connection.
@@ -276,5 +283,40 @@ fn from_parameter(from: &StartPosition) -> String {
             .ok()
             .and_then(|time| time.format(&Rfc3339).ok())
             .unwrap_or_else(|| "earliest".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::{ClientTarget, Command, read_line};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn only_a_complete_id_ends_a_stream_that_has_an_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for id in ["1", "1~"] {
+                let (mut client, _) = listener.accept().await.unwrap();
+                client.read_u8().await.unwrap();
+                // Without a length, the end of the connection is the end of the body.
+                let response = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nid: {id}\n\n");
+                client.write_all(response.as_bytes()).await.unwrap();
+                client.shutdown().await.unwrap();
+                let _ = client.read_to_end(&mut Vec::new()).await;
+            }
+        });
+        let Ok(Command::Consume(settings)) = read_line(&format!("curlew consume t --url {url} --until-end")) else {
+            panic!("not a consume command")
+        };
+        let ClientTarget::Bridge(bridge) = settings.target.selected() else { panic!("not a bridge") };
+        let bridge = BridgeTarget::new(bridge).unwrap();
+        let mut stream =
+            BridgeStream { settings, bridge, cursor: None, printed: 0, to: Destination::of(&std::io::stdout()) };
+        assert!(matches!(stream.stream().await, Ok(StreamEnd::Cut(StreamCut::End))), "{:?}", stream.cursor);
+        assert!(matches!(stream.stream().await, Ok(StreamEnd::Complete)), "{:?}", stream.cursor);
     }
 }

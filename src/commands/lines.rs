@@ -2,6 +2,7 @@
 
 use super::envelope::{RecordLine, RecordLineError};
 use crate::config::{LineFormat, Produce, Separator};
+use crate::hub::Rejected;
 use crate::record::{Header, NewRecord};
 use bytes::{Bytes, BytesMut};
 use std::io::{self, Read};
@@ -17,6 +18,13 @@ pub enum InputError {
     Read(#[source] io::Error),
     #[error("line {number} is not a record, and nothing from this line on was sent: {source}")]
     Line { number: u64, source: RecordLineError },
+    /// The input has not ended, but its records can no longer be sent.
+    #[error("record {first} and all that follow were not sent: {reason}")]
+    NotSent {
+        first: u64,
+        #[source]
+        reason: Rejected,
+    },
 }
 
 /// Reads lines and turns them into records.

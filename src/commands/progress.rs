@@ -2,7 +2,6 @@
 
 use super::lines::InputError;
 use super::report;
-use crate::hub::Rejected;
 use crate::sync::lock;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -22,8 +21,6 @@ pub enum ProduceError {
     Input(#[from] InputError),
     #[error("{0}; {1}")]
     Both(Unacknowledged, #[source] InputError),
-    #[error("record {first} and all that follow were not sent: {}", not_sent(*reason))]
-    NotSent { first: u64, reason: Rejected },
 }
 
 /// Some records were not acknowledged. `failed` of them have an error.
@@ -33,13 +30,6 @@ pub struct Unacknowledged {
     unacknowledged: u64,
     sent: u64,
     failed: u64,
-}
-
-fn not_sent(reason: Rejected) -> &'static str {
-    match reason {
-        Rejected::QueueFull => "it is larger than the queue",
-        Rejected::TooManyStreams | Rejected::ShuttingDown => "the command is shutting down",
-    }
 }
 
 fn reported_above(failed: u64) -> &'static str {

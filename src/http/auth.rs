@@ -175,6 +175,7 @@ fn problem(error: &AuthError, challenge: Challenge) -> Problem {
         ),
         AuthError::InvalidToken(why) => Problem::unauthorized(why, challenge.of_wrong()),
         AuthError::Unavailable(why) => Problem::busy(*why),
+        AuthError::Failed => Problem::unserved(),
     }
 }
 

@@ -106,8 +106,8 @@ impl OriginPolicy {
         }
     }
 
-    /// Whether the bridge listens on loopback and `Host` is a loopback name. A reverse proxy usually forwards
-    /// a different name.
+    /// Whether the bridge listens on loopback and `Host` is a loopback name. A reverse proxy usually forwards a different
+    /// name.
     pub fn is_called_loopback(&self, host: Option<&Authority>) -> bool {
         self.scope == BindScope::Loopback && host.is_some_and(|host| is_loopback(host.host()))
     }
@@ -120,9 +120,8 @@ impl OriginPolicy {
         authorities.any(|(_, authority)| authority.eq_ignore_ascii_case(host.as_str()))
     }
 
-    /// Names the allowed origin in a response, so that the browser passes the response to the page.
-    /// `nosniff` stops other pages from
-    /// loading the response as a script.
+    /// Names the allowed origin in a response, so that the browser passes the response to the page. `nosniff` stops other
+    /// pages from loading the response as a script.
     pub fn mark(origin: &RequestOrigin, response: &mut HeaderMap) {
         response.append(header::VARY, HeaderValue::from_static("Origin"));
         response.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

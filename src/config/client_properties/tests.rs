@@ -1,30 +1,14 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::embedded::testing::TempDir;
 use crate::kafka::security::Sasl;
 use proptest::prelude::*;
-use std::path::PathBuf;
 
-/// A temporary directory that is removed with the test.
-struct TempDir(PathBuf);
-
-impl TempDir {
-    fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("curlew-properties-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
-    }
+/// Writes a file and returns its path.
+fn write(dir: &TempDir, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// A CA that has signed nothing.
@@ -134,7 +118,7 @@ fn an_unencrypted_token_endpoint_is_noted() {
 #[test]
 fn a_truststore_is_pem_in_a_file_or_a_property() {
     let dir = TempDir::new();
-    let file = dir.write("ca.pem", CA);
+    let file = write(&dir, "ca.pem", CA);
     let blanks = CA.trim().replace('\n', " ");
     let continued = CA.trim().replace('\n', " \\\n  ");
     for lines in [
@@ -152,9 +136,9 @@ fn a_truststore_is_pem_in_a_file_or_a_property() {
 #[test]
 fn unsupported_properties_are_rejected_with_a_remedy() {
     let dir = TempDir::new();
-    let jks = dir.write("trust.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
-    let pkcs12 = dir.write("key.p12", [0x30, 0x82, 4, 1]);
-    let der = dir.write("nothing.pem", "certificate");
+    let jks = write(&dir, "trust.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
+    let pkcs12 = write(&dir, "key.p12", [0x30, 0x82, 4, 1]);
+    let der = write(&dir, "nothing.pem", "certificate");
     let sasl = |mechanism: &str, jaas: &str| {
         format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\nsasl.jaas.config={jaas}")
     };
