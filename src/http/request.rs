@@ -1,10 +1,10 @@
 //! A request, as the routes see it.
 
-use super::accept;
 use super::limits::ClientKey;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::query::percent_decode;
+use super::query::{self, percent_decode};
+use super::series::format::AnswerFormat;
 use crate::auth::Permit;
 use warp::http::Method;
 use warp::http::header::{self, HeaderMap};
@@ -69,7 +69,10 @@ impl Request {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let is_stream = match segments[..] {
             ["events"] | ["topics", _, "events"] => true,
-            ["topics", _, "series"] => accept::accept(&self.headers).contains("text/event-stream"),
+            ["topics", _, "series"] => {
+                let format = query::first(&self.query, "format");
+                AnswerFormat::of(format.as_deref(), &self.headers).is_ok_and(|format| format == AnswerFormat::Updates)
+            }
             _ => false,
         };
         self.method == Method::GET && is_stream

@@ -2,6 +2,7 @@
 
 pub mod cache;
 mod csv;
+pub mod format;
 mod json;
 mod number;
 mod question;
@@ -23,7 +24,8 @@ use crate::hub::series::{SeriesHandle, SeriesRejected, SeriesState, Unread};
 use crate::record::TopicName;
 use crate::series::Window;
 use bytes::Bytes;
-use question::{AnswerFormat, SeriesQuestion};
+use format::AnswerFormat;
+use question::SeriesQuestion;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;

@@ -211,10 +211,14 @@ impl SharedComputations {
         if self.queue.is_closed() {
             return Err(SeriesRejected::ShuttingDown);
         }
+        let known = self.computations().0.get(&key).cloned();
+        // Its state may be locked while a response is encoded, which must not delay requests for other series.
+        let failed = known.filter(|known| lock(&known.state).has_failed);
         let mut computations = self.computations();
-        let known = computations.0.get(&key).filter(|known| !lock(&known.state).has_failed).cloned();
-        let found = match known {
-            Some(known) => known,
+        let is_failed =
+            |known: &Arc<SharedComputation>| failed.as_ref().is_some_and(|failed| Arc::ptr_eq(failed, known));
+        let found = match computations.0.get(&key).filter(|known| !is_failed(known)) {
+            Some(known) => known.clone(),
             None => {
                 computations.0.remove(&key);
                 if computations.0.len() >= MAX_COMPUTATIONS && !computations.drop_least_recent() {
@@ -290,12 +294,17 @@ impl SeriesHandle {
         self.service.queue.push(&self.computation);
     }
 
+    /// Returns an identifier of the computation.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.computation) as usize
+    }
+
     /// Returns an identifier of the state: the address of the computation, its generation and version, and the times
     /// between which it is complete. Returns `None` if nothing has been read yet.
     pub fn identity(&self) -> Option<(usize, u32, u32, Timestamp, Timestamp)> {
         let state = lock(&self.computation.state);
         let (complete_from, (_, complete_to)) = (state.complete_from()?, state.read_to?);
-        Some((Arc::as_ptr(&self.computation) as usize, state.generation, state.version, complete_from, complete_to))
+        Some((self.address(), state.generation, state.version, complete_from, complete_to))
     }
 
     /// Calls `read` with the state of the computation. Returns an error if nothing has been read yet, or if an error

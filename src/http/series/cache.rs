@@ -18,8 +18,9 @@ const KEPT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct UpdateCache {
     updates: Mutex<VecDeque<CachedUpdate>>,
-    /// Locked while an update is encoded, so that other viewers wait for it instead of encoding it again.
-    pub encoding: tokio::sync::Mutex<()>,
+    /// Locked while an update is encoded, so that other viewers wait for it instead of encoding it again. By the address
+    /// of the computation, so that a large update seldom delays those of other series.
+    encoding: [tokio::sync::Mutex<()>; 32],
 }
 
 struct CachedUpdate {
@@ -36,6 +37,12 @@ struct UpdateKey {
 }
 
 impl UpdateCache {
+    /// Waits until no other update of the computation is being encoded.
+    pub async fn encode_alone(&self, handle: &SeriesHandle) -> tokio::sync::MutexGuard<'_, ()> {
+        // Allocations of this size are aligned, so the lowest bits are the same for all.
+        self.encoding[(handle.address() >> 8) % self.encoding.len()].lock().await
+    }
+
     /// Returns the cached update from `since` to the current version.
     pub fn get(&self, handle: &SeriesHandle, window: Window, since: Since) -> Option<EncodedSeries> {
         let key = UpdateKey { handle: handle.identity()?, window, since };

@@ -1,7 +1,7 @@
 //! Parses the query string of a series request.
 
+use super::format::AnswerFormat;
 use crate::cel::{CelLimits, Expression};
-use crate::http::accept::{accept, preferred};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
@@ -33,51 +33,9 @@ pub struct SeriesQuestion {
     pub timeout: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AnswerFormat {
-    Json,
-    Csv,
-    /// An event stream whose events are JSON.
-    Updates,
-}
-
-impl AnswerFormat {
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Updates => "text/event-stream",
-        }
-    }
-
-    /// Returns the format of a request. `format` takes precedence over `Accept`, which users of spreadsheets and
-    /// browsers cannot set.
-    fn of(query: &Query, request: &Request) -> Result<Self, Problem> {
-        match query.one("format")? {
-            Some("json") => return Ok(Self::Json),
-            Some("csv") => return Ok(Self::Csv),
-            Some(other) => {
-                return Err(Problem::bad_request(format!("format is {other:?}; allowed are json and csv")));
-            }
-            None => {}
-        }
-        let accept = accept(&request.headers);
-        if accept.trim().is_empty() {
-            return Ok(Self::Json);
-        }
-        let found = preferred(&accept, |range| match range {
-            "application/json" | "application/*" | "*/*" => Some(Self::Json),
-            "text/csv" => Some(Self::Csv),
-            "text/event-stream" => Some(Self::Updates),
-            _ => None,
-        });
-        found.ok_or_else(|| Problem::no_series_in(&accept))
-    }
-}
-
 impl SeriesQuestion {
     pub fn parse(topic: TopicName, query: &Query, request: &Request, limits: CelLimits) -> Result<Self, Problem> {
-        let format = AnswerFormat::of(query, request)?;
+        let format = AnswerFormat::of(query.one("format")?, &request.headers)?;
         let condition = match query.one("where")? {
             Some(text) => Some(Arc::new(Expression::compile_within(text, limits)?)),
             None => None,

@@ -1,7 +1,8 @@
 //! Series as an event stream: first the whole window, then an update for each step. An update contains the new values
 //! of the points that have changed since the previous update. Its id contains the version from which a client resumes.
 
-use super::question::{AnswerFormat, SeriesQuestion};
+use super::format::AnswerFormat;
+use super::question::SeriesQuestion;
 use super::{Completeness, EncodedSeries, Since, encode};
 use crate::broker::Remedy;
 use crate::http::App;
@@ -161,7 +162,7 @@ impl SeriesUpdates {
         if let Some(encoded) = cache.get(&self.handle, window, self.since) {
             return Ok(encoded);
         }
-        let _turn = cache.encoding.lock().await;
+        let _turn = cache.encode_alone(&self.handle).await;
         if let Some(encoded) = cache.get(&self.handle, window, self.since) {
             return Ok(encoded);
         }
