@@ -414,6 +414,22 @@ fn a_limit_counts_what_is_sent() {
     assert!(client.id.ends_with('~'));
 }
 
+#[test]
+fn a_limit_ends_a_stream_inside_an_interval() {
+    let broker = broker(1, &[(0, Some("a"), 1), (0, Some("b"), 2), (0, Some("c"), 3), (0, Some("a"), 2000)]);
+    let hub = hub(&broker);
+    for limit in 1..=3 {
+        for until in [Until::Forever, Until::End] {
+            let filter = sampled(Duration::from_secs(1), Start::Earliest);
+            let mut client = Client::open(&hub, Subscription { limit: NonZeroU64::new(limit), until, ..filter });
+            client.read_to_end();
+            let expected: Vec<_> = (0..limit as Offset).map(|offset| (0, offset)).collect();
+            assert_eq!(places(&client.lines), expected, "{:?}", client.lines);
+            assert!(client.id.ends_with('~'), "{}", client.id);
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_invalid_interval_is_a_400_that_says_what_is_allowed() {
     let broker = broker(1, &[(0, Some("a"), 1), (0, Some("a"), 2), (0, None, 3)]);

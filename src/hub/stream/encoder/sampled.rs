@@ -121,6 +121,9 @@ impl Encoder {
         limits: &mut EncodeLimits<'_>,
     ) -> Flow {
         let place = (topic, partition);
+        if self.bounds.remaining == Some(0) {
+            return Flow::Finished;
+        }
         if !self.has_due(topic, partition) {
             return Flow::Continues;
         }
