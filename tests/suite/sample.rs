@@ -244,6 +244,7 @@ fn what_is_held_is_sent_before_a_gap() {
         let hub = hub(&broker);
         let mut client = Client::open(&hub, sampled(Duration::from_secs(3600), Start::Latest));
         client.until("at");
+        until_live(&hub, &mut [&mut client]);
         for (key, timestamp) in [("a", 1), ("b", 2), ("a", 3)] {
             append(&broker, (0, Some(key), timestamp));
         }
