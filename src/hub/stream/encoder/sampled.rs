@@ -205,6 +205,12 @@ impl Encoder {
         self.sampler.as_ref().map(Sampler::places).unwrap_or_default()
     }
 
+    /// Returns the partitions whose records have been held for longer than an interval.
+    pub fn overdue_places(&self) -> Vec<(usize, Partition)> {
+        let Some(sampler) = &self.sampler else { return Vec::new() };
+        sampler.places().into_iter().filter(|place| sampler.is_overdue(*place)).collect()
+    }
+
     fn end_interval(&mut self, topic: usize, partition: Partition) {
         if let Some(sampler) = &mut self.sampler {
             sampler.end_interval((topic, partition));
