@@ -244,12 +244,13 @@ fn what_is_held_is_sent_before_a_gap() {
         let hub = hub(&broker);
         let mut client = Client::open(&hub, sampled(Duration::from_secs(3600), Start::Latest));
         client.until("at");
-        until_live(&hub, &mut [&mut client]);
+        let mut plain = Client::open(&hub, subscription(&["t"], Start::Latest));
+        plain.until("at");
+        until_live(&hub, &mut [&mut client, &mut plain]);
         for (key, timestamp) in [("a", 1), ("b", 2), ("a", 3)] {
             append(&broker, (0, Some(key), timestamp));
         }
-        // The feed has read them when a stream without a sample has them.
-        let mut plain = Client::open(&hub, subscription(&["t"], Start::Earliest));
+        // The feed has read them when a live stream without a sample has them.
         plain.until("record t/0@2");
         if recreated {
             broker.delete("t");
@@ -262,6 +263,32 @@ fn what_is_held_is_sent_before_a_gap() {
         let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").map(str::to_owned).collect();
         let gap = if recreated { "gap t/0:3-0:recreated" } else { "gap t/0:3-1:truncated" };
         assert_eq!(story, ["record t/0@1 2", "record t/0@2 3", gap]);
+    }
+}
+
+#[test]
+fn a_stream_that_reaches_its_limit_before_a_gap_is_complete() {
+    for recreated in [false, true] {
+        let broker = broker(1, &[]);
+        let hub = hub(&broker);
+        let filter = sampled(Duration::from_secs(3600), Start::Latest);
+        let mut client = Client::open(&hub, Subscription { limit: NonZeroU64::new(1), ..filter });
+        client.until("at");
+        let mut plain = Client::open(&hub, subscription(&["t"], Start::Latest));
+        plain.until("at");
+        until_live(&hub, &mut [&mut client, &mut plain]);
+        append(&broker, (0, Some("a"), 1));
+        append(&broker, (0, Some("b"), 2));
+        plain.until("record t/0@1");
+        if recreated {
+            broker.delete("t");
+            broker.create("t", 1);
+        } else {
+            broker.truncate("t", 0, 0);
+        }
+        client.read_to_end();
+        assert_eq!(client.story(), ["at", "record t/0@0 1"], "{:?}", client.lines);
+        assert!(client.id.ends_with('~'), "{}", client.id);
     }
 }
 

@@ -329,6 +329,11 @@ impl Feed {
         let mut out = Vec::new();
         change(&mut state.encoder, topic, &mut out);
         self.send(&mut state, out);
+        if state.encoder.is_finished() {
+            // The held records before a gap have reached the limit, so no gap was written.
+            state.complete();
+            return 0;
+        }
         let streams = state.members.len();
         self.check_id(&mut state);
         streams
