@@ -52,7 +52,7 @@ impl Feed {
             state.last_join = None;
             return state.encoder.forget_held();
         }
-        for (topic, partition) in state.encoder.overdue_places() {
+        for place in state.encoder.overdue_places() {
             loop {
                 self.evict_full(&mut state);
                 if state.members.is_empty() {
@@ -63,7 +63,7 @@ impl Feed {
                 let (mut out, mut memory) = (Vec::new(), self.settings.chunk_budget.empty_reservation());
                 let budget = TimeBudget::new(Duration::MAX);
                 let mut limits = EncodeLimits { most, budget: &budget, memory: &mut memory };
-                let flow = state.encoder.write_overdue(&mut out, topic, partition, &mut limits);
+                let flow = state.encoder.write_overdue(&mut out, place, &mut limits);
                 if out.is_empty() {
                     if matches!(flow, Flow::Short(_)) {
                         self.evict(&mut state, |_| true);
