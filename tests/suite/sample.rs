@@ -237,11 +237,13 @@ fn held_records_are_sent_before_a_gap() {
         let hub = hub(&broker);
         let mut client = Client::open(&hub, sampled(Duration::from_secs(3600), Start::Latest));
         client.until("at");
+        let mut plain = Client::open(&hub, subscription(&["t"], Start::Latest));
+        plain.until("at");
+        until_live(&hub, &mut [&mut client, &mut plain]);
         for (key, timestamp) in [("a", 1), ("b", 2), ("a", 3)] {
             append(&broker, (0, Some(key), timestamp));
         }
-        // The feed has read them when a stream without a sample has them.
-        let mut plain = Client::open(&hub, subscription(&["t"], Start::Earliest));
+        // The feed has read them when a live stream without a sample has them.
         plain.until("record t/0@2");
         if recreated {
             broker.delete("t");
@@ -254,6 +256,32 @@ fn held_records_are_sent_before_a_gap() {
         let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").map(str::to_owned).collect();
         let gap = if recreated { "gap t/0:3-0:recreated" } else { "gap t/0:3-1:truncated" };
         assert_eq!(story, ["record t/0@1 2", "record t/0@2 3", gap]);
+    }
+}
+
+#[test]
+fn a_stream_that_reaches_its_limit_before_a_gap_is_complete() {
+    for recreated in [false, true] {
+        let broker = broker(1, &[]);
+        let hub = hub(&broker);
+        let filter = sampled(Duration::from_secs(3600), Start::Latest);
+        let mut client = Client::open(&hub, Subscription { limit: NonZeroU64::new(1), ..filter });
+        client.until("at");
+        let mut plain = Client::open(&hub, subscription(&["t"], Start::Latest));
+        plain.until("at");
+        until_live(&hub, &mut [&mut client, &mut plain]);
+        append(&broker, (0, Some("a"), 1));
+        append(&broker, (0, Some("b"), 2));
+        plain.until("record t/0@1");
+        if recreated {
+            broker.delete("t");
+            broker.create("t", 1);
+        } else {
+            broker.truncate("t", 0, 0);
+        }
+        client.read_to_end();
+        assert_eq!(client.story(), ["at", "record t/0@0 1"], "{:?}", client.lines);
+        assert!(client.id.ends_with('~'), "{}", client.id);
     }
 }
 
@@ -405,6 +433,22 @@ fn a_limit_counts_the_records_that_are_sent() {
     client.read_to_end();
     assert_eq!(places(&client.lines), [(0, 1), (0, 3)], "{:?}", client.lines);
     assert!(client.id.ends_with('~'));
+}
+
+#[test]
+fn a_limit_ends_a_stream_inside_an_interval() {
+    let broker = broker(1, &[(0, Some("a"), 1), (0, Some("b"), 2), (0, Some("c"), 3), (0, Some("a"), 2000)]);
+    let hub = hub(&broker);
+    for limit in 1..=3 {
+        for until in [Until::Forever, Until::End] {
+            let filter = sampled(Duration::from_secs(1), Start::Earliest);
+            let mut client = Client::open(&hub, Subscription { limit: NonZeroU64::new(limit), until, ..filter });
+            client.read_to_end();
+            let expected: Vec<_> = (0..limit as Offset).map(|offset| (0, offset)).collect();
+            assert_eq!(places(&client.lines), expected, "{:?}", client.lines);
+            assert!(client.id.ends_with('~'), "{}", client.id);
+        }
+    }
 }
 
 #[tokio::test]

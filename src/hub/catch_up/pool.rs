@@ -354,7 +354,7 @@ impl CatchUp {
                     if next >= end {
                         // The log has no later record that could replace the held ones.
                         let mut limits = EncodeLimits { most, budget, memory: &mut memory };
-                        task.stream.encoder.write_overdue(&mut out, topic, partition, &mut limits);
+                        task.stream.encoder.write_overdue(&mut out, (topic, partition), &mut limits);
                     }
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
                         let record = TopicPartition { topic: name.clone(), partition };

@@ -248,36 +248,6 @@ impl Feed {
         delivered
     }
 
-    /// Sends the records that have been held back for longer than an interval.
-    pub fn send_overdue(&self) {
-        let mut state = self.state();
-        for (topic, partition) in state.encoder.held_places() {
-            loop {
-                self.evict_full(&mut state);
-                if state.members.is_empty() {
-                    state.last_join = None;
-                    return state.encoder.forget_held();
-                }
-                let most = if self.chunk_size(&mut state) == ChunkSize::Ahead { CHUNK } else { SMALL };
-                let (mut out, mut memory) = (Vec::new(), self.settings.chunk_budget.empty_reservation());
-                let budget = TimeBudget::new(Duration::MAX);
-                let mut limits = EncodeLimits { most, budget: &budget, memory: &mut memory };
-                let flow = state.encoder.write_overdue(&mut out, topic, partition, &mut limits);
-                if out.is_empty() {
-                    if matches!(flow, Flow::Short(_)) {
-                        self.evict(&mut state, |_| true);
-                    }
-                    break;
-                }
-                state.last_join = None;
-                self.send(&mut state, self.settings.chunk_budget.hold_paid(out, memory));
-                if flow == Flow::Finished {
-                    return state.complete();
-                }
-            }
-        }
-    }
-
     /// Reports lost records to all streams, and continues after them.
     pub fn gap(&self, name: &TopicName, partition: Partition, loss: Loss) {
         let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, loss));
@@ -359,13 +329,18 @@ impl Feed {
         let mut out = Vec::new();
         change(&mut state.encoder, topic, &mut out);
         self.send(&mut state, out);
+        if state.encoder.is_finished() {
+            // The held records before a gap have reached the limit, so no gap was written.
+            state.complete();
+            return 0;
+        }
         let streams = state.members.len();
         self.check_id(&mut state);
         streams
     }
 
     /// Sends frames to all streams. Returns the number of records delivered, over all streams.
-    fn send(&self, state: &mut FeedState, bytes: impl Into<Bytes>) -> u64 {
+    pub fn send(&self, state: &mut FeedState, bytes: impl Into<Bytes>) -> u64 {
         let bytes = bytes.into();
         if bytes.is_empty() {
             return 0;
@@ -387,7 +362,7 @@ impl FeedState {
     }
 
     /// Ends the streams after their last frame has been sent.
-    fn complete(&mut self) {
+    pub fn complete(&mut self) {
         self.members.iter().for_each(MailboxSender::complete);
         self.end();
     }

@@ -177,8 +177,8 @@ impl Encoder {
         if self.is_finished() {
             return Flow::Finished;
         }
-        match self.write_due(out, topic, partition, &mut limits) {
-            Flow::Continues if self.has_due(topic, partition) => return Flow::Continues,
+        match self.write_due(out, (topic, partition), &mut limits) {
+            Flow::Continues if self.has_due((topic, partition)) => return Flow::Continues,
             Flow::Continues => {}
             flow => return flow,
         }
@@ -288,7 +288,7 @@ impl Encoder {
     fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
         let here = self.cursor.next(topic, partition).unwrap_or(to.next);
         self.cursor.set(topic, partition, to);
-        if !self.holds(topic, partition) {
+        if !self.holds((topic, partition)) {
             self.passed += to.next.saturating_sub(here).unsigned_abs();
         }
         self.checkpoint_if_due(out);

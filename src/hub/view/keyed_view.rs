@@ -96,7 +96,8 @@ pub enum ViewWork {
 pub enum ViewProgress {
     /// The log is being read.
     Pending,
-    /// The snapshot contains every record that was in the log when the stream requested it.
+    /// The snapshot of a round that began after the stream requested it. In a partition that the live flow reads, it may
+    /// end before the log does, at the position of the live flow.
     Ready(Arc<TopicSnapshot>),
     /// The log cannot be read.
     Failed(BrokerError),

@@ -7,9 +7,13 @@ use crate::hub::subscription::{Gap, GapReason};
 use crate::record::Partition;
 
 impl Encoder {
-    /// Writes a gap, and moves the cursor to the position where the log continues.
+    /// Writes a gap, and moves the cursor to the position where the log continues. Writes none if the held records before
+    /// it have reached the limit of the stream.
     pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
-        self.write_before_gap(out, topic, partition);
+        self.write_before_gap(out, (topic, partition));
+        if self.bounds.remaining == Some(0) {
+            return;
+        }
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
         let Loss { to, reason, end: log_end } = loss;
@@ -35,7 +39,10 @@ impl Encoder {
     /// The cursor changes before the first frame is written, so that no id mixes both topics.
     pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
         let lost: Vec<_> = self.cursor.offsets(topic).collect();
-        lost.iter().for_each(|(partition, _)| self.write_before_gap(out, topic, *partition));
+        lost.iter().for_each(|(partition, _)| self.write_before_gap(out, (topic, *partition)));
+        if self.bounds.remaining == Some(0) {
+            return;
+        }
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
         self.grow(topic, partitions);

@@ -80,59 +80,57 @@ impl Encoder {
     }
 
     /// Whether records of a partition are held.
-    pub(super) fn holds(&self, topic: usize, partition: Partition) -> bool {
-        self.sampler.as_ref().is_some_and(|sampler| sampler.resume_at((topic, partition)).is_some())
+    pub(super) fn holds(&self, place: (usize, Partition)) -> bool {
+        self.sampler.as_ref().is_some_and(|sampler| sampler.resume_at(place).is_some())
     }
 
     /// Offers a matching record to the sampler, and first writes the records that are due.
     pub(super) fn sample(
         &mut self,
         out: &mut Vec<u8>,
-        (topic, partition): (usize, Partition),
+        place: (usize, Partition),
         record: &RecordRef<'_>,
         (before, after): (Position, Position),
         limits: &mut EncodeLimits<'_>,
     ) -> Sampled {
         loop {
             let Some(sampler) = &mut self.sampler else { return Sampled::Write };
-            match sampler.offer((topic, partition), record, before, after) {
+            match sampler.offer(place, record, before, after) {
                 Offer::Held => return Sampled::Held,
                 Offer::SendNow => return Sampled::Write,
                 Offer::SendDue => {}
             }
-            match self.write_due(out, topic, partition, limits) {
-                Flow::Continues if self.has_due(topic, partition) => return Sampled::Stop(Flow::Continues),
+            match self.write_due(out, place, limits) {
+                Flow::Continues if self.has_due(place) => return Sampled::Stop(Flow::Continues),
                 Flow::Continues => {}
                 flow => return Sampled::Stop(flow),
             }
         }
     }
 
-    pub(super) fn has_due(&self, topic: usize, partition: Partition) -> bool {
-        self.sampler.as_ref().is_some_and(|sampler| sampler.next_due((topic, partition)).is_some())
+    pub(super) fn has_due(&self, place: (usize, Partition)) -> bool {
+        self.sampler.as_ref().is_some_and(|sampler| sampler.next_due(place).is_some())
     }
 
     /// Writes the records of a partition that are due. Stops early at the same limits as [`records`](Self::records).
     pub(super) fn write_due(
         &mut self,
         out: &mut Vec<u8>,
-        topic: usize,
-        partition: Partition,
+        place: (usize, Partition),
         limits: &mut EncodeLimits<'_>,
     ) -> Flow {
-        let place = (topic, partition);
-        if !self.has_due(topic, partition) {
+        if self.bounds.remaining == Some(0) {
+            return Flow::Finished;
+        }
+        if !self.has_due(place) {
             return Flow::Continues;
         }
+        let (topic, partition) = place;
+        // The id must be before held records of other partitions.
+        let mut ids = self.resume_at();
         let Some(mut sampler) = self.sampler.take() else { return Flow::Continues };
         let mut flow = Flow::Continues;
         let (name, uses_ids) = (self.cursor.topics()[topic].name.clone(), self.format.uses_ids());
-        let mut ids = self.cursor.clone();
-        for (topic, partition) in sampler.places() {
-            if let Some(position) = sampler.resume_at((topic, partition)) {
-                ids.set(topic, partition, position);
-            }
-        }
         while let Some(held) = sampler.next_due(place) {
             if out.len() >= limits.most {
                 break;
@@ -173,24 +171,23 @@ impl Encoder {
     pub fn write_overdue(
         &mut self,
         out: &mut Vec<u8>,
-        topic: usize,
-        partition: Partition,
+        place: (usize, Partition),
         limits: &mut EncodeLimits<'_>,
     ) -> Flow {
-        let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.is_overdue((topic, partition))) else {
+        let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.is_overdue(place)) else {
             return Flow::Continues;
         };
-        sampler.end_interval((topic, partition));
-        self.write_due(out, topic, partition, limits)
+        sampler.end_interval(place);
+        self.write_due(out, place, limits)
     }
 
     /// Writes all held records, up to `limits.most`. Returns `Finished` if no held record is left, or if the stream has
     /// reached its limit.
     pub fn write_held(&mut self, out: &mut Vec<u8>, mut limits: EncodeLimits<'_>) -> Flow {
-        for (topic, partition) in self.held_places() {
-            self.end_interval(topic, partition);
-            match self.write_due(out, topic, partition, &mut limits) {
-                Flow::Continues if self.has_due(topic, partition) => return Flow::Continues,
+        for place in self.held_places() {
+            self.end_interval(place);
+            match self.write_due(out, place, &mut limits) {
+                Flow::Continues if self.has_due(place) => return Flow::Continues,
                 Flow::Continues => {}
                 flow => return flow,
             }
@@ -202,24 +199,30 @@ impl Encoder {
         self.sampler.as_ref().map(Sampler::places).unwrap_or_default()
     }
 
-    fn end_interval(&mut self, topic: usize, partition: Partition) {
+    /// Returns the partitions whose records have been held for longer than an interval.
+    pub fn overdue_places(&self) -> Vec<(usize, Partition)> {
+        let Some(sampler) = &self.sampler else { return Vec::new() };
+        sampler.places().into_iter().filter(|place| sampler.is_overdue(*place)).collect()
+    }
+
+    fn end_interval(&mut self, place: (usize, Partition)) {
         if let Some(sampler) = &mut self.sampler {
-            sampler.end_interval((topic, partition));
+            sampler.end_interval(place);
         }
     }
 
     /// Writes the held records of a partition, before a frame that moves the cursor past them. The output needs no
     /// limit, because the memory of held records is bounded.
-    pub(super) fn write_before_gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition) {
+    pub(super) fn write_before_gap(&mut self, out: &mut Vec<u8>, place: (usize, Partition)) {
         let Some(share) = self.sampler.as_ref().map(|sampler| sampler.share().clone()) else { return };
         let budget = TimeBudget::new(Duration::MAX);
         // The records that are due are written first, then those of the current interval.
-        while self.holds(topic, partition) && self.bounds.remaining != Some(0) {
-            self.end_interval(topic, partition);
+        while self.holds(place) && self.bounds.remaining != Some(0) {
+            self.end_interval(place);
             // Without a limit on the output, nothing is reserved.
             let mut memory = share.empty_reservation();
             let mut limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
-            self.write_due(out, topic, partition, &mut limits);
+            self.write_due(out, place, &mut limits);
         }
     }
 }
