@@ -95,6 +95,7 @@ impl Live {
                         FilterInput::new(&tails[topic].name, partition, &span.batches).with_epochs(&span.epochs);
                     let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
                     if stream.encoder.records(&mut out, topic, &input, to, limits) == Flow::Finished {
+                        stream.encoder.complete(&mut out);
                         stream.send_paid(out, memory);
                         stream.sender.complete();
                         return JoinOutcome::Finished;
@@ -110,6 +111,7 @@ impl Live {
                 let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
                 match stream.encoder.write_held(&mut out, limits) {
                     Flow::Finished if stream.encoder.is_finished() => {
+                        stream.encoder.complete(&mut out);
                         stream.send_paid(out, memory);
                         stream.sender.complete();
                         return JoinOutcome::Finished;
