@@ -24,6 +24,7 @@ mod request;
 mod response;
 mod routes;
 mod series;
+mod series_format;
 mod server;
 mod shutdown;
 mod stream;

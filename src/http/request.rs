@@ -4,7 +4,7 @@ use super::limits::ClientKey;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::query::{self, percent_decode};
-use super::series::format::AnswerFormat;
+use super::series_format::AnswerFormat;
 use crate::auth::Permit;
 use warp::http::Method;
 use warp::http::header::{self, HeaderMap};

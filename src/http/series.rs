@@ -2,7 +2,6 @@
 
 pub mod cache;
 mod csv;
-pub mod format;
 mod json;
 mod number;
 mod question;
@@ -16,6 +15,7 @@ use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::records::PageBody;
 use super::request::Request;
+use super::series_format::AnswerFormat;
 use super::stream::set_headers;
 use super::subscribe::tag;
 use crate::auth::{Permit, Right};
@@ -24,7 +24,6 @@ use crate::hub::series::{SeriesHandle, SeriesRejected, SeriesState, Unread};
 use crate::record::TopicName;
 use crate::series::Window;
 use bytes::Bytes;
-use format::AnswerFormat;
 use question::SeriesQuestion;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

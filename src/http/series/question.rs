@@ -1,10 +1,10 @@
 //! Parses the query string of a series request.
 
-use super::format::AnswerFormat;
 use crate::cel::{CelLimits, Expression};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
+use crate::http::series_format::AnswerFormat;
 use crate::hub::Filter;
 use crate::hub::series::SeriesRequest;
 use crate::record::{TopicName, now};

@@ -1,7 +1,6 @@
 //! Series as an event stream: first the whole window, then an update for each step. An update contains the new values
 //! of the points that have changed since the previous update. Its id contains the version from which a client resumes.
 
-use super::format::AnswerFormat;
 use super::question::SeriesQuestion;
 use super::{Completeness, EncodedSeries, Since, encode};
 use crate::broker::Remedy;
@@ -10,6 +9,7 @@ use crate::http::limits::ClientSlot;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
+use crate::http::series_format::AnswerFormat;
 use crate::http::shutdown::Revoked;
 use crate::http::stream::StreamStyle;
 use crate::http::subscribe::last_event_id;
