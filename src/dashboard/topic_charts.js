@@ -43,8 +43,7 @@ export class TopicCharts {
     const opening = (this.opening = {});
     const first = range.window === "all" ? await firstTimestamp(this.topic).catch(() => null) : null;
     if (opening !== this.opening) return;
-    const question = { ...this.questionRange(range, first ?? undefined), by: "key" };
-    this.series = new SeriesFeed(this.topic, question, () => this.changed(first ?? undefined));
+    this.series = new SeriesFeed(this.topic, this.question(range, first ?? undefined), () => this.changed(first ?? undefined));
     feed.latest.series = this.series;
   }
 
@@ -53,11 +52,19 @@ export class TopicCharts {
     feed.latest.series = this.series = null;
   }
 
-  /** A live range does not move while the page is paused. */
-  questionRange(range, first) {
-    if (this.pausedAt === null || !isLive(range)) return questionRange(range, first ?? Date.now() - 1000);
+  /** Returns the question for a range. `first` is the time of the first record, if the range needs it. */
+  question(range, first) {
+    const { by, each, time } = url.state;
+    const names = { by: by || "key", each, time };
+    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, first ?? Date.now() - 1000), ...names };
+    // A live range does not move while the page is paused.
     const { from, to } = edges(range, this.pausedAt, first);
-    return { from: String(Math.floor(from)), to: String(Math.ceil(to)) };
+    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...names };
+  }
+
+  /** Tries again at once, because the topic was created or a session began. */
+  retryNow() {
+    this.series?.retryNow();
   }
 
   changed(first) {
