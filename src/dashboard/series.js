@@ -12,6 +12,8 @@ export class Series {
   constructor() {
     this.length = 0;
     this.capacity = 0;
+    /** The name of the series in messages. */
+    this.by = null;
     /** The usual time between two points in ms, 0 if unknown. */
     this.interval = 0;
     /** 1 if the line breaks before the point. */
