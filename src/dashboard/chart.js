@@ -1,7 +1,7 @@
 // The card of one field: chart, threshold, legend with current values, and the same data as a table.
 
 import { announce, button, el, labelled, setText } from "./dom.js";
-import { bandOf, bucketCount } from "./band.js";
+import { bandOf, bucketLength } from "./band.js";
 import { createFrame, draw, valueRange } from "./draw.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
@@ -12,10 +12,9 @@ const DASHES = [[], [6, 3], [2, 3]];
 const TABLE_ROWS = 12;
 
 export class Chart {
-  /** `view` is what the charts of a page share: time window, theme, pointer position and marks. */
-  constructor(field, keys, view) {
+  /** `view` is what the charts of a page share: series, range of time, theme, pointer position and marks. */
+  constructor(field, view) {
     this.field = field;
-    this.keys = keys;
     this.view = view;
     /** The keys that the user pressed in the legend: see `chooseLines`. */
     this.toggled = new Set();
@@ -47,12 +46,18 @@ export class Chart {
     this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
   }
 
+  /** The series of the field by key. */
+  get keys() {
+    return this.view.seriesOf(this.field);
+  }
+
   /** The lines that are drawn. */
   get lines() {
     const colours = this.view.theme.lines;
-    return [...this.choice.drawn.keys()].filter((key) => this.keys.has(key)).map((key) => {
+    const { keys } = this;
+    return [...this.choice.drawn.keys()].filter((key) => keys.has(key)).map((key) => {
       const i = this.view.keyIndex(key);
-      return { key, series: this.keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
+      return { key, series: keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
     });
   }
 
@@ -73,7 +78,7 @@ export class Chart {
     if (this.keys.size !== this.summaries.size) this.summarize();
     const lines = this.lines;
     const all = [...this.keys.values()];
-    const band = this.choice.isBand ? bandOf(all, from, to, bucketCount(all, from, to, width)) : null;
+    const band = this.choice.isBand ? bandOf(all, from, to, bucketLength(all, this.view.step, from, to, width)) : null;
     const extremes = band ?? lines.map(({ series }) => series.summary(from, to));
     this.frame = createFrame(width, height, from, to, valueRange(extremes, this.threshold));
     draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover });
@@ -89,6 +94,7 @@ export class Chart {
 
   /** Updates the legend, the badge and the accessible label. */
   updateLegend() {
+    const { from, to } = this.view;
     this.summarize();
     this.legend.update(this.summaries, this.choice, this.threshold);
     const { aboveThreshold, drawn, isBand } = this.choice;
@@ -101,7 +107,7 @@ export class Chart {
     this.element.classList.toggle("is-over", now.length > 0);
     const spoken = [...drawn.keys()].filter((key) => this.summaries.get(key)).map((key) => `${key} ${format.short(this.summaries.get(key).current)}`);
     const what = isBand ? `Minimum, median and maximum of ${this.keys.size} keys; ` : "";
-    const label = `Chart of ${this.field}, ${url.state.window}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
+    const label = `Chart of ${this.field}, ${format.moment(from)} to ${format.moment(to)}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
     if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
     if (!this.dataTable.hidden) this.fillTable();
   }
@@ -138,7 +144,7 @@ export class Chart {
 
   /** Returns the exact value of each line at a time, with the extremes where a point merges several records. */
   valuesAt(time) {
-    const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), 1000);
+    const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), this.view.step);
     const found = [];
     for (const line of this.lines) {
       const { series } = line;

@@ -3,15 +3,23 @@
 import { el, setText } from "./dom.js";
 import { Chart } from "./chart.js";
 import { readTheme } from "./draw.js";
+import { edges, isLive, rangeOf } from "./range.js";
+import { seriesNotes } from "./series_notes.js";
 import * as url from "./url.js";
 
 const LEGEND_INTERVAL_MS = 250;
+const NO_SERIES = new Map();
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
 export class Charts {
-  constructor(store) {
+  /** `store` has the marks. `onZoom(range)` is called with the `from` and `to` of a part that the user chose. */
+  constructor(store, onZoom) {
     this.store = store;
+    this.onZoom = onZoom;
+    /** The SeriesFeed that is drawn, and the time of the topic's first record if its range needs it. */
+    this.feed = null;
+    this.first = undefined;
     this.charts = new Map();
     this.keys = new Map();
     this.visible = new Set();
@@ -50,8 +58,25 @@ export class Charts {
     darkScheme.removeEventListener("change", this.onTheme);
   }
 
+  /** Draws the series of this feed from now on. `first` is the time of the topic's first record, if the range needs it. */
+  show(feed, first) {
+    this.feed = feed;
+    this.first = first;
+    this.invalidate();
+  }
+
   invalidate() {
     this.dirty = true;
+  }
+
+  /** The series of a field: key → Series. */
+  seriesOf(field) {
+    return this.feed?.fields.get(field) ?? NO_SERIES;
+  }
+
+  /** The length of a point in ms. */
+  get step() {
+    return this.feed?.step ?? 1000;
   }
 
   setHover(time, chart) {
@@ -70,41 +95,44 @@ export class Charts {
     return this.store.marks;
   }
 
-  /** Updates the time window. It ends now, or at the newest timestamp if the topic's timestamps are not current. */
-  updateWindow() {
-    const now = this.pausedAt ?? Date.now();
-    const length = url.windowMs();
-    const { newest } = this.store;
-    const isCurrent = newest >= now - length && newest <= now + 1000;
-    this.to = isCurrent || !Number.isFinite(newest) ? now : newest;
-    this.from = this.to - length;
+  /** Updates the edges of the charts. A live range ends now, by the server's clock. */
+  updateEdges() {
+    const range = rangeOf(url.state);
+    this.isMoving = isLive(range) && this.pausedAt === null;
+    const now = this.pausedAt ?? this.feed?.now() ?? Date.now();
+    Object.assign(this, edges(range, now, this.first));
   }
 
   tick() {
     const isFirst = this.to === undefined;
-    this.updateWindow();
+    this.updateEdges();
     const width = Math.max(100, this.element.clientWidth || 100);
     // A movement of less than a pixel is not worth a redraw. With reduced motion, once a second is enough.
     const step = reducedMotion.matches ? 1000 : Math.max(16, (this.to - this.from) / width);
     const moved = isFirst || Math.abs(this.to - (this.drawnTo ?? 0)) >= step;
-    if (!moved && !this.dirty) return;
-    if (reducedMotion.matches && !moved && this.hover === null && this.pausedAt === null) return;
-    this.dirty = false;
-    this.drawnTo = this.to;
-    this.addNewFields();
-    for (const chart of this.charts.values()) if (this.visible.has(chart.element)) chart.draw();
-    if (performance.now() - this.legendsUpdatedAt < LEGEND_INTERVAL_MS) return;
+    const mayWait = reducedMotion.matches && this.isMoving && this.hover === null;
+    if (moved || (this.dirty && !mayWait)) this.draw();
+    if (!this.legendsAreOld || performance.now() - this.legendsUpdatedAt < LEGEND_INTERVAL_MS) return;
+    this.legendsAreOld = false;
     this.legendsUpdatedAt = performance.now();
     for (const chart of this.charts.values()) if (this.visible.has(chart.element)) chart.updateLegend();
     this.updateNote();
   }
 
+  draw() {
+    this.dirty = false;
+    this.legendsAreOld = true;
+    this.drawnTo = this.to;
+    this.addNewFields();
+    for (const chart of this.charts.values()) if (this.visible.has(chart.element)) chart.draw();
+  }
+
   addNewFields() {
-    if (this.charts.size === this.store.fields.size) return;
+    if (!this.feed || [...this.feed.fields.keys()].every((field) => this.charts.has(field))) return;
     const hidden = url.hiddenFields();
-    for (const [field, keys] of this.store.fields) {
+    for (const field of this.feed.fields.keys()) {
       if (this.charts.has(field)) continue;
-      const chart = new Chart(field, keys, this);
+      const chart = new Chart(field, this);
       chart.element.hidden = hidden.has(field);
       this.charts.set(field, chart);
       this.element.append(chart.element);
@@ -132,10 +160,7 @@ export class Charts {
   }
 
   updateNote() {
-    const notes = [];
-    const { omittedKeys, omittedFields } = this.store;
-    if (omittedKeys.size) notes.push(`${omittedKeys.size} more keys are not counted`);
-    if (omittedFields.size) notes.push(`${omittedFields.size} more fields are not shown`);
+    const notes = this.feed ? seriesNotes(this.feed) : [];
     if (this.marks.length) notes.push(`Dotted lines: ${this.marks.at(-1).text}`);
     this.note.hidden = notes.length === 0;
     setText(this.note, notes.join(". "));

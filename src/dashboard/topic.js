@@ -1,19 +1,21 @@
 // The page of one topic: live charts and records, with pause, resume and jump to now.
 
 import { root } from "./base.js";
-import { fetchTopic } from "./browse.js";
+import { fetchTopic, firstTimestamp } from "./browse.js";
 import { Charts } from "./charts.js";
 import { button, copyableCommand, el, labelled, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
 import { WINDOWS } from "./query.js";
+import { questionRange, rangeOf } from "./range.js";
 import { RecordsPanel } from "./records.js";
+import { SeriesFeed } from "./series_feed.js";
 import { lagOf } from "./state.js";
 import { Store } from "./store.js";
 import * as url from "./url.js";
 
-/** Earlier records that the page loads first. */
-const BACKFILL_RECORDS = 10_000;
+/** Earlier records that the list loads first. The charts need none of them. */
+const BACKFILL_RECORDS = 1000;
 /** Records that a paused page keeps; beyond that, it stops acknowledging. */
 const MAX_WAITING = 20_000;
 /** The lag at which the page offers to jump to now. */
@@ -31,7 +33,7 @@ export class TopicView {
     this.pauseButton = button("Pause", () => (this.paused ? this.resume() : this.pause()), { "aria-pressed": "false", id: "pause" });
     this.behindBanner = el("div", { class: "banner", role: "status", hidden: true });
     this.empty = el("div", { class: "card empty", hidden: true });
-    const windows = el("select", { id: "window", onchange: () => { url.replace({ window: windows.value }); this.charts.invalidate(); } },
+    const windows = el("select", { id: "window", onchange: () => { url.replace({ window: windows.value }); this.openSeries(); } },
       ...[...WINDOWS.keys()].map((name) => el("option", { value: name, selected: name === url.state.window }, name)));
     this.facts = el("span", { class: "muted" });
     this.chartsSection = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
@@ -44,6 +46,7 @@ export class TopicView {
       this.behindBanner, this.empty, this.chartsSection, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
+    this.openSeries();
     this.follow();
   }
 
@@ -52,8 +55,32 @@ export class TopicView {
     feed.latest.paused = false;
     this.subscriptions.forEach((unsubscribe) => unsubscribe());
     this.unblock?.();
+    this.closeSeries();
     this.charts.stop();
     this.records.stop();
+  }
+
+  /** Opens the series of the range in the URL. */
+  async openSeries() {
+    this.closeSeries();
+    const range = rangeOf(url.state);
+    const opening = (this.opening = {});
+    const first = range.window === "all" ? await firstTimestamp(this.name).catch(() => null) : null;
+    if (opening !== this.opening || this.stopped) return;
+    const question = { ...questionRange(range, first ?? Date.now() - 1000), by: "key" };
+    const series = new SeriesFeed(this.name, question, () => this.seriesChanged());
+    feed.latest.series = this.series = series;
+    this.charts.show(series, first);
+  }
+
+  closeSeries() {
+    this.series?.stop();
+    feed.latest.series = this.series = null;
+  }
+
+  seriesChanged() {
+    this.charts.invalidate();
+    this.updateEmpty();
   }
 
   /** Follows the topic from some records before its end, or from the beginning if it does not exist yet. */
@@ -101,7 +128,6 @@ export class TopicView {
     const added = this.store.entries.slice(from - this.store.dropped);
     this.store.trim();
     this.records.entriesAdded(added);
-    this.charts.invalidate();
     if (!this.firstAt && this.store.total > 0) performance.mark("first-record", { detail: (this.firstAt = performance.now()) });
     this.updateEmpty();
     return this.store.total;
@@ -109,7 +135,8 @@ export class TopicView {
 
   pause() {
     feed.latest.paused = true;
-    this.charts.pausedAt = Date.now();
+    this.charts.pausedAt = this.series?.now() ?? Date.now();
+    this.series?.pause(true);
     this.charts.invalidate();
     this.pauseButton.setAttribute("aria-pressed", "true");
     this.updatePauseButton();
@@ -118,6 +145,7 @@ export class TopicView {
   async resume() {
     feed.latest.paused = false;
     this.charts.pausedAt = null;
+    this.series?.pause(false);
     this.pauseButton.setAttribute("aria-pressed", "false");
     setText(this.pauseButton, "Pause");
     const waiting = this.waiting;
@@ -159,7 +187,7 @@ export class TopicView {
   updateEmpty() {
     const isEmpty = this.store.total === 0 && (!this.topic || this.topic.written === 0 || this.topic.partitions.every((p) => p.latest === p.earliest));
     this.empty.hidden = !isEmpty;
-    this.chartsSection.hidden = this.store.fields.size === 0;
+    this.chartsSection.hidden = isEmpty;
     if (!isEmpty || this.empty.childElementCount) return;
     this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
       copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/${this.name}?key=boiler'`));

@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 37] = files! {
+static FILES: [StaticFile; 42] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -74,10 +74,15 @@ static FILES: [StaticFile; 37] = files! {
     "overview.js": SCRIPT,
     "produce.js": SCRIPT,
     "query.js": SCRIPT,
+    "question.js": SCRIPT,
+    "range.js": SCRIPT,
     "record.js": SCRIPT,
     "records.js": SCRIPT,
     "scale.js": SCRIPT,
     "series.js": SCRIPT,
+    "series_data.js": SCRIPT,
+    "series_feed.js": SCRIPT,
+    "series_notes.js": SCRIPT,
     "session.js": SCRIPT,
     "sparkline.js": SCRIPT,
     "start.js": SCRIPT,

@@ -1,0 +1,24 @@
+// The question that a page asks `/series`, and its URL. Pure functions.
+
+/** The path of a field as the page shows it: `value.motor.rpm` is `motor.rpm`, and the value itself is `value`. */
+export function fieldLabel(path) {
+  if (path.startsWith("value.")) return path.slice("value.".length);
+  const quoted = /^value\[("(?:[^"\\]|\\.)*")\]$/.exec(path);
+  return quoted ? JSON.parse(quoted[1]) : path === "value" ? path : path.slice("value".length);
+}
+
+/**
+ * Returns the path of the request for a question, relative to the base URL.
+ *
+ * A question is `{ from, to, step, by, each, time, where, fields, states }`. `from` and `to` are what `/series` accepts, or
+ * null; `fields` and `states` are lists of paths. Without fields, every number is read.
+ */
+export function questionUrl(topic, question) {
+  const query = new URLSearchParams();
+  for (const name of ["from", "to", "step", "by", "each", "time", "where"]) {
+    if (question[name]) query.set(name, question[name]);
+  }
+  for (const path of question.fields ?? []) query.append("field", path);
+  for (const path of question.states ?? []) query.append("state", path);
+  return `topics/${encodeURIComponent(topic)}/series?${query}`;
+}
