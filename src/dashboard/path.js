@@ -8,10 +8,6 @@ export function join(path, name) {
   return /[.["\s\p{Cc}]/u.test(name) ? `${path}[${JSON.stringify(name)}]` : `${path}.${name}`;
 }
 
-/** Returns a path as the page shows it: without the leading `value.`. */
-export function shown(path) {
-  return path.startsWith("value.") ? path.slice("value.".length) : path.startsWith("value[") ? path.slice("value".length) : path;
-}
 
 /** Returns the path of the object that has this member. */
 export function parentOf(path) {

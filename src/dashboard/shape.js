@@ -34,21 +34,23 @@ const LATEST = Date.UTC(2100, 0);
 const MAX_LISTED = 32;
 
 /**
- * Returns `{ by, each, time, fields, bys, eaches, times, reason }` of the latest records of a topic, in the format `record`.
+ * Returns `{ by, each, time, fields, found, bys, eaches, times, reason }` of the latest records of a topic, in the format `record`.
  *
  * `fields` has `{ path, kind, unit }` of each drawable field (see `kindOf`). `by`, `each` and `time` are parameters of
- * `/series`, found or as in `chosen`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one series a
- * field, and `each` is empty if no array is read. `reason` says what values are not drawn, or is empty.
+ * `/series`, as in `chosen` or else as in `found`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one
+ * series a field, and `each` is `none` if no array is read. `reason` says what values are not drawn, or is empty.
  */
 export function shapeOf(records, chosen = {}) {
   const ordered = [...records].sort((a, b) => a.partition - b.partition || a.offset - b.offset).filter(({ value }) => value !== null);
   const { arrays } = collectLeaves(ordered, null);
   const arrayParts = new Map([...arrays].map((path) => [path, partsOf(ordered, path)]));
   const eaches = [...arrays].filter((path) => arrayParts.get(path).elementFields > 0);
-  const each = chosen.each === "none" ? "" : chosen.each || (eaches.find((path) => arrayParts.get(path).isEach) ?? "");
+  const foundEach = eaches.find((path) => arrayParts.get(path).isEach) ?? "none";
+  const each = chosen.each || foundEach;
   const parts = arrayParts.get(each) ?? partsOf(ordered, each);
-  const by = chosen.by || foundBy(ordered, parts);
-  const time = chosen.time || foundTime(ordered, parts);
+  const found = { by: foundBy(ordered, parts), each: foundEach, time: foundTime(ordered, parts) };
+  const by = chosen.by || found.by;
+  const time = chosen.time || found.time;
   const nameOf = namer(ordered, parts, by);
   const fields = [];
   for (const leaf of parts.leaves.values()) {
@@ -58,9 +60,9 @@ export function shapeOf(records, chosen = {}) {
   }
   const keys = ordered.some(({ key }) => isPresent(key)) ? ["key"] : [];
   return {
-    by, each, time, fields,
+    by, each, time, fields, found,
     bys: including(by, [...keys, ...parts.ids.map(({ path }) => path), ...headersOf(ordered).map((name) => `header:${name}`), ...namesIn(parts), "none"]),
-    eaches: including(each, eaches),
+    eaches: including(each, [...eaches, "none"]),
     times: including(time, ["record", ...parts.times.map(({ path }) => path)]),
     reason: reasonOf(ordered, parts, fields, eaches),
   };
@@ -68,11 +70,12 @@ export function shapeOf(records, chosen = {}) {
 
 /** Returns the parameters of `/series` for a shape. Numbers in texts are only read from listed fields. */
 export function questionOf({ by, each, time, fields }) {
+  const given = (choice, fallback) => (choice === fallback ? "" : choice);
   const isState = ({ kind }) => kind === "state" || kind === "boolean";
   const numeric = fields.filter((field) => !isState(field));
   const listed = numeric.some(({ kind }) => kind === "text-number") ? numeric : [];
   const paths = (some) => some.slice(0, MAX_LISTED).map(({ path }) => path);
-  return { by: by === "none" ? "" : by, each, time: time === "record" ? "" : time, fields: paths(listed), states: paths(fields.filter(isState)) };
+  return { by: given(by, "none"), each: given(each, "none"), time: given(time, "record"), fields: paths(listed), states: paths(fields.filter(isState)) };
 }
 
 /** Returns the pairs of latitude and longitude in the same object. */
@@ -187,7 +190,7 @@ function namesIn({ leaves, ids, times }) {
 }
 
 const isPresent = (key) => key !== null && key !== undefined && key !== "";
-const including = (choice, all) => [...new Set(choice && !all.includes(choice) ? [choice, ...all] : all)];
+const including = (choice, all) => [...new Set(all.includes(choice) ? all : [choice, ...all])];
 
 /** Says what the values are that have no field. */
 function reasonOf(records, { leaves }, fields, eaches) {
