@@ -2,6 +2,7 @@
 
 import { announce, button, el, labelled, setText } from "./dom.js";
 import { bandOf, bucketLength } from "./band.js";
+import { DragZoom } from "./drag_zoom.js";
 import { createFrame, draw, valueRange } from "./draw.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
@@ -44,6 +45,7 @@ export class Chart {
     this.canvas.addEventListener("pointerleave", () => this.view.setHover(null, null));
     this.canvas.addEventListener("keydown", (event) => this.keyPressed(event));
     this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
+    new DragZoom(this.canvas, (event) => this.timeAt(event), this.view);
   }
 
   /** The series of the field by key. */
@@ -74,14 +76,14 @@ export class Chart {
       this.canvas.height = Math.round(height * ratio);
     }
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const { from, to, theme, marks, hover } = this.view;
+    const { from, to, theme, marks, hover, selection } = this.view;
     if (this.keys.size !== this.summaries.size) this.summarize();
     const lines = this.lines;
     const all = [...this.keys.values()];
     const band = this.choice.isBand ? bandOf(all, from, to, bucketLength(all, this.view.step, from, to, width)) : null;
     const extremes = band ?? lines.map(({ series }) => series.summary(from, to));
     this.frame = createFrame(width, height, from, to, valueRange(extremes, this.threshold));
-    draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover });
+    draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover, selection });
     this.updateTooltip();
   }
 
@@ -126,10 +128,16 @@ export class Chart {
     this.updateLegend();
   }
 
-  pointerMoved(event) {
-    if (!this.frame) return;
+  /** Returns the time below the pointer, within the range; null before the chart is drawn. */
+  timeAt(event) {
+    if (!this.frame) return null;
     const x = event.clientX - this.canvas.getBoundingClientRect().left;
-    this.view.setHover(Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x))), this);
+    return Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x)));
+  }
+
+  pointerMoved(event) {
+    const time = this.timeAt(event);
+    if (time !== null) this.view.setHover(time, this);
   }
 
   keyPressed(event) {

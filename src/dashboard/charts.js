@@ -3,7 +3,7 @@
 import { el, setText } from "./dom.js";
 import { Chart } from "./chart.js";
 import { readTheme } from "./draw.js";
-import { edges, isLive, rangeOf } from "./range.js";
+import { edges, isLive, rangeOf, zoomedOut } from "./range.js";
 import { seriesNotes } from "./series_notes.js";
 import * as url from "./url.js";
 
@@ -25,6 +25,8 @@ export class Charts {
     this.visible = new Set();
     this.hover = null;
     this.hoverChart = null;
+    /** The part of the range that is being selected, as [from, to], or null. */
+    this.selection = null;
     this.dirty = true;
     this.legendsUpdatedAt = 0;
     this.pausedAt = null;
@@ -83,6 +85,15 @@ export class Charts {
     this.hover = time;
     this.hoverChart = chart;
     this.invalidate();
+  }
+
+  select(selection) {
+    this.selection = selection;
+    this.invalidate();
+  }
+
+  zoomOut() {
+    this.onZoom(zoomedOut(this, this.feed?.now() ?? Date.now()));
   }
 
   /** Returns the index of a key, which chooses its colour. It is the same in all charts. */

@@ -72,7 +72,7 @@ export function valueRange(extremes, threshold) {
   return padded(low, high);
 }
 
-export function draw(context, frame, theme, { lines, band, threshold, marks, hover }) {
+export function draw(context, frame, theme, { lines, band, threshold, marks, hover, selection }) {
   context.clearRect(0, 0, frame.width, frame.height);
   context.font = theme.font;
   drawGrid(context, frame, theme);
@@ -85,6 +85,7 @@ export function draw(context, frame, theme, { lines, band, threshold, marks, hov
   if (band) drawBand(context, frame, theme, band);
   for (const line of lines) drawSeries(context, frame, line, theme, threshold);
   if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
+  if (selection) drawSelection(context, frame, theme, selection);
   if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
   context.restore();
 }
@@ -126,6 +127,12 @@ function drawVertical(context, frame, at, colour, dash) {
   context.setLineDash(dash);
   strokeLine(context, x, TOP, x, frame.height - BOTTOM);
   context.setLineDash([]);
+}
+
+function drawSelection(context, frame, theme, [from, to]) {
+  const [left, right] = [frame.x.toPixel(from), frame.x.toPixel(to)];
+  context.fillStyle = theme.band;
+  context.fillRect(left, TOP, right - left, frame.height - BOTTOM - TOP);
 }
 
 /** Fills the area between minimum and maximum, and draws the median. Buckets without values are gaps. */

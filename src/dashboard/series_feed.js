@@ -3,7 +3,7 @@
 
 import { endpoint } from "./base.js";
 import { EventStream } from "../client.js";
-import { questionUrl } from "./question.js";
+import { longerStep, questionUrl } from "./question.js";
 import { SeriesData } from "./series_data.js";
 
 /** A rejection is permanent for EventStream, but its cause may go away: the topic is created, or a session begins. */
@@ -80,8 +80,21 @@ export class SeriesFeed extends SeriesData {
     this.apply(JSON.parse(data), isUpdate);
     this.lastEventId = lastEventId;
     if (this.completeFrom !== before) this.progressAt = Date.now();
+    if (this.reopenWithLongerStep()) return;
     this.setState({ kind: this.kindOf(lastEventId), detail: "" });
     if (this.state.kind === "complete") this.close();
+  }
+
+  /** With a longer step, a response has room for more series. */
+  reopenWithLongerStep() {
+    const included = [...this.fields.values(), ...this.states.values()].reduce((sum, keys) => sum + keys.size, 0);
+    const step = longerStep(this.step, this.omitted, included);
+    if (step === null) return false;
+    this.question = { ...this.question, step: `${step}ms` };
+    this.lastEventId = "";
+    this.close();
+    this.connect();
+    return true;
   }
 
   kindOf(id) {

@@ -15,10 +15,10 @@ const records = (n) => `${format.count(n)} ${n === 1 ? "record" : "records"}`;
 const values = (n) => `${format.count(n)} ${n === 1 ? "value" : "values"}`;
 
 /** Returns the sentences about a `SeriesFeed`. */
-export function seriesNotes({ state, from, step, completeFrom, completeTo, omitted, refusedPoints }) {
+export function seriesNotes({ state, from, step, points, completeFrom, completeTo, omitted, refusedPoints }) {
   const notes = [];
   if (step !== null) {
-    notes.push(`Each point is ${format.step(step)}: minimum, maximum and last value`);
+    if (points > 0) notes.push(`Each point is ${format.step(step)}: minimum, maximum and last value`);
     if (completeFrom > from) {
       const why = state.kind === "reading" ? "earlier records are being read" : "earlier records were not read";
       notes.push(`Complete from ${format.moment(completeFrom)}; ${why}`);

@@ -20,6 +20,11 @@ export class Store {
     return this.dropped + this.entries.length;
   }
 
+  /** The timestamp of the newest record, or null. */
+  get newestTimestamp() {
+    return this.entries.findLast((entry) => entry.kind !== "gap")?.summary.timestamp ?? null;
+  }
+
   add(kind, data) {
     const entry = new Entry(kind, data, this.total);
     // The charts are read by the server, so they contain the records that the list skipped.
@@ -45,8 +50,7 @@ export class Store {
 
   /** Marks the time of the newest record, after which records are missing. */
   addMark(text) {
-    const newest = this.entries.findLast((entry) => entry.kind !== "gap")?.summary.timestamp;
-    this.marks.push({ at: newest ?? Date.now(), text });
+    this.marks.push({ at: this.newestTimestamp ?? Date.now(), text });
     if (this.marks.length > MAX_MARKS) this.marks.shift();
   }
 }

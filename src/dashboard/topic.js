@@ -1,17 +1,14 @@
 // The page of one topic: live charts and records, with pause, resume and jump to now.
 
 import { root } from "./base.js";
-import { fetchTopic, firstTimestamp } from "./browse.js";
-import { Charts } from "./charts.js";
-import { button, copyableCommand, el, labelled, setText } from "./dom.js";
+import { fetchTopic } from "./browse.js";
+import { button, copyableCommand, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
-import { WINDOWS } from "./query.js";
-import { questionRange, rangeOf } from "./range.js";
 import { RecordsPanel } from "./records.js";
-import { SeriesFeed } from "./series_feed.js";
 import { lagOf } from "./state.js";
 import { Store } from "./store.js";
+import { TopicCharts } from "./topic_charts.js";
 import * as url from "./url.js";
 
 /** Earlier records that the list loads first. The charts need none of them. */
@@ -26,27 +23,22 @@ export class TopicView {
   constructor(produce) {
     this.name = url.state.topic;
     this.store = new Store();
-    this.charts = new Charts(this.store);
+    this.charts = new TopicCharts(this.name, this.store);
     this.records = new RecordsPanel(this.name, this.store, (record, value) => produce.open(this.name, record, value));
     this.waiting = [];
     this.unblock = null;
     this.pauseButton = button("Pause", () => (this.paused ? this.resume() : this.pause()), { "aria-pressed": "false", id: "pause" });
     this.behindBanner = el("div", { class: "banner", role: "status", hidden: true });
     this.empty = el("div", { class: "card empty", hidden: true });
-    const windows = el("select", { id: "window", onchange: () => { url.replace({ window: windows.value }); this.openSeries(); } },
-      ...[...WINDOWS.keys()].map((name) => el("option", { value: name, selected: name === url.state.window }, name)));
     this.facts = el("span", { class: "muted" });
-    this.chartsSection = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
-      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.charts.element, this.charts.note);
     this.element = el("div", {},
       el("div", { class: "toolbar" }, el("h1", {}, el("bdi", {}, this.name)), this.facts, el("span", { class: "grow" }),
-        labelled("Window", windows, { class: "field inline" }), this.charts.menu, this.pauseButton,
+        ...this.charts.controls, this.pauseButton,
         button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }),
         button("Produce…", () => produce.open(this.name), { class: "primary" })),
-      this.behindBanner, this.empty, this.chartsSection, this.records.element);
+      this.behindBanner, this.empty, this.charts.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
-    this.openSeries();
     this.follow();
   }
 
@@ -55,32 +47,8 @@ export class TopicView {
     feed.latest.paused = false;
     this.subscriptions.forEach((unsubscribe) => unsubscribe());
     this.unblock?.();
-    this.closeSeries();
     this.charts.stop();
     this.records.stop();
-  }
-
-  /** Opens the series of the range in the URL. */
-  async openSeries() {
-    this.closeSeries();
-    const range = rangeOf(url.state);
-    const opening = (this.opening = {});
-    const first = range.window === "all" ? await firstTimestamp(this.name).catch(() => null) : null;
-    if (opening !== this.opening || this.stopped) return;
-    const question = { ...questionRange(range, first ?? Date.now() - 1000), by: "key" };
-    const series = new SeriesFeed(this.name, question, () => this.seriesChanged());
-    feed.latest.series = this.series = series;
-    this.charts.show(series, first);
-  }
-
-  closeSeries() {
-    this.series?.stop();
-    feed.latest.series = this.series = null;
-  }
-
-  seriesChanged() {
-    this.charts.invalidate();
-    this.updateEmpty();
   }
 
   /** Follows the topic from some records before its end, or from the beginning if it does not exist yet. */
@@ -135,17 +103,14 @@ export class TopicView {
 
   pause() {
     feed.latest.paused = true;
-    this.charts.pausedAt = this.series?.now() ?? Date.now();
-    this.series?.pause(true);
-    this.charts.invalidate();
+    this.charts.pause();
     this.pauseButton.setAttribute("aria-pressed", "true");
     this.updatePauseButton();
   }
 
   async resume() {
     feed.latest.paused = false;
-    this.charts.pausedAt = null;
-    this.series?.pause(false);
+    this.charts.resume();
     this.pauseButton.setAttribute("aria-pressed", "false");
     setText(this.pauseButton, "Pause");
     const waiting = this.waiting;
@@ -167,6 +132,8 @@ export class TopicView {
     if (!topic) return setText(this.facts, update.topics ? "does not exist yet" : "");
     setText(this.facts, `${topic.partitions.length} ${topic.partitions.length === 1 ? "partition" : "partitions"} · ${format.rate(topic.rate)} records/s`);
     this.lag = lagOf(topic, feed.position());
+    this.records.setTopicTotal(topic.partitions.reduce((sum, p) => sum + (p.latest ?? 0) - (p.earliest ?? 0), 0));
+    this.charts.updateOutside();
     this.updatePauseButton();
     this.behindBanner.hidden = this.paused || this.lag < FAR_BEHIND_RECORDS;
     if (this.behindBanner.hidden) return;
@@ -187,7 +154,7 @@ export class TopicView {
   updateEmpty() {
     const isEmpty = this.store.total === 0 && (!this.topic || this.topic.written === 0 || this.topic.partitions.every((p) => p.latest === p.earliest));
     this.empty.hidden = !isEmpty;
-    this.chartsSection.hidden = isEmpty;
+    this.charts.element.hidden = isEmpty;
     if (!isEmpty || this.empty.childElementCount) return;
     this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
       copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/${this.name}?key=boiler'`));

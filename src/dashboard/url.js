@@ -1,6 +1,6 @@
 // The URL holds the state of the view, so a link shows the same view to another person.
 
-import { DEFAULTS, WINDOWS, formatNames, formatThresholds, href, parse, parseNames, parseThresholds } from "./query.js";
+import { DEFAULTS, formatNames, formatThresholds, href, parse, parseNames, parseThresholds } from "./query.js";
 
 const listeners = new Set();
 
@@ -10,6 +10,12 @@ export let state = parse(location.search);
 export function replace(parts) {
   state = { ...state, ...parts };
   history.replaceState(null, "", href(state));
+}
+
+/** Changes parts of the state with a new history entry, and without opening another view. */
+export function push(parts) {
+  state = { ...state, ...parts };
+  history.pushState(null, "", href(state));
 }
 
 /** Opens another view with a new history entry. */
@@ -39,8 +45,6 @@ export function link(parts) {
     },
   };
 }
-
-export const windowMs = () => WINDOWS.get(state.window);
 
 export const thresholds = () => parseThresholds(state.over);
 

@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 42] = files! {
+static FILES: [StaticFile; 45] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -62,6 +62,7 @@ static FILES: [StaticFile; 42] = files! {
     "charts.js": SCRIPT,
     "detail.js": SCRIPT,
     "dom.js": SCRIPT,
+    "drag_zoom.js": SCRIPT,
     "draw.js": SCRIPT,
     "feed.js": SCRIPT,
     "filter.js": SCRIPT,
@@ -76,6 +77,7 @@ static FILES: [StaticFile; 42] = files! {
     "query.js": SCRIPT,
     "question.js": SCRIPT,
     "range.js": SCRIPT,
+    "range_bar.js": SCRIPT,
     "record.js": SCRIPT,
     "records.js": SCRIPT,
     "scale.js": SCRIPT,
@@ -91,6 +93,7 @@ static FILES: [StaticFile; 42] = files! {
     "store.js": SCRIPT,
     "stream.js": SCRIPT,
     "topic.js": SCRIPT,
+    "topic_charts.js": SCRIPT,
     "topic_poller.js": SCRIPT,
     "transport.js": SCRIPT,
     "url.js": SCRIPT,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fieldLabel, questionUrl } from "../../src/dashboard/question.js";
+import { fieldLabel, longerStep, questionUrl } from "../../src/dashboard/question.js";
 
 test("a question becomes a URL without the parts that it does not have", () => {
   assert.equal(questionUrl("plant", { from: "-5m", to: null, by: "key" }), "topics/plant/series?from=-5m&by=key");
@@ -15,4 +15,13 @@ test("a question becomes a URL without the parts that it does not have", () => {
 test("a field is shown without the leading value", () => {
   const labels = [["value", "value"], ["value.temperature", "temperature"], ["value.motor.rpm", "motor.rpm"], ['value["air \\"in\\""]', 'air "in"'], ['value["a b"].c', '["a b"].c']];
   for (const [path, label] of labels) assert.equal(fieldLabel(path), label);
+});
+
+test("a response without room for all series gets a longer step", () => {
+  const omitted = (series) => ({ series, reasons: new Map([["large_answer", 9]]) });
+  assert.equal(longerStep(1000, omitted(50), 350), 2000);
+  assert.equal(longerStep(1000, omitted(3000), 300), 15_000);
+  assert.equal(longerStep(1000, { series: 50, reasons: new Map([["too_many_series", 9]]) }, 350), null);
+  assert.equal(longerStep(1000, { series: 0, reasons: new Map() }, 350), null);
+  assert.equal(longerStep(1000, omitted(1), 0), null);
 });

@@ -4,7 +4,7 @@ import { seriesNotes } from "../../src/dashboard/series_notes.js";
 
 const nothing = { series: 0, records: 0, reasons: new Map() };
 const at = (hour, minute) => new Date().setHours(hour, minute, 0, 0);
-const feed = (parts) => ({ state: { kind: "live", detail: "" }, from: at(8, 0), step: 1000, completeFrom: at(8, 0), completeTo: at(9, 0), omitted: nothing, refusedPoints: 0, ...parts });
+const feed = (parts) => ({ state: { kind: "live", detail: "" }, from: at(8, 0), step: 1000, points: 1, completeFrom: at(8, 0), completeTo: at(9, 0), omitted: nothing, refusedPoints: 0, ...parts });
 
 test("the notes say what a point is", () => {
   assert.deepEqual(seriesNotes(feed({})), ["Each point is 1 s: minimum, maximum and last value"]);
