@@ -34,9 +34,10 @@ const LATEST = Date.UTC(2100, 0);
 const MAX_LISTED = 32;
 
 /**
- * Returns `{ by, each, time, fields, found, bys, eaches, times, reason }` of the latest records of a topic, in the format `record`.
+ * Returns `{ by, each, time, fields, aside, found, bys, eaches, times, reason }` of the latest records of a topic, in the format `record`.
  *
- * `fields` has `{ path, kind, unit }` of each drawable field (see `kindOf`). `by`, `each` and `time` are parameters of
+ * `fields` has `{ path, kind, unit }` of each drawable field (see `kindOf`); `aside` has the paths of numbers that are ids or
+ * times. `by`, `each` and `time` are parameters of
  * `/series`, as in `chosen` or else as in `found`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one
  * series a field, and `each` is `none` if no array is read. `reason` says what values are not drawn, or is empty.
  */
@@ -59,8 +60,10 @@ export function shapeOf(records, chosen = {}) {
     if (kind) fields.push({ path: leaf.path, ...kind });
   }
   const keys = ordered.some(({ key }) => isPresent(key)) ? ["key"] : [];
+  const aside = [...parts.ids, ...parts.times].filter(({ path, samples }) => path !== by && path !== time && typeof samples[0].value === "number");
   return {
     by, each, time, fields, found,
+    aside: aside.map(({ path }) => path),
     bys: including(by, [...keys, ...parts.ids.map(({ path }) => path), ...headersOf(ordered).map((name) => `header:${name}`), ...namesIn(parts), "none"]),
     eaches: including(each, [...eaches, "none"]),
     times: including(time, ["record", ...parts.times.map(({ path }) => path)]),

@@ -28,7 +28,7 @@ export class ShapeTracker {
 
   /** Forgets which fields were found, because the user has chosen another way to read the topic. */
   reset() {
-    this.shape = null;
+    this.shape = this.question = null;
     this.computedAt = -Infinity;
     this.computedTotal = 0;
   }

@@ -49,3 +49,14 @@ export function stateColours(names, colours) {
   }
   return found;
 }
+
+/** Returns the latest state of each key up to a time: `{ name, end }`, where `end` is the end of its last measured step. */
+export function statesNow(keys, to) {
+  const now = new Map();
+  for (const [key, { series, names }] of keys) {
+    let at = series.length - 1;
+    while (at >= 0 && series.start[at] > to) at -= 1;
+    if (at >= 0) now.set(key, { name: names[series.last[at]], end: series.end[at] });
+  }
+  return now;
+}

@@ -68,3 +68,9 @@ export function pathOf(segment, place) {
   const points = segment.map((position) => place(position).map((pixel) => pixel.toFixed(1)).join(" "));
   return `M${points.length > 1 ? points.join("L") : `${points[0]}L${points[0]}`}`;
 }
+
+/** Returns the position at a time: the last one before it in a segment that was measured then, or null. */
+export function positionAt(segments, time) {
+  const segment = segments.find((one) => one[0].time <= time && time < one.at(-1).end);
+  return segment?.findLast((position) => position.time <= time) ?? null;
+}
