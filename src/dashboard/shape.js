@@ -71,14 +71,18 @@ export function shapeOf(records, chosen = {}) {
   };
 }
 
-/** Returns the parameters of `/series` for a shape. Numbers in texts are only read from listed fields. */
+/**
+ * Returns the parameters of `/series` for a shape. Without fields, it reads every number, but no numbers in texts; beside
+ * states, it only reads listed fields.
+ */
 export function questionOf({ by, each, time, fields }) {
   const given = (choice, fallback) => (choice === fallback ? "" : choice);
   const isState = ({ kind }) => kind === "state" || kind === "boolean";
   const numeric = fields.filter((field) => !isState(field));
-  const listed = numeric.some(({ kind }) => kind === "text-number") ? numeric : [];
+  const states = fields.filter(isState);
+  const listed = states.length > 0 || numeric.some(({ kind }) => kind === "text-number") ? numeric : [];
   const paths = (some) => some.slice(0, MAX_LISTED).map(({ path }) => path);
-  return { by: given(by, "none"), each: given(each, "none"), time: given(time, "record"), fields: paths(listed), states: paths(fields.filter(isState)) };
+  return { by: given(by, "none"), each: given(each, "none"), time: given(time, "record"), fields: paths(listed), states: paths(states) };
 }
 
 /** Returns the pairs of latitude and longitude in the same object. */

@@ -3,7 +3,7 @@
 import { questionOf, shapeOf } from "./shape.js";
 
 /** The latest records that tell the shape. */
-const MAX_RECORDS = 300;
+const MAX_RECORDS = 500;
 /** After so many records, what was found stays: charts that regroup themselves would be worse than a better guess. */
 const SETTLED_RECORDS = 100;
 const INTERVAL_MS = 2000;

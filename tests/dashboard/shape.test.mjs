@@ -107,9 +107,10 @@ test("other texts and headers are offered as names of series", () => {
   assert.deepEqual(shapeOf(of).bys, ["key", "header:trace", "value.site", "none"]);
 });
 
-test("the question lists fields only if some are texts", () => {
+test("the question lists fields only beside states, or if some are texts", () => {
   const of = (values) => questionOf(shapeOf(records(values, keyed(1))));
-  assert.deepEqual(of([{ t: 1, on: true, state: "ok" }]), { by: "key", each: "", time: "", fields: [], states: ["value.on", "value.state"] });
+  assert.deepEqual(of([{ t: 1, on: true, state: "ok" }]), { by: "key", each: "", time: "", fields: ["value.t"], states: ["value.on", "value.state"] });
+  assert.deepEqual(of([{ t: 1 }]), { by: "key", each: "", time: "", fields: [], states: [] });
   assert.deepEqual(of([{ t: 1, u: "3 V" }]), { by: "key", each: "", time: "", fields: ["value.t", "value.u"], states: [] });
   assert.equal(questionOf(shapeOf(records([1]), { by: "none" })).by, "");
 });
