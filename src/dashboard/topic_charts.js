@@ -15,6 +15,8 @@ import * as url from "./url.js";
 
 /** The charts open as soon as the first records tell how the topic is to be read, and otherwise after this time. */
 const SHAPE_TIMEOUT_MS = 700;
+/** The state of the charts before their series are opened. */
+const NOT_OPEN = { state: { kind: "connecting", detail: "" }, lag: 0, isFixed: false };
 
 export class TopicCharts {
   /** `store` has the newest records of the topic and the gaps of its log. */
@@ -36,6 +38,7 @@ export class TopicCharts {
 
   start() {
     this.charts.start();
+    feed.latest.series = NOT_OPEN;
     this.timer = setTimeout(() => this.open(), SHAPE_TIMEOUT_MS);
   }
 
@@ -50,12 +53,12 @@ export class TopicCharts {
   async open() {
     clearTimeout(this.timer);
     this.close();
+    feed.latest.series = NOT_OPEN;
     const range = rangeOf(url.state);
     const opening = (this.opening = {});
     const first = range.window === "all" ? await firstTimestamp(this.topic).catch(() => null) : null;
     if (opening !== this.opening) return;
-    const question = { ...this.questionRange(range, first ?? undefined), ...this.reading() };
-    this.series = new SeriesFeed(this.topic, question, () => this.changed(first ?? undefined));
+    this.series = new SeriesFeed(this.topic, this.question(range, first ?? undefined), () => this.changed(first ?? undefined));
     feed.latest.series = this.series;
   }
 
@@ -88,17 +91,19 @@ export class TopicCharts {
     feed.latest.series = this.series = null;
   }
 
-  /** Returns what to read of the records. */
-  reading() {
+  /** Returns the question for a range. `first` is the time of the first record, if the range needs it. */
+  question(range, first) {
     const { by, each, time } = url.state;
-    return this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+    const reading = this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, first ?? Date.now() - 1000), ...reading };
+    // A live range does not move while the page is paused.
+    const { from, to } = edges(range, this.pausedAt, first);
+    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...reading };
   }
 
-  /** A live range does not move while the page is paused. */
-  questionRange(range, first) {
-    if (this.pausedAt === null || !isLive(range)) return questionRange(range, first ?? Date.now() - 1000);
-    const { from, to } = edges(range, this.pausedAt, first);
-    return { from: String(Math.floor(from)), to: String(Math.ceil(to)) };
+  /** Tries again at once, because the topic was created or a session began. */
+  retryNow() {
+    this.series?.retryNow();
   }
 
   changed(first) {
@@ -110,7 +115,7 @@ export class TopicCharts {
   /** Says where the records are if the range has no values: devices with a wrong clock, or silent ones. */
   updateOutside() {
     const isEmpty = ["live", "complete"].includes(this.series?.state.kind) && this.series.points === 0;
-    const newest = isEmpty ? this.store.newestTimestamp : null;
+    const newest = isEmpty ? this.tracker.newest ?? this.store.newestTimestamp : null;
     const { from, to } = this.charts;
     this.outside.hidden = newest === null || (newest >= from && newest <= to);
     if (this.outside.hidden || this.outside.dataset.at === `${newest}`) return;
