@@ -27,6 +27,7 @@ export class Chart {
 
   build() {
     const id = `field-${this.field}`;
+    this.title = el("h3", { id }, this.field);
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: no values yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });
@@ -37,7 +38,7 @@ export class Chart {
     this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
-      el("header", {}, el("h3", { id }, this.field), this.badge, el("span", { class: "grow" }),
+      el("header", {}, this.title, this.badge, el("span", { class: "grow" }),
         labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.fullScreenButton),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
       this.legend.element, this.dataTable);
@@ -98,6 +99,7 @@ export class Chart {
   updateLegend() {
     const { from, to } = this.view;
     this.summarize();
+    setText(this.title, this.view.titleOf(this.field));
     this.legend.update(this.summaries, this.choice, this.threshold);
     const { aboveThreshold, drawn, isBand } = this.choice;
     const isAbove = (key) => this.summaries.get(key).current > this.threshold;
