@@ -36,7 +36,7 @@ export class TopicView {
         ...this.charts.controls, this.pauseButton,
         button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }),
         button("Produce…", () => produce.open(this.name), { class: "primary" })),
-      this.behindBanner, this.empty, this.charts.element, this.records.element);
+      this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
     this.follow();

@@ -8,6 +8,7 @@ import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
 import { RangeBar } from "./range_bar.js";
 import { SeriesFeed } from "./series_feed.js";
+import { Tiles } from "./tiles.js";
 import * as url from "./url.js";
 
 export class TopicCharts {
@@ -17,6 +18,7 @@ export class TopicCharts {
     this.store = store;
     this.series = null;
     this.pausedAt = null;
+    this.tiles = new Tiles(topic);
     this.charts = new Charts(store, (range) => this.range.apply(range));
     this.range = new RangeBar(this.charts, () => this.open());
     this.controls = [...this.range.controls, this.charts.menu];
@@ -34,6 +36,7 @@ export class TopicCharts {
     this.opening = null;
     this.close();
     this.charts.stop();
+    this.tiles.stop();
   }
 
   /** Opens the series of the range in the URL. The charts show the previous ones until the first message. */
@@ -62,6 +65,7 @@ export class TopicCharts {
 
   changed(first) {
     const hasPoints = this.series && this.series.step !== null;
+    if (this.series) this.tiles.observe(this.series);
     if (hasPoints || this.series?.state.kind === "failed") this.charts.show(this.series, first);
     this.updateOutside();
   }
@@ -81,11 +85,13 @@ export class TopicCharts {
   pause() {
     this.pausedAt = this.charts.pausedAt = this.series?.now() ?? Date.now();
     this.series?.pause(true);
+    this.tiles.pause(true);
     this.charts.invalidate();
   }
 
   resume() {
     this.pausedAt = this.charts.pausedAt = null;
+    this.tiles.pause(false);
     // A range that was chosen during the pause has an end.
     if (this.series?.question.to && isLive(rangeOf(url.state))) this.open();
     else this.series?.pause(false);

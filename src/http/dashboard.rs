@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 45] = files! {
+static FILES: [StaticFile; 49] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -68,6 +68,7 @@ static FILES: [StaticFile; 45] = files! {
     "filter.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
+    "latest.js": SCRIPT,
     "legend.js": SCRIPT,
     "lines.js": SCRIPT,
     "list.js": SCRIPT,
@@ -78,6 +79,7 @@ static FILES: [StaticFile; 45] = files! {
     "question.js": SCRIPT,
     "range.js": SCRIPT,
     "range_bar.js": SCRIPT,
+    "reading.js": SCRIPT,
     "record.js": SCRIPT,
     "records.js": SCRIPT,
     "scale.js": SCRIPT,
@@ -92,6 +94,8 @@ static FILES: [StaticFile; 45] = files! {
     "status.js": SCRIPT,
     "store.js": SCRIPT,
     "stream.js": SCRIPT,
+    "tile.js": SCRIPT,
+    "tiles.js": SCRIPT,
     "topic.js": SCRIPT,
     "topic_charts.js": SCRIPT,
     "topic_poller.js": SCRIPT,
