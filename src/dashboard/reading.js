@@ -117,7 +117,7 @@ export class RecordReader {
   }
 
   headerText(record) {
-    return record.headers?.find(({ name }) => name === this.header)?.value ?? null;
+    return record.headers?.findLast(({ name }) => name === this.header)?.value ?? null;
   }
 }
 
@@ -125,8 +125,22 @@ function isWithin(path, other) {
   return path.startsWith(`${other}.`) || path.startsWith(`${other}[`);
 }
 
-/** Returns the key as it was sent: a number with all its digits, which can be more than a double has. */
+/** Returns the key as it was sent: a number has more digits than a double, and an object may have spaces. */
 function keyText(line, { key }) {
-  if (typeof key !== "number") return key === null || typeof key === "string" ? key : JSON.stringify(key);
-  return /^\{"key":([^,}]+)/.exec(line)?.[1] ?? String(key);
+  if (key === null || typeof key === "string") return key;
+  const start = '{"key":'.length;
+  for (let end = line.indexOf(',"timestamp":', start); end > 0; end = line.indexOf(',"timestamp":', end + 1)) {
+    const text = line.slice(start, end);
+    if (isJson(text)) return text;
+  }
+  return JSON.stringify(key);
+}
+
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

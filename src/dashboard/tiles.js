@@ -37,6 +37,7 @@ export class Tiles {
     this.latest = new LatestValues();
     this.order = [];
     this.elements = new Map();
+    this.ranks = new Map();
     this.only = "";
     this.most = innerWidth < 720 ? FIRST_TILES_NARROW : FIRST_TILES;
     this.pausedAt = null;
@@ -90,7 +91,7 @@ export class Tiles {
   /** Whether the feed has what was written until now. If not, the ages are those of the time up to which it has been read. */
   get isCurrent() {
     const { feed } = this;
-    return feed === null || feed.completeTo === null || (["live", "reading"].includes(feed.state.kind) && feed.lag < FAR_BEHIND_MS);
+    return feed === null || feed.completeTo === null || (feed.state.kind !== "complete" && feed.lag < FAR_BEHIND_MS);
   }
 
   /** Stops the values and their ages, or resumes them. */
@@ -212,15 +213,22 @@ export class Tiles {
     tile.element.classList.toggle("is-over", isOver);
     tile.element.classList.toggle("is-silent", isSilent);
     // A reading above its threshold is never among those that are left out.
-    const order = readings.length > MAX_FIELDS ? [...readings.filter((one) => one.isOver), ...readings.filter((one) => !one.isOver)] : readings;
-    const listed = order.slice(0, MAX_FIELDS);
+    const isCut = readings.length > MAX_FIELDS;
+    readings.sort((a, b) => (isCut && b.isOver - a.isOver) || this.rankOf(a.field) - this.rankOf(b.field));
+    const listed = readings.slice(0, MAX_FIELDS);
     while (tile.rows.length > listed.length) tile.rows.pop().element.remove();
     listed.forEach((reading, i) => {
       if (!tile.rows[i]) tile.values.append((tile.rows[i] = valueRow()).element);
       this.fillRow(tile.rows[i], reading, time, now);
     });
-    const more = readings.length > MAX_FIELDS ? ` · ${readings.length - MAX_FIELDS} more fields` : "";
+    const more = isCut ? ` · ${readings.length - MAX_FIELDS} more fields` : "";
     setText(tile.age, ageText(now - time, isSilent) + more);
+  }
+
+  /** All tiles list their fields in the same order. */
+  rankOf(field) {
+    if (!this.ranks.has(field)) this.ranks.set(field, this.ranks.size);
+    return this.ranks.get(field);
   }
 
   fillRow({ element, label, value }, reading, newest, now) {

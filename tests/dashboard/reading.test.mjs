@@ -26,7 +26,7 @@ test("each element of an array is read by itself, with its own name and time", (
 
 test("names come from headers and fields, and the names and times are no readings", () => {
   const headers = [{ name: "site", value: "north" }, { name: "site", value: "south" }];
-  assert.deepEqual(read({ by: "header:site" }, line("k", { t: 1 }, headers)), [["north", 0, "value.t", 1]]);
+  assert.deepEqual(read({ by: "header:site" }, line("k", { t: 1 }, headers)), [["south", 0, "value.t", 1]]);
   assert.deepEqual(read({ by: "value.id", time: "value.ts" }, line("k", { id: 7, ts: AT / 1000 + 1, t: 2 })), [["7", 1000, "value.t", 2]]);
 });
 
@@ -35,9 +35,11 @@ test("states are texts", () => {
   assert.deepEqual(read(question, line("k", { t: 1, state: "running", open: false })), [["k", 0, "value.t", 1], ["k", 0, "value.state", "running"], ["k", 0, "value.open", "false"]]);
 });
 
-test("a key of 20 digits keeps its digits, and what has no number gives no reading", () => {
+test("a key that is no text keeps its digits and its spaces, and what has no number gives no reading", () => {
   const text = '{"key":89490200001234567890,"timestamp":1769846400000,"value":{"t":1}}';
   assert.deepEqual(read({ by: "key" }, text), [["89490200001234567890", 0, "value.t", 1]]);
+  const object = '{"id": ",\\"timestamp\\":1", "timestamp": 2}';
+  assert.deepEqual(read({ by: "key" }, `{"key":${object},"timestamp":1769846400000,"value":{"t":1}}`), [[object, 0, "value.t", 1]]);
   for (const value of [null, "text", [1, 2], {}]) assert.deepEqual(read({ by: "key" }, line("k", value)), []);
 });
 

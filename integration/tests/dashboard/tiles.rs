@@ -181,13 +181,19 @@ fn a_topic_too_large_for_a_snapshot_says_that_keys_may_be_missing() {
 #[test]
 fn ages_stop_where_the_page_does_not_know_more() {
     let (mut served, browser) = (serve(&[]), Browser::start());
-    produce(&served, "plant", &[("boiler", json!({"temperature": 20}), 597)]);
-    let page = browser.open(&served.url("?topic=plant"), Screen::Light);
+    produce(&served, "plant", &[("boiler", json!({"temperature": 20}), 1)]);
+    let page = browser.open(&served.url("?topic=plant&window=15m"), Screen::Light);
     wait_for_tiles(&page, 1);
+    produce(&served, "plant", &[("pump", json!({"temperature": 20}), 580)]);
+    wait_for_tiles(&page, 2);
     assert_eq!(served.bridge.stop(), Some(0));
     page.wait_until("/ at \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('.tiles-section').innerText)");
-    std::thread::sleep(Duration::from_secs(5));
-    assert_eq!(page.eval(TILES)["boiler"]["silent"], json!(false), "nothing is known of the last seconds");
+    // Ten minutes after the record, nothing is known of the last seconds.
+    let age = format!("({TILES}).boiler.age");
+    let before = page.eval(&age);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(page.eval(&age), before);
+    assert_eq!(page.eval(TILES)["pump"]["silent"], json!(false));
     served.bridge.kill_and_restart();
-    page.wait_until(&format!("({TILES}).boiler.silent"));
+    page.wait_until(&format!("({TILES}).pump.silent"));
 }
