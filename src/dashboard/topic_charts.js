@@ -21,7 +21,7 @@ export class TopicCharts {
     this.tiles = new Tiles(topic);
     this.charts = new Charts(store, (range) => this.range.apply(range));
     this.range = new RangeBar(this.charts, () => this.open());
-    this.controls = [...this.range.controls, this.charts.menu];
+    this.controls = [...this.range.controls, this.charts.menu, this.charts.csv.element];
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
       el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.charts.element, this.charts.note);

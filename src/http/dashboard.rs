@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 49] = files! {
+static FILES: [StaticFile; 51] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -64,6 +64,7 @@ static FILES: [StaticFile; 49] = files! {
     "dom.js": SCRIPT,
     "drag_zoom.js": SCRIPT,
     "draw.js": SCRIPT,
+    "export.js": SCRIPT,
     "feed.js": SCRIPT,
     "filter.js": SCRIPT,
     "format.js": SCRIPT,
@@ -74,6 +75,7 @@ static FILES: [StaticFile; 49] = files! {
     "list.js": SCRIPT,
     "main.js": SCRIPT,
     "overview.js": SCRIPT,
+    "picture.js": SCRIPT,
     "produce.js": SCRIPT,
     "query.js": SCRIPT,
     "question.js": SCRIPT,
