@@ -5,6 +5,7 @@ import { fetchTopic } from "./browse.js";
 import { button, copyableCommand, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
+import { Navigation } from "./navigate.js";
 import { RecordsPanel } from "./records.js";
 import { lagOf } from "./state.js";
 import { Store } from "./store.js";
@@ -24,10 +25,11 @@ export class TopicView {
     this.name = url.state.topic;
     this.store = new Store();
     this.charts = new TopicCharts(this.name, this.store);
+    this.navigation = new Navigation(this.charts.charts, (range) => this.charts.range.apply(range));
     this.records = new RecordsPanel(this.name, this.store, (record, value) => produce.open(this.name, record, value));
     this.waiting = [];
     this.unblock = null;
-    this.pauseButton = button("Pause", () => (this.paused ? this.resume() : this.pause()), { "aria-pressed": "false", id: "pause" });
+    this.pauseButton = button("Pause", () => this.togglePause(), { "aria-pressed": "false", id: "pause" });
     this.behindBanner = el("div", { class: "banner", role: "status", hidden: true });
     this.empty = el("div", { class: "card empty", hidden: true });
     this.facts = el("span", { class: "muted" });
@@ -99,6 +101,11 @@ export class TopicView {
     if (!this.firstAt && this.store.total > 0) performance.mark("first-record", { detail: (this.firstAt = performance.now()) });
     this.updateEmpty();
     return this.store.total;
+  }
+
+  togglePause() {
+    if (this.paused) this.resume();
+    else this.pause();
   }
 
   pause() {

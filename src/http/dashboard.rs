@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 51] = files! {
+static FILES: [StaticFile; 53] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -69,11 +69,13 @@ static FILES: [StaticFile; 51] = files! {
     "filter.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
+    "keyboard.js": SCRIPT,
     "latest.js": SCRIPT,
     "legend.js": SCRIPT,
     "lines.js": SCRIPT,
     "list.js": SCRIPT,
     "main.js": SCRIPT,
+    "navigate.js": SCRIPT,
     "overview.js": SCRIPT,
     "picture.js": SCRIPT,
     "produce.js": SCRIPT,
