@@ -11,7 +11,7 @@ use crate::hub::stream::positions_by_leader::{PositionsByLeader, by_leader};
 use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
-use crate::hub::view::store::ViewLease;
+use crate::hub::view::prepared::PreparedSnapshot;
 use crate::start_position::Start;
 use crate::sync::backoff::Backoff;
 use std::sync::Arc;
@@ -102,8 +102,8 @@ pub struct Opening {
     pub start: Start,
     /// The end of the stream.
     pub until: Until,
-    /// For a start with a snapshot: the view of each topic.
-    pub views: Vec<ViewLease>,
+    /// For a start with a snapshot: the views of the topics.
+    pub prepared: Option<PreparedSnapshot>,
 }
 
 /// The first attempt of the next turn.
