@@ -128,8 +128,8 @@ fn topic_state(
             let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
             if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
                 // Only the topic id proves that a topic which was missing has not been recreated.
-                task.stream.settings.counts.count_gaps(GapReason::Recreated, 1);
-                task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
+                let gaps = task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
+                task.stream.settings.counts.count_gaps(GapReason::Recreated, gaps);
             }
             Ok(TopicState::Here(info))
         }
@@ -215,8 +215,8 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let info = match &task.stream.topics[topic] {
         TopicState::Unknown | TopicState::Away(_) => return,
         TopicState::Missing if known > 0 => {
-            counts.count_gaps(GapReason::Recreated, 1);
-            return encoder.recreated(out, topic, IdTag::default(), 0);
+            let gaps = encoder.recreated(out, topic, IdTag::default(), 0);
+            return counts.count_gaps(GapReason::Recreated, gaps);
         }
         TopicState::Missing => return,
         TopicState::Here(info) => info,
@@ -227,8 +227,8 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     // metadata is outdated.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
-        counts.count_gaps(GapReason::Recreated, 1);
-        encoder.recreated(out, topic, id, partitions);
+        let gaps = encoder.recreated(out, topic, id, partitions);
+        counts.count_gaps(GapReason::Recreated, gaps);
     } else {
         encoder.cursor.set_id(topic, id);
         encoder.grow(topic, partitions);
