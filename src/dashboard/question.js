@@ -7,17 +7,6 @@ export function fieldLabel(path) {
   return quoted ? JSON.parse(quoted[1]) : path === "value" ? path : path.slice("value".length);
 }
 
-/** The name of a series as the list shows the same key: a key that is a JSON string without its quotes. */
-export function keyLabel(by) {
-  if (by === null) return "(no key)";
-  if (!/^".*"$/s.test(by)) return by;
-  try {
-    return JSON.parse(by);
-  } catch {
-    return by;
-  }
-}
-
 /**
  * Returns the path of the request for a question, relative to the base URL.
  *

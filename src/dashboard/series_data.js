@@ -1,10 +1,12 @@
 // What a page knows of a question to `/series`: the points of every series, in bounded memory, and how complete they are.
 
-import { fieldLabel, keyLabel } from "./question.js";
+import { fieldLabel } from "./question.js";
 import { Series } from "./series.js";
 
 /** Over all series. The first message of a stream has at most about 100,000 points. */
 export const MAX_POINTS = 250_000;
+/** How the page names the series of records without a key. */
+export const NO_KEY = "(no key)";
 
 export class SeriesData {
   /** Field → key → Series. A field stays when its series have no points in the window any more. */
@@ -51,10 +53,9 @@ export class SeriesData {
 
   merge({ field, by, points, states: names }) {
     const keys = childOf(names ? this.states : this.fields, fieldLabel(field), () => new Map());
-    const key = keyFor(keys, by);
+    const key = by ?? NO_KEY;
     const known = keys.get(key);
-    const series = known?.series ?? known ?? new Series();
-    series.by = by;
+    const series = (names ? known?.series : known) ?? new Series();
     const before = series.length;
     const room = MAX_POINTS - this.points;
     // The newest points are the most important ones.
@@ -82,14 +83,6 @@ export class SeriesData {
       }
     }
   }
-}
-
-/** Returns the label of a key. Keys that differ may have the same label: `a` and `"a"`. They get numbers. */
-function keyFor(keys, by) {
-  const label = keyLabel(by);
-  let unique = label;
-  for (let n = 2, known; (known = keys.get(unique)) && (known.series ?? known).by !== by; n += 1) unique = `${label} (${n})`;
-  return unique;
 }
 
 function childOf(map, key, create) {

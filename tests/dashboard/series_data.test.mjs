@@ -85,10 +85,3 @@ test("hostile names are only names", () => {
   assert.deepEqual([...data.fields.get("__proto__").keys()], ["__proto__", "constructor"]);
   assert.equal({}.length, undefined);
 });
-
-test("a key that is a JSON string is shown without its quotes, and two keys stay two", () => {
-  const data = new SeriesData();
-  for (const isUpdate of [false, true]) data.apply(message({ series: [one('"a"', points(0, 2)), one("a", points(3, 4)), one('"', points(0, 1)), one("7", points(0, 1))] }), isUpdate);
-  assert.deepEqual([...data.fields.get("temperature").keys()], ["a", "a (2)", '"', "7"]);
-  assert.deepEqual([starts(data, "temperature", "a"), starts(data, "temperature", "a (2)")], [[0, 1000], [3000]]);
-});

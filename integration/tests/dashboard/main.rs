@@ -5,6 +5,8 @@ mod client;
 mod numbers;
 mod prefix;
 mod proxies;
+mod shapes;
+mod tiles;
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};
