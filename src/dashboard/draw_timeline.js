@@ -1,11 +1,10 @@
 // Draws the rows of a state timeline on a canvas.
 
-import { drawTimeAxis } from "./draw.js";
+import { drawPointer, drawTimeAxis } from "./draw.js";
 import { Scale } from "./scale.js";
 
 /** In CSS pixels. */
 export const rowHeight = 34;
-const AXIS_HEIGHT = 22;
 const RIGHT = 10;
 const BAR_HEIGHTS = { fault: 26, usual: 20, rest: 10 };
 /** A span is drawn at least this wide, so that a short fault in a long window is seen. */
@@ -18,7 +17,7 @@ export function timelineFrame(width, height, from, to) {
 }
 
 /** Draws rows of spans: `{ from, to, name, colour, weight, hasChanged }`. */
-export function drawTimeline(context, frame, theme, rows, hover) {
+export function drawTimeline(context, frame, theme, rows, pointer) {
   context.clearRect(0, 0, frame.width, frame.height);
   context.font = theme.font;
   context.setLineDash([]);
@@ -32,10 +31,7 @@ export function drawTimeline(context, frame, theme, rows, hover) {
     const middle = i * rowHeight + rowHeight / 2;
     for (const span of spans) drawSpan(context, frame, theme, span, middle);
   });
-  if (hover === null) return;
-  context.strokeStyle = theme.strong;
-  const x = Math.round(frame.x.toPixel(hover)) + 0.5;
-  line(context, x, 0, x, frame.height - AXIS_HEIGHT);
+  drawPointer(context, frame, theme, pointer);
 }
 
 function drawSpan(context, frame, theme, span, middle) {

@@ -1,6 +1,7 @@
 // The card of a field of states: one row per key with a span for each state, legend, and the changes as a table.
 
 import { button, el, setText } from "./dom.js";
+import { DragZoom } from "./drag_zoom.js";
 import { drawTimeline, rowHeight, timelineFrame } from "./draw_timeline.js";
 import * as format from "./format.js";
 import { KeySearch } from "./key_search.js";
@@ -34,6 +35,7 @@ export class Timeline {
       el("div", { class: "timeline-box" }, this.list, el("div", { class: "plot-box" }, this.canvas, this.tooltip)),
       this.search.note, this.legend, this.dataTable);
     followPointer(this.canvas, this);
+    new DragZoom(this.canvas, (event) => this.timeAt(event), view);
   }
 
   /** The states of the field by key: `{ series, names }`. */
@@ -42,7 +44,7 @@ export class Timeline {
   }
 
   draw() {
-    const { from, to, theme, hover } = this.view;
+    const { from, to, theme, hover, selection } = this.view;
     const { keys } = this;
     this.listed = this.search.choose(keys);
     this.updateRows();
@@ -58,7 +60,7 @@ export class Timeline {
     this.colours = stateColours([...new Set([...keys.values()].flatMap(({ names }) => names))].sort(), LINE_COLOURS.length);
     this.spans = new Map(this.listed.map((key) => [key, spansOf(keys.get(key).series, from, to)]));
     const rows = this.listed.map((key) => this.spans.get(key).map((span) => ({ ...span, ...this.look(keys.get(key).names[span.state]) })));
-    drawTimeline(this.context, this.frame, theme, rows, hover);
+    drawTimeline(this.context, this.frame, theme, rows, { hover, selection });
     showTooltip(this.tooltip, this, hover === null ? 0 : this.frame.x.toPixel(hover), width);
   }
 
