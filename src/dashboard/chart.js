@@ -4,6 +4,7 @@ import { announce, button, el, labelled, setText } from "./dom.js";
 import { bandOf, bucketLength } from "./band.js";
 import { DragZoom } from "./drag_zoom.js";
 import { createFrame, draw, valueRange } from "./draw.js";
+import { fileName, savePicture } from "./export.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
 import { chooseLines } from "./lines.js";
@@ -36,11 +37,12 @@ export class Chart {
     this.thresholdInput = el("input", { type: "number", step: "any", class: "threshold", value: this.threshold ?? "", placeholder: "none", oninput: () => this.thresholdChanged() });
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
+    this.pictureButton = button("PNG", () => this.savePicture(), { class: "small", title: "Download this chart as a picture" });
     this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
       el("header", {}, this.title, this.badge, el("span", { class: "grow" }),
-        labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.fullScreenButton),
+        labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.pictureButton, this.fullScreenButton),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
       this.legend.element, this.dataTable);
     followPointer(this.canvas, this);
@@ -81,8 +83,10 @@ export class Chart {
     const all = [...this.keys.values()];
     const band = this.choice.isBand ? bandOf(all, from, to, bucketLength(all, this.view.step, from, to, width)) : null;
     const extremes = band ?? lines.map(({ series }) => series.summary(from, to));
-    this.frame = createFrame(width, height, from, to, valueRange(extremes, this.threshold));
-    draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover, selection });
+    const range = valueRange(extremes, this.threshold);
+    this.frame = createFrame(width, height, from, to, range);
+    this.drawn = { from, to, range, theme, content: { lines, band, threshold: this.threshold, marks } };
+    draw(this.context, this.frame, theme, { ...this.drawn.content, hover, selection });
     showTooltip(this.tooltip, this, hover === null ? 0 : this.frame.x.toPixel(hover), width);
   }
 
@@ -172,6 +176,18 @@ export class Chart {
     });
     const head = el("tr", {}, el("th", { scope: "col" }, "Up to"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
     this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value (min to max) of every ${format.duration(step)}`), el("thead", {}, head), el("tbody", {}, ...rows)));
+  }
+
+  /** Downloads the chart as it was drawn last. */
+  async savePicture() {
+    if (!this.drawn) return;
+    this.summarize();
+    const { topic } = this.view.feed;
+    const legend = this.drawn.content.lines.map((line) => ({ ...line, summary: this.summaries.get(line.key) }));
+    const band = this.choice.isBand ? [`The band is the minimum, median and maximum of ${this.keys.size} keys`] : [];
+    const note = [...band, ...this.view.notes].join(". ");
+    await savePicture({ ...this.drawn, title: `${topic} · ${this.field}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
+    announce("Picture saved");
   }
 
   toggleFullScreen() {

@@ -3,6 +3,7 @@
 import { el, setText } from "./dom.js";
 import { Cards } from "./cards.js";
 import { readTheme } from "./draw.js";
+import { csvLink } from "./export.js";
 import { rateOf } from "./rate.js";
 import { edges, isLive, rangeOf, zoomedOut } from "./range.js";
 import { seriesNotes } from "./series_notes.js";
@@ -38,6 +39,7 @@ export class Charts {
     this.note = el("p", { class: "note", hidden: true });
     this.menuLabel = el("summary", {}, "Fields");
     this.menu = el("details", { class: "menu", hidden: true }, this.menuLabel, el("fieldset", {}, el("legend", {}, "Charts to show")));
+    this.csv = csvLink(this);
     this.visibilityObserver = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) this.visible[isIntersecting ? "add" : "delete"](target);
       this.invalidate();
@@ -214,9 +216,15 @@ export class Charts {
     setText(this.menuLabel, `Fields ${shown} of ${this.charts.size}`);
   }
 
-  updateNote() {
+  /** The sentences about the charts. */
+  get notes() {
     const notes = this.feed ? seriesNotes(this.feed) : [];
-    if (this.marks.length) notes.push(`Dotted lines: ${this.marks.at(-1).text}`);
+    return this.marks.length === 0 ? notes : [...notes, `Dotted lines: ${this.marks.at(-1).text}`];
+  }
+
+  updateNote() {
+    const { notes } = this;
+    this.csv.update();
     this.note.hidden = notes.length === 0;
     setText(this.note, notes.join(". "));
   }

@@ -31,6 +31,7 @@ export function readTheme(element) {
     over: of("--over"),
     overArea: of("--over-area"),
     band: of("--band"),
+    card: of("--card"),
     font: `11px ${of("--font")}`,
   };
 }

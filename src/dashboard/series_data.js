@@ -5,7 +5,8 @@ import { Series } from "./series.js";
 
 /** Over all series. The first message of a stream has at most about 100,000 points. */
 export const MAX_POINTS = 250_000;
-const NO_KEY = "(no key)";
+/** How the page names the series of records without a key. */
+export const NO_KEY = "(no key)";
 
 export class SeriesData {
   /** Field → key → Series. A field stays when its series have no points in the window any more. */

@@ -5,6 +5,7 @@ import { fetchTopic } from "./browse.js";
 import { button, copyableCommand, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
+import { Navigation } from "./navigate.js";
 import { RecordsPanel } from "./records.js";
 import { lagOf } from "./state.js";
 import { Store } from "./store.js";
@@ -24,10 +25,11 @@ export class TopicView {
     this.name = url.state.topic;
     this.store = new Store();
     this.charts = new TopicCharts(this.name, this.store);
+    this.navigation = new Navigation(this.charts.charts, (range) => this.charts.range.apply(range));
     this.records = new RecordsPanel(this.name, this.store, (record, value) => produce.open(this.name, record, value));
     this.waiting = [];
     this.unblock = null;
-    this.pauseButton = button("Pause", () => (this.paused ? this.resume() : this.pause()), { "aria-pressed": "false", id: "pause" });
+    this.pauseButton = button("Pause", () => this.togglePause(), { "aria-pressed": "false", id: "pause" });
     this.behindBanner = el("div", { class: "banner", role: "status", hidden: true });
     this.empty = el("div", { class: "card empty", hidden: true });
     this.facts = el("span", { class: "muted" });
@@ -36,7 +38,7 @@ export class TopicView {
         ...this.charts.controls, this.pauseButton,
         button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }),
         button("Produce…", () => produce.open(this.name), { class: "primary" })),
-      this.behindBanner, this.empty, this.charts.element, this.records.element);
+      this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
     this.follow();
@@ -100,6 +102,11 @@ export class TopicView {
     if (!this.firstAt && this.store.total > 0) performance.mark("first-record", { detail: (this.firstAt = performance.now()) });
     this.updateEmpty();
     return this.store.total;
+  }
+
+  togglePause() {
+    if (this.paused) this.resume();
+    else this.pause();
   }
 
   pause() {

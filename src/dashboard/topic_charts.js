@@ -11,6 +11,7 @@ import { RangeBar } from "./range_bar.js";
 import { SeriesFeed } from "./series_feed.js";
 import { questionOf } from "./shape.js";
 import { ShapeTracker } from "./shape_tracker.js";
+import { Tiles } from "./tiles.js";
 import * as url from "./url.js";
 
 /** The charts open as soon as the first records tell how the topic is to be read, and otherwise after this time. */
@@ -25,11 +26,12 @@ export class TopicCharts {
     this.store = store;
     this.series = null;
     this.pausedAt = null;
+    this.tiles = new Tiles(topic);
     this.charts = new Charts(store, (range) => this.range.apply(range));
     this.range = new RangeBar(this.charts, () => this.open());
     this.tracker = new ShapeTracker();
     this.chooser = new Chooser(() => this.choose(), () => this.charts.invalidate());
-    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu];
+    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element];
     this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
@@ -47,6 +49,7 @@ export class TopicCharts {
     this.opening = null;
     this.close();
     this.charts.stop();
+    this.tiles.stop();
   }
 
   /** Opens the series of the range in the URL. The charts show the previous ones until the first message. */
@@ -108,6 +111,7 @@ export class TopicCharts {
 
   changed(first) {
     const hasPoints = this.series && this.series.step !== null;
+    if (this.series) this.tiles.observe(this.series);
     if (hasPoints || this.series?.state.kind === "failed") this.charts.show(this.series, first);
     this.updateOutside();
   }
@@ -127,11 +131,13 @@ export class TopicCharts {
   pause() {
     this.pausedAt = this.charts.pausedAt = this.series?.now() ?? Date.now();
     this.series?.pause(true);
+    this.tiles.pause(true);
     this.charts.invalidate();
   }
 
   resume() {
     this.pausedAt = this.charts.pausedAt = null;
+    this.tiles.pause(false);
     // A range that was chosen during the pause has an end.
     if (this.series?.question.to && isLive(rangeOf(url.state))) this.open();
     else this.series?.pause(false);

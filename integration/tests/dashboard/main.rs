@@ -6,6 +6,7 @@ mod numbers;
 mod prefix;
 mod proxies;
 mod shapes;
+mod tiles;
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};
