@@ -14,3 +14,20 @@ export function parentOf(path) {
   const end = path.endsWith('"]') ? path.lastIndexOf('["') : path.lastIndexOf(".");
   return end < 0 ? "" : path.slice(0, end);
 }
+
+/** Returns the names in a path such as `value.motor["air temperature"]`, or null if the text is not a path. */
+export function pathNames(path) {
+  if (!path.startsWith("value")) return null;
+  const names = [];
+  for (let rest = path.slice("value".length); rest !== ""; ) {
+    const [part, plain, quoted] = /^\.([^.[]+)|^\[("(?:[^"\\]|\\.)*")\]/.exec(rest) ?? [];
+    if (part === undefined) return null;
+    try {
+      names.push(plain ?? JSON.parse(quoted));
+    } catch {
+      return null;
+    }
+    rest = rest.slice(part.length);
+  }
+  return names;
+}

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RecordReader, numberIn, pathNames } from "../../src/dashboard/reading.js";
+import { numberIn } from "../../src/dashboard/number_text.js";
+import { pathNames } from "../../src/dashboard/path.js";
+import { RecordReader } from "../../src/dashboard/reading.js";
 
 const AT = 1_769_846_400_000;
 const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
