@@ -2,7 +2,6 @@
 
 mod charts;
 mod client;
-mod numbers;
 mod prefix;
 mod proxies;
 mod shapes;
