@@ -24,7 +24,7 @@ export class Timeline {
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Timeline of ${field}: no states yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });
-    this.search = new KeySearch(field, MAX_ROWS, () => view.invalidate());
+    this.search = new KeySearch(field, { most: MAX_ROWS, omission: "not listed" }, () => view.invalidate());
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.list = el("ul", { class: "timeline-keys" });
     this.legend = el("ul", { class: "timeline-legend", "aria-label": `${field}: states and the number of keys in each` });
