@@ -3,7 +3,7 @@
 
 import { Chart } from "./chart.js";
 import { fieldLabel } from "./question.js";
-import { positionsOf } from "./shape.js";
+import { positionsOf, questionOf } from "./shape.js";
 import { parentOf } from "./path.js";
 import { Timeline } from "./timeline.js";
 import { Trail } from "./trail.js";
@@ -13,6 +13,8 @@ export class Cards {
   positions = [];
   /** The names of cards that are hidden unless the user shows them: positions are in the trail, and ids and times say little. */
   hiddenAtFirst = new Set();
+  /** What is to be said below the cards. */
+  notes = [];
 
   /** Uses what is known of the topic's records. */
   use(shape) {
@@ -23,6 +25,10 @@ export class Cards {
     });
     const inTrails = this.positions.flatMap(({ latitude, longitude }) => [latitude, longitude]);
     this.hiddenAtFirst = new Set([...shape.aside.map(fieldLabel), ...inTrails]);
+    const { fields, states } = questionOf(shape);
+    const isListed = fields.length + states.length > 0;
+    const isPartlyDrawn = shape.reason !== "" && shape.fields.length > 0;
+    this.notes = [...(isListed ? ["The fields are those of the latest records"] : []), ...(isPartlyDrawn ? [`Not drawn of the latest records: ${shape.reason}`] : [])];
   }
 
   /** Returns a function that creates the card, by name, for what the feed has. */

@@ -218,7 +218,7 @@ export class Charts {
 
   /** The sentences about the charts. */
   get notes() {
-    const notes = this.feed ? seriesNotes(this.feed) : [];
+    const notes = this.feed ? [...seriesNotes(this.feed), ...this.cards.notes] : [];
     return this.marks.length === 0 ? notes : [...notes, `Dotted lines: ${this.marks.at(-1).text}`];
   }
 
