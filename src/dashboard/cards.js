@@ -25,10 +25,7 @@ export class Cards {
     });
     const inTrails = this.positions.flatMap(({ latitude, longitude }) => [latitude, longitude]);
     this.hiddenAtFirst = new Set([...shape.aside.map(fieldLabel), ...inTrails]);
-    const { fields, states } = questionOf(shape);
-    const isListed = fields.length + states.length > 0;
-    const isPartlyDrawn = shape.reason !== "" && shape.fields.length > 0;
-    this.notes = [...(isListed ? ["The fields are those of the latest records"] : []), ...(isPartlyDrawn ? [`Not drawn of the latest records: ${shape.reason}`] : [])];
+    this.notes = notesOf(shape);
   }
 
   /** Returns a function that creates the card, by name, for what the feed has. */
@@ -48,4 +45,14 @@ export class Cards {
     if (isRate) return `${field} (${unit ?? "increase"} per second)`;
     return unit ? `${field} (${unit})` : field;
   }
+}
+
+/** Returns what a page says about the fields of a shape. */
+function notesOf(shape) {
+  const { fields, states } = questionOf(shape);
+  const listed = fields.length + states.length;
+  const notes = listed > 0 ? [`The ${listed} fields are those of the latest records`] : [];
+  if (listed > 0 && listed < shape.fields.length) notes.push(`${shape.fields.length - listed} more fields are not read`);
+  if (shape.reason !== "" && shape.fields.length > 0) notes.push(`Not drawn of the latest records: ${shape.reason}`);
+  return notes;
 }
