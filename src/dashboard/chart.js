@@ -28,6 +28,7 @@ export class Chart {
 
   build() {
     const id = `field-${this.field}`;
+    this.title = el("h3", { id }, this.field);
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: no values yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });
@@ -39,7 +40,7 @@ export class Chart {
     this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
-      el("header", {}, el("h3", { id }, this.field), this.badge, el("span", { class: "grow" }),
+      el("header", {}, this.title, this.badge, el("span", { class: "grow" }),
         labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.pictureButton, this.fullScreenButton),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
       this.legend.element, this.dataTable);
@@ -102,6 +103,7 @@ export class Chart {
   updateLegend() {
     const { from, to } = this.view;
     this.summarize();
+    setText(this.title, this.view.titleOf(this.field));
     this.legend.update(this.summaries, this.choice, this.threshold);
     const { aboveThreshold, drawn, isBand } = this.choice;
     const isAbove = (key) => this.summaries.get(key).current > this.threshold;
@@ -213,7 +215,7 @@ export class Chart {
     const legend = this.drawn.content.lines.map((line) => ({ ...line, summary: this.summaries.get(line.key) }));
     const band = this.choice.isBand ? [`The band is the minimum, median and maximum of ${this.keys.size} keys`] : [];
     const note = [...band, ...this.view.notes].join(". ");
-    await savePicture({ ...this.drawn, title: `${topic} · ${this.field}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
+    await savePicture({ ...this.drawn, title: `${topic} · ${this.view.titleOf(this.field)}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
     announce("Picture saved");
   }
 

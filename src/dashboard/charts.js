@@ -1,9 +1,10 @@
-// The charts of a topic: one card per numeric field, drawn at most once per frame and only while it is on screen.
+// The charts of a topic: one card per field, drawn at most once per frame and only while it is on screen.
 
 import { el, setText } from "./dom.js";
-import { Chart } from "./chart.js";
+import { Cards } from "./cards.js";
 import { readTheme } from "./draw.js";
 import { csvLink } from "./export.js";
+import { rateOf } from "./rate.js";
 import { edges, isLive, rangeOf, zoomedOut } from "./range.js";
 import { seriesNotes } from "./series_notes.js";
 import * as url from "./url.js";
@@ -22,6 +23,9 @@ export class Charts {
     this.feed = null;
     this.first = undefined;
     this.charts = new Map();
+    this.cards = new Cards();
+    this.boxes = new Map();
+    this.rates = new Map();
     this.keys = new Map();
     this.visible = new Set();
     this.hover = null;
@@ -64,6 +68,7 @@ export class Charts {
 
   /** Draws the series of this feed from now on. `first` is the time of the topic's first record, if the range needs it. */
   show(feed, first) {
+    if (this.feed && readingOf(feed) !== readingOf(this.feed)) this.removeCards();
     this.feed = feed;
     this.first = first;
     this.invalidate();
@@ -73,9 +78,32 @@ export class Charts {
     this.dirty = true;
   }
 
-  /** The series of a field: key → Series. */
+  /** Uses what is known of the topic's records. */
+  use(shape) {
+    this.cards.use(shape);
+    this.updateHidden();
+    this.invalidate();
+  }
+
+  /** The series of a field as it is shown: key → Series. */
   seriesOf(field) {
+    if (!url.rateFields().has(field)) return this.valuesOf(field);
+    if (!this.rates.has(field)) this.rates.set(field, new Map([...this.valuesOf(field)].map(([key, series]) => [key, rateOf(series)])));
+    return this.rates.get(field);
+  }
+
+  /** The measured series of a field: key → Series. */
+  valuesOf(field) {
     return this.feed?.fields.get(field) ?? NO_SERIES;
+  }
+
+  /** The states of a field: key → `{ series, names }`. */
+  statesOf(field) {
+    return this.feed?.states.get(field) ?? NO_SERIES;
+  }
+
+  titleOf(field) {
+    return this.cards.titleOf(field, url.rateFields().has(field));
   }
 
   /** The length of a point in ms. */
@@ -128,6 +156,7 @@ export class Charts {
     if (!this.legendsAreOld || performance.now() - this.legendsUpdatedAt < LEGEND_INTERVAL_MS) return;
     this.legendsAreOld = false;
     this.legendsUpdatedAt = performance.now();
+    this.rates.clear();
     for (const chart of this.charts.values()) if (this.visible.has(chart.element)) chart.updateLegend();
     this.updateNote();
   }
@@ -136,39 +165,54 @@ export class Charts {
     this.dirty = false;
     this.legendsAreOld = true;
     this.drawnTo = this.to;
-    this.addNewFields();
+    this.rates.clear();
+    this.addNewCards();
     for (const chart of this.charts.values()) if (this.visible.has(chart.element)) chart.draw();
   }
 
-  addNewFields() {
-    if (!this.feed || [...this.feed.fields.keys()].every((field) => this.charts.has(field))) return;
-    const hidden = url.hiddenFields();
-    for (const field of this.feed.fields.keys()) {
-      if (this.charts.has(field)) continue;
-      const chart = new Chart(field, this);
-      chart.element.hidden = hidden.has(field);
-      this.charts.set(field, chart);
+  addNewCards() {
+    if (!this.feed) return;
+    const missing = [...this.cards.of(this.feed, this)].filter(([name]) => !this.charts.has(name));
+    if (missing.length === 0) return;
+    for (const [name, create] of missing) {
+      const chart = create();
+      this.charts.set(name, chart);
       this.element.append(chart.element);
       this.visibilityObserver.observe(chart.element);
-      const box = el("input", { type: "checkbox", checked: !hidden.has(field), onchange: () => this.setFieldShown(field, box.checked) });
-      this.menu.lastChild.append(el("label", {}, box, el("bdi", {}, field)));
+      const box = el("input", { type: "checkbox", onchange: () => this.setFieldShown(name, box.checked) });
+      this.boxes.set(name, box);
+      this.menu.lastChild.append(el("label", {}, box, el("bdi", {}, name)));
     }
-    this.menu.hidden = this.charts.size === 0;
-    this.updateMenu();
+    this.updateHidden();
   }
 
-  setFieldShown(field, shown) {
-    const hidden = url.hiddenFields();
-    if (shown) hidden.delete(field);
-    else hidden.add(field);
-    url.setHiddenFields(hidden);
-    this.charts.get(field).element.hidden = !shown;
-    this.updateMenu();
+  /** Removes the cards of a topic that is read in another way from now on. */
+  removeCards() {
+    for (const { element } of this.charts.values()) {
+      this.visibilityObserver.unobserve(element);
+      this.visible.delete(element);
+      element.remove();
+    }
+    for (const box of this.boxes.values()) box.parentElement.remove();
+    this.charts.clear();
+    this.boxes.clear();
+    this.updateHidden();
+  }
+
+  setFieldShown(name, isShown) {
+    url.setFieldShown(name, isShown, this.cards.hiddenAtFirst);
+    this.updateHidden();
     this.invalidate();
   }
 
-  updateMenu() {
+  updateHidden() {
+    const hidden = url.hiddenFields(this.cards.hiddenAtFirst);
+    for (const [name, { element }] of this.charts) {
+      element.hidden = hidden.has(name);
+      this.boxes.get(name).checked = !element.hidden;
+    }
     const shown = [...this.charts.values()].filter((chart) => !chart.element.hidden).length;
+    this.menu.hidden = this.charts.size === 0;
     setText(this.menuLabel, `Fields ${shown} of ${this.charts.size}`);
   }
 
@@ -184,4 +228,9 @@ export class Charts {
     this.note.hidden = notes.length === 0;
     setText(this.note, notes.join(". "));
   }
+}
+
+/** What the series of a feed are: with other ones, nothing on the cards stays. */
+function readingOf({ question: { by, each, time } }) {
+  return JSON.stringify([by, each, time]);
 }

@@ -27,6 +27,7 @@ export function readTheme(element) {
     grid: of("--grid"),
     text: of("--muted"),
     strong: of("--text"),
+    card: of("--card"),
     over: of("--over"),
     overArea: of("--over-area"),
     band: of("--band"),
@@ -104,13 +105,19 @@ function drawGrid(context, frame, theme) {
     strokeLine(context, left, y, frame.width - RIGHT, y);
     context.fillText(label, left - 8, y);
   }
+  drawTimeAxis(context, frame, theme);
+}
+
+/** Draws the labels of the time axis at the bottom. */
+export function drawTimeAxis(context, frame, theme) {
+  context.fillStyle = theme.text;
   context.textBaseline = "alphabetic";
   context.textAlign = "center";
   const count = Math.max(2, Math.floor(frame.width / 110));
   const { values, step } = timeTicks(frame.from, frame.to, count);
   for (const at of values) {
     const x = frame.x.toPixel(at);
-    if (x > left + 24 && x < frame.width - RIGHT - 20) context.fillText(format.timeTick(at, step), x, frame.height - 6);
+    if (x > frame.left + 24 && x < frame.width - RIGHT - 20) context.fillText(format.timeTick(at, step), x, frame.height - 6);
   }
 }
 

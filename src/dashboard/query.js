@@ -1,7 +1,7 @@
 // The state of the view as a query string. Pure functions; `url.js` applies them to the browser's location.
 
 export const DEFAULTS = {
-  topic: "", window: "5m", from: "", to: "", by: "", each: "", time: "", rate: "", also: "", hide: "", over: "",
+  topic: "", window: "5m", from: "", to: "", by: "", each: "", time: "", rate: "", also: "", hide: "", show: "", over: "",
   q: "", key: "", header: "", partition: "", at: "", search: "", sort: "", group: "",
 };
 /** The windows with their lengths in ms; "all" begins at the first record. */

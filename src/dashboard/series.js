@@ -12,6 +12,8 @@ export class Series {
   constructor() {
     this.length = 0;
     this.capacity = 0;
+    /** Grows with every change, so that what is computed from the points can be kept. */
+    this.version = 0;
     /** The usual time between two points in ms, 0 if unknown. */
     this.interval = 0;
     /** 1 if the line breaks before the point. */
@@ -44,6 +46,7 @@ export class Series {
       to -= 1;
     }
     this.length += added;
+    this.version += 1;
     this.findGaps(step);
   }
 
@@ -88,6 +91,7 @@ export class Series {
     for (const name of COLUMNS) this[name].copyWithin(0, dropped, this.length);
     this.broken.copyWithin(0, dropped, this.length);
     this.length -= dropped;
+    this.version += 1;
     this.broken[0] = 0;
   }
 

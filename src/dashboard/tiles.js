@@ -30,10 +30,10 @@ const RETRY_SNAPSHOT_MS = 15_000;
 const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class Tiles {
-  constructor(topic) {
+  /** `cards` knows the units of fields, and which are hidden. */
+  constructor(topic, cards) {
     this.topic = topic;
-    /** Returns the unit of a field, or "". */
-    this.unitOf = () => "";
+    this.cards = cards;
     this.latest = new LatestValues();
     this.order = [];
     this.elements = new Map();
@@ -169,7 +169,11 @@ export class Tiles {
     const now = this.asOf();
     if (this.order.length !== names.size) this.order = [...names.keys()].sort(naturalOrder);
     const thresholds = url.thresholds();
-    const tiles = this.order.map((by) => tileOf(by, names.get(by), thresholds, now));
+    // The threshold of a rate is not one of its values.
+    url.rateFields().forEach((field) => thresholds.delete(field));
+    const hidden = url.hiddenFields(this.cards.hiddenAtFirst);
+    const tiles = this.order.map((by) => tileOf(by, names.get(by), { thresholds, hidden }, now)).filter(({ readings }) => readings.length > 0);
+    this.element.hidden = tiles.length === 0;
     this.updateHeader(tiles, now);
     const { shown, rest } = chooseTiles(tiles, { search: this.search.value, only: this.only, most: this.most });
     const kept = new Set(shown.map(({ by }) => by));
@@ -233,7 +237,7 @@ export class Tiles {
 
   fillRow({ element, label, value }, reading, newest, now) {
     const isNumber = typeof reading.value === "number";
-    const unit = isNumber ? this.unitOf(reading.field) : "";
+    const unit = isNumber ? this.cards.units.get(reading.field) : undefined;
     const age = newest - reading.time > FIELD_AGE_MS ? ` (${ageText(now - reading.time, false)})` : "";
     setText(label, reading.field);
     setText(value, `${reading.isOver ? "▲ " : ""}${isNumber ? format.short(reading.value) : reading.value}${unit ? ` ${unit}` : ""}${age}`);

@@ -98,6 +98,7 @@ export class TopicView {
     const added = this.store.entries.slice(from - this.store.dropped);
     this.store.trim();
     this.records.entriesAdded(added);
+    this.charts.recordsAdded(added);
     if (!this.firstAt && this.store.total > 0) performance.mark("first-record", { detail: (this.firstAt = performance.now()) });
     this.updateEmpty();
     return this.store.total;

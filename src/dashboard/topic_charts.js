@@ -2,14 +2,20 @@
 
 import { firstTimestamp } from "./browse.js";
 import { Charts } from "./charts.js";
-import { button, el } from "./dom.js";
+import { Chooser } from "./chooser.js";
+import { button, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
 import { RangeBar } from "./range_bar.js";
 import { SeriesFeed } from "./series_feed.js";
+import { questionOf } from "./shape.js";
+import { ShapeTracker } from "./shape_tracker.js";
 import { Tiles } from "./tiles.js";
 import * as url from "./url.js";
+
+/** The charts open as soon as the first records tell how the topic is to be read, and otherwise after this time. */
+const SHAPE_TIMEOUT_MS = 700;
 
 export class TopicCharts {
   /** `store` has the newest records of the topic and the gaps of its log. */
@@ -18,21 +24,25 @@ export class TopicCharts {
     this.store = store;
     this.series = null;
     this.pausedAt = null;
-    this.tiles = new Tiles(topic);
     this.charts = new Charts(store, (range) => this.range.apply(range));
+    this.tiles = new Tiles(topic, this.charts.cards);
     this.range = new RangeBar(this.charts, () => this.open());
-    this.controls = [...this.range.controls, this.charts.menu, this.charts.csv.element];
+    this.tracker = new ShapeTracker();
+    this.chooser = new Chooser(() => this.choose(), () => this.charts.invalidate());
+    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element];
+    this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
-      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.charts.element, this.charts.note);
+      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.nothing, this.charts.element, this.charts.note);
   }
 
   start() {
     this.charts.start();
-    this.open();
+    this.timer = setTimeout(() => this.open(), SHAPE_TIMEOUT_MS);
   }
 
   stop() {
+    clearTimeout(this.timer);
     this.opening = null;
     this.close();
     this.charts.stop();
@@ -41,19 +51,50 @@ export class TopicCharts {
 
   /** Opens the series of the range in the URL. The charts show the previous ones until the first message. */
   async open() {
+    clearTimeout(this.timer);
     this.close();
     const range = rangeOf(url.state);
     const opening = (this.opening = {});
     const first = range.window === "all" ? await firstTimestamp(this.topic).catch(() => null) : null;
     if (opening !== this.opening) return;
-    const question = { ...this.questionRange(range, first ?? undefined), by: "key" };
+    const question = { ...this.questionRange(range, first ?? undefined), ...this.reading() };
     this.series = new SeriesFeed(this.topic, question, () => this.changed(first ?? undefined));
     feed.latest.series = this.series;
+  }
+
+  /** Looks at new records of the list. The series are opened again if they show that the topic is to be read in another way. */
+  recordsAdded(entries) {
+    this.tracker.add(entries);
+    this.updateShape();
+  }
+
+  updateShape() {
+    const before = JSON.stringify(this.tracker.question);
+    if (!this.tracker.update(url.state, Date.now())) return;
+    const { shape } = this.tracker;
+    this.charts.use(shape);
+    this.chooser.update(shape);
+    this.nothing.hidden = shape.reason === "" || shape.fields.length > 0;
+    setText(this.nothing, `Nothing to draw: the latest values are ${shape.reason}.`);
+    if (JSON.stringify(this.tracker.question) !== before) this.open();
+  }
+
+  /** Reads the topic as the user has chosen. */
+  choose() {
+    this.tracker.reset();
+    if (this.tracker.total === 0) this.open();
+    else this.updateShape();
   }
 
   close() {
     this.series?.stop();
     feed.latest.series = this.series = null;
+  }
+
+  /** Returns what to read of the records. */
+  reading() {
+    const { by, each, time } = url.state;
+    return this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
   }
 
   /** A live range does not move while the page is paused. */

@@ -56,8 +56,23 @@ export function setThreshold(field, limit) {
   replace({ over: formatThresholds(all) });
 }
 
-export const hiddenFields = () => parseNames(state.hide);
+/** Returns the names of the hidden cards. Those in `atFirst` are hidden unless the user shows them. */
+export function hiddenFields(atFirst) {
+  const shown = parseNames(state.show);
+  return new Set([...[...atFirst].filter((name) => !shown.has(name)), ...parseNames(state.hide)]);
+}
 
-export function setHiddenFields(names) {
-  replace({ hide: formatNames(names) });
+/** Shows or hides a card. */
+export function setFieldShown(name, isShown, atFirst) {
+  const [list, isListed] = atFirst.has(name) ? ["show", isShown] : ["hide", !isShown];
+  const names = parseNames(state[list]);
+  names[isListed ? "add" : "delete"](name);
+  replace({ [list]: formatNames(names) });
+}
+
+/** The fields that are shown as rates. */
+export const rateFields = () => parseNames(state.rate);
+
+export function setRateFields(names) {
+  replace({ rate: formatNames(names) });
 }

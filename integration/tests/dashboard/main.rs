@@ -5,6 +5,7 @@ mod client;
 mod numbers;
 mod prefix;
 mod proxies;
+mod shapes;
 mod tiles;
 
 use curlew_integration::bridge::Bridge;
