@@ -27,7 +27,6 @@ export function readTheme(element) {
     grid: of("--grid"),
     text: of("--muted"),
     strong: of("--text"),
-    card: of("--card"),
     over: of("--over"),
     overArea: of("--over-area"),
     band: of("--band"),

@@ -52,9 +52,10 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 71] = files! {
+static FILES: [StaticFile; 72] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "also.js": SCRIPT,
     "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
