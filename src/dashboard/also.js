@@ -145,6 +145,10 @@ export class AlsoTopics {
     this.topics.forEach((topic) => topic.show(range, first));
   }
 
+  retryNow() {
+    this.topics.forEach(({ series }) => series?.retryNow());
+  }
+
   pause(isPaused) {
     this.isPaused = isPaused;
     this.topics.forEach((topic) => topic.pause(isPaused));

@@ -153,7 +153,7 @@ export class Chart {
     if (at === undefined) return;
     event.preventDefault();
     this.view.setHover(at === null ? null : Math.max(from, Math.min(to, at)), this);
-    if (at !== null) announce(`${format.time(at)}: ${this.valuesAt(at).map(([line, text]) => `${line.key} ${text}`).join(", ") || "no values"}`);
+    if (at !== null) announce(`${format.moment(at)}: ${this.valuesAt(at).map(([line, text]) => `${line.key} ${text}`).join(", ") || "no values"}`);
   }
 
   /** Returns the exact value of each line at a time, with the extremes where a point merges several records. */
@@ -175,7 +175,7 @@ export class Chart {
     this.tooltip.hidden = hover === null || hoverChart !== this;
     if (this.tooltip.hidden) return;
     const values = this.valuesAt(hover).slice(0, 12);
-    this.tooltip.replaceChildren(el("strong", {}, format.time(hover)), ...values.map(([line, text]) =>
+    this.tooltip.replaceChildren(el("strong", {}, format.moment(hover)), ...values.map(([line, text]) =>
       el("div", {}, el("span", { class: `swatch ${this.swatchOf(line.key)}` }), el("bdi", {}, line.key), el("span", { class: "value" }, text))));
     const x = this.frame.x.toPixel(hover);
     const left = x > this.frame.width / 2 ? x - this.tooltip.offsetWidth - 12 : x + 12;
@@ -201,10 +201,10 @@ export class Chart {
         if (!s) return "–";
         return s.min === s.max ? format.short(s.current) : `${format.short(s.current)} (${format.short(s.min)} to ${format.short(s.max)})`;
       });
-      return el("tr", {}, el("th", { scope: "row" }, format.time(end)), ...cells.map((text) => el("td", {}, text)));
+      return el("tr", {}, el("th", { scope: "row" }, format.moment(end)), ...cells.map((text) => el("td", {}, text)));
     });
     const head = el("tr", {}, el("th", { scope: "col" }, "Up to"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
-    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value (min to max) of every ${Math.round(step / 1000)} s`), el("thead", {}, head), el("tbody", {}, ...rows)));
+    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value (min to max) of every ${format.duration(step)}`), el("thead", {}, head), el("tbody", {}, ...rows)));
   }
 
   /** Downloads the chart as it was drawn last. */

@@ -57,8 +57,6 @@ export function step(ms) {
 /** Formats a number with the full precision of a double. */
 export const exact = (number) => String(number);
 
-export const time = (ms) => clock.format(ms);
-
 /** Formats a time to the second, with the date unless it is today. */
 export const moment = (ms) => (isToday(ms) ? clock.format(ms) : `${day.format(ms)} ${clock.format(ms)}`);
 

@@ -16,9 +16,9 @@ export function numberIn(text) {
 /** Returns the time in ms that a number means: seconds, milliseconds, microseconds or nanoseconds, by its magnitude. */
 function timeOf(number) {
   const size = Math.abs(number);
-  if (size < 1e11) return number * 1e3;
-  if (size < 1e14) return number;
-  return size < 1e17 ? number / 1e3 : number / 1e6;
+  const factor = size < 1e11 ? 1e3 : size < 1e14 ? 1 : size < 1e17 ? 1e-3 : 1e-6;
+  // A double has about 15 digits, so the result may be slightly less than a whole millisecond.
+  return Math.floor(number * factor + 1e-3);
 }
 
 /** Returns the time in ms of a JSON value, or null if it is not a time. */

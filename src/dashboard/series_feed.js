@@ -43,6 +43,18 @@ export class SeriesFeed extends SeriesData {
     this.connectOrClose();
   }
 
+  /** Skips the pause after a failure. */
+  retryNow() {
+    if (this.timer === undefined) return this.source?.retryNow();
+    clearTimeout(this.timer);
+    this.connect();
+  }
+
+  /** Whether the range ends at a fixed time instead of now. */
+  get isFixed() {
+    return Boolean(this.question.to);
+  }
+
   /** How long ago the server had read everything up to the end of the topic, in ms, without the usual time between updates. */
   get lag() {
     if (this.completeTo === null || this.state.kind === "complete") return 0;

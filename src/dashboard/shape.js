@@ -34,12 +34,13 @@ const LATEST = Date.UTC(2100, 0);
 const MAX_LISTED = 32;
 
 /**
- * Returns `{ by, each, time, fields, aside, found, bys, eaches, times, reason }` of the latest records of a topic, in the format `record`.
+ * Returns `{ by, each, time, fields, aside, found, bys, eaches, times, reason, newest }` of the latest records of a topic, in the format `record`.
  *
  * `fields` has `{ path, kind, unit }` of each drawable field (see `kindOf`); `aside` has the paths of numbers that are ids or
  * times. `by`, `each` and `time` are parameters of
  * `/series`, as in `chosen` or else as in `found`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one
  * series a field, and `each` is `none` if no array is read. `reason` says what values are not drawn, or is empty.
+ * `newest` is the newest time in the values, or null if the arrival counts.
  */
 export function shapeOf(records, chosen = {}) {
   const ordered = [...records].sort((a, b) => a.partition - b.partition || a.offset - b.offset).filter(({ value }) => value !== null);
@@ -68,6 +69,7 @@ export function shapeOf(records, chosen = {}) {
     eaches: including(each, [...eaches, "none"]),
     times: including(time, ["record", ...parts.times.map(({ path }) => path)]),
     reason: reasonOf(ordered, parts, fields, eaches),
+    newest: parts.leaves.get(time)?.samples.reduce((newest, { value }) => Math.max(newest, timeIn(value) ?? newest), 0) ?? null,
   };
 }
 

@@ -11,6 +11,8 @@ const INTERVAL_MS = 2000;
 export class ShapeTracker {
   shape = null;
   question = null;
+  /** The newest time in the values, if they have the time that counts. */
+  newest = null;
   records = [];
   total = 0;
   settled = null;
@@ -43,11 +45,12 @@ export class ShapeTracker {
     if (!isEarly && now - this.computedAt < INTERVAL_MS) return false;
     this.computedAt = now;
     this.computedTotal = this.total;
-    const next = shapeOf(this.records.map((entry) => entry.parse()), withFallback(chosen, this.settled));
+    const { newest, ...next } = shapeOf(this.records.map((entry) => entry.parse()), withFallback(chosen, this.settled));
     if (this.settled) next.found = this.settled;
     else if (this.total >= SETTLED_RECORDS) this.settled = next.found;
     next.fields = union(this.shape, next);
     const hasChanged = JSON.stringify(next) !== JSON.stringify(this.shape);
+    this.newest = newest;
     this.shape = next;
     this.question = questionOf(next);
     return hasChanged;

@@ -15,8 +15,8 @@ const LIVE_CHARTS_MS = 3000;
  *
  * `stream` is the state of the event stream of the records, `topics` the last response about the topics (or null), `lag` the
  * number of records that this tab has not received (null if unknown), `rate` the topic's records per second, and `visibleSince`
- * the time from which on the topics are requested. `charts` has the `state` of the series and their `lag` in ms, or is null on a
- * page without charts.
+ * the time from which on the topics are requested. `charts` has the `state` of the series, their `lag` in ms, and `isFixed` if
+ * their range does not end now; it is null on a page without charts.
  */
 export function pageState({ stream, topics, lag, rate, charts, paused, visibleSince, now }) {
   const retry = ({ kind, retryAt }) => (kind === "waiting" || kind === "failed" ? `, ${retryText(retryAt, now)}` : "");
@@ -56,7 +56,8 @@ function lagState({ lag, rate, charts }, idle, good) {
     return idle(isLive ? `Charts behind by ${late}` : `Behind by ${records}, charts by ${late}`);
   }
   if (!isLive) return idle(charts ? `Charts live, list behind by ${records}` : `Behind by ${records}`);
-  return charts?.state.kind === "reading" ? idle("Reading history…") : good("Live");
+  if (charts?.state.kind === "reading") return idle("Reading history…");
+  return charts?.isFixed ? idle("Fixed range") : good("Live");
 }
 
 function retryText(retryAt, now) {

@@ -25,7 +25,7 @@ export class StatusBar {
     const isFollowing = topics?.topics && feed.topic() === url.state.topic;
     // A topic that does not exist yet has no records to be behind.
     const lag = !isFollowing ? null : topic ? lagOf(topic, feed.position()) : 0;
-    const charts = topic && series ? { state: series.state, lag: series.lag } : null;
+    const charts = topic && series ? { state: series.state, lag: series.lag, isFixed: series.isFixed } : null;
     const { visibleSince } = this;
     const { kind, text, detail } = pageState({ stream, topics, lag, rate: topic?.rate, charts, paused, visibleSince, now: Date.now() });
     this.element.className = `indicator ${kind}`;

@@ -134,6 +134,7 @@ export class TopicView {
 
   update(update) {
     const topic = update.topics?.find(({ name }) => name === this.name);
+    if (topic && !this.topic) this.charts.retryNow();
     this.topic = topic;
     this.updateEmpty();
     if (!topic) return setText(this.facts, update.topics ? "does not exist yet" : "");

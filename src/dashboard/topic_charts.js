@@ -17,6 +17,8 @@ import * as url from "./url.js";
 
 /** The charts open as soon as the first records tell how the topic is to be read, and otherwise after this time. */
 const SHAPE_TIMEOUT_MS = 700;
+/** The state of the charts before their series are opened. */
+const NOT_OPEN = { state: { kind: "connecting", detail: "" }, lag: 0, isFixed: false };
 
 export class TopicCharts {
   /** `store` has the newest records of the topic and the gaps of its log. */
@@ -40,6 +42,7 @@ export class TopicCharts {
 
   start() {
     this.charts.start();
+    feed.latest.series = NOT_OPEN;
     this.timer = setTimeout(() => this.open(), SHAPE_TIMEOUT_MS);
   }
 
@@ -56,14 +59,15 @@ export class TopicCharts {
   async open() {
     clearTimeout(this.timer);
     this.close();
+    feed.latest.series = NOT_OPEN;
     const range = rangeOf(url.state);
     const opening = (this.opening = {});
     const first = range.window === "all" ? await this.firstTimestamp() : undefined;
     if (opening !== this.opening) return;
-    const asked = this.questionRange(range, first);
-    this.series = new SeriesFeed(this.topic, { ...asked, ...this.reading() }, () => this.changed(first));
+    const question = this.question(range, first);
+    this.series = new SeriesFeed(this.topic, question, () => this.changed(first));
     feed.latest.series = this.series;
-    this.also.show(asked, first);
+    this.also.show({ from: question.from, to: question.to }, first);
   }
 
   /** Looks at new records of the list. The series are opened again if they show that the topic is to be read in another way. */
@@ -102,17 +106,20 @@ export class TopicCharts {
     feed.latest.series = this.series = null;
   }
 
-  /** Returns what to read of the records. */
-  reading() {
+  /** Returns the question for a range. `first` is the time of the first record, if the range needs it. */
+  question(range, first) {
     const { by, each, time } = url.state;
-    return this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+    const reading = this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, first ?? Date.now() - 1000), ...reading };
+    // A live range does not move while the page is paused.
+    const { from, to } = edges(range, this.pausedAt, first);
+    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...reading };
   }
 
-  /** A live range does not move while the page is paused. */
-  questionRange(range, first) {
-    if (this.pausedAt === null || !isLive(range)) return questionRange(range, first ?? Date.now() - 1000);
-    const { from, to } = edges(range, this.pausedAt, first);
-    return { from: String(Math.floor(from)), to: String(Math.ceil(to)) };
+  /** Tries again at once, because the topic was created or a session began. */
+  retryNow() {
+    this.series?.retryNow();
+    this.also.retryNow();
   }
 
   changed(first) {
@@ -125,7 +132,7 @@ export class TopicCharts {
   /** Says where the records are if the range has no values: devices with a wrong clock, or silent ones. */
   updateOutside() {
     const isEmpty = ["live", "complete"].includes(this.series?.state.kind) && this.series.points === 0;
-    const newest = isEmpty ? this.store.newestTimestamp : null;
+    const newest = isEmpty ? this.tracker.newest ?? this.store.newestTimestamp : null;
     const { from, to } = this.charts;
     this.outside.hidden = newest === null || (newest >= from && newest <= to);
     if (this.outside.hidden || this.outside.dataset.at === `${newest}`) return;

@@ -26,7 +26,7 @@ test("a page has one state", () => {
     ["behind in a topic without new records", { lag: 5000, rate: 0 }, "idle", "Behind by 5,000 records"],
     ["behind at an unknown rate", { lag: 5000, rate: null }, "idle", "Behind by 5,000 records"],
     ["with live charts", { charts: charts("live") }, "good", "Live"],
-    ["with a past range", { charts: charts("complete") }, "good", "Live"],
+    ["with a range of the past", { charts: { ...charts("complete"), isFixed: true } }, "idle", "Fixed range"],
     ["while the charts open", { charts: charts("connecting") }, "idle", "Connecting…"],
     ["while the charts are read", { charts: charts("reading") }, "idle", "Reading history…"],
     ["with charts a moment behind", { charts: charts("live", 3000) }, "good", "Live"],
@@ -56,10 +56,10 @@ test("a page has one state", () => {
 test("a page is live only with open streams, a recent response, all records, complete charts and no pause", () => {
   const streams = [open, idle, waiting, { kind: "connecting" }];
   const responses = [null, up, { ...up, receivedAt: 0 }, ...["down", "failed", "unreachable", "signed-out"].map(failed)];
-  const series = [null, ...["connecting", "reading", "live", "complete", "failed"].map((kind) => charts(kind)), charts("live", 60_000)];
+  const series = [null, ...["connecting", "reading", "live", "failed"].map((kind) => charts(kind)), { ...charts("complete"), isFixed: true }, charts("live", 60_000)];
   for (const stream of streams) for (const topics of responses) for (const lag of [null, 0, 1e6]) for (const charts of series) for (const paused of [false, true]) {
     const isLive = stateOf({ stream, topics, lag, charts, paused }).text === "Live";
-    const areChartsLive = charts === null || (["live", "complete"].includes(charts.state.kind) && charts.lag === 0);
+    const areChartsLive = charts === null || (charts.state.kind === "live" && charts.lag === 0);
     assert.equal(isLive, stream === open && topics === up && lag === 0 && areChartsLive && !paused, JSON.stringify({ stream, topics, lag, charts, paused }));
   }
 });
