@@ -18,7 +18,8 @@ const FIRST_TILES_NARROW = 8;
 const MORE_TILES = 96;
 const MAX_TILES = 480;
 const MAX_FIELDS = 5;
-const UPDATE_INTERVAL_MS = 500;
+/** Ages tick every second. */
+const UPDATE_INTERVAL_MS = 1000;
 /** If a point of the charts is longer than this, the tiles have their own feed, of this window. */
 const FINE_STEP_MS = 5000;
 const OWN_WINDOW = "-5m";
@@ -77,6 +78,7 @@ export class Tiles {
     if (isEnough) this.ownFeed = this.ownFeed?.stop() ?? null;
     else this.ownFeed ??= new SeriesFeed(this.topic, { ...rest, from: OWN_WINDOW, to: null, step: null }, () => this.ownFeedChanged());
     this.latest.addSeries(feed, !isEnough);
+    if (this.element.hidden) this.update();
   }
 
   ownFeedChanged() {
@@ -138,6 +140,7 @@ export class Tiles {
     while (!signal.aborted) {
       const failure = await readSnapshot(this.topic, { select: reader.select, where }, add, signal).then(() => null, (error) => error);
       if (signal.aborted) return;
+      this.update();
       // A topic that does not exist has no keys.
       const isMissing = failure?.status === 404;
       this.setNote(!failure || isMissing ? "" : `Keys without a value in the window may be missing: ${failure.message}`);
