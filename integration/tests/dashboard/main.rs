@@ -5,7 +5,6 @@ mod charts;
 mod client;
 mod exports;
 mod keyboard;
-mod numbers;
 mod prefix;
 mod proxies;
 mod shapes;
