@@ -194,7 +194,7 @@ export class Tiles {
 
   updateHeader(tiles, now) {
     const full = this.latest.isFull ? `; only the first ${format.count(MAX_NAMES)} are kept` : "";
-    const at = this.pausedAt === null && this.isCurrent ? "" : ` · at ${format.time(now)}`;
+    const at = this.pausedAt === null && this.isCurrent ? "" : ` · at ${format.moment(now)}`;
     setText(this.summary, `${format.count(tiles.length)} ${tiles.length === 1 ? "key" : "keys"}${full}${at}`);
     this.search.hidden = tiles.length <= this.most && this.search.value === "";
     const over = tiles.filter(({ isOver }) => isOver).length;
