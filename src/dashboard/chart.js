@@ -23,12 +23,12 @@ export class Chart {
     this.toggled = new Set();
     this.summaries = new Map();
     this.choice = chooseLines(this.summaries, undefined, this.toggled);
-    this.threshold = url.thresholds().get(field);
+    this.threshold = url.thresholds().get(view.urlName(field));
     this.build();
   }
 
   build() {
-    const id = `field-${this.field}`;
+    const id = `field-${this.view.urlName(this.field)}`;
     this.title = el("h3", { id }, this.field);
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: no values yet` });
     this.context = this.canvas.getContext("2d");
@@ -127,7 +127,7 @@ export class Chart {
   thresholdChanged() {
     const text = this.thresholdInput.value.trim();
     this.threshold = text === "" || !Number.isFinite(Number(text)) ? undefined : Number(text);
-    url.setThreshold(this.field, this.threshold ?? null);
+    url.setThreshold(this.view.urlName(this.field), this.threshold ?? null);
     this.view.invalidate();
     this.updateLegend();
   }
@@ -185,8 +185,8 @@ export class Chart {
     const { topic } = this.view.feed;
     const legend = this.drawn.content.lines.map((line) => ({ ...line, summary: this.summaries.get(line.key) }));
     const band = this.choice.isBand ? [`The band is the minimum, median and maximum of ${this.keys.size} keys`] : [];
-    const note = [...band, ...this.view.notes].join(". ");
-    await savePicture({ ...this.drawn, title: `${topic} · ${this.field}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
+    const note = ["The last value (minimum to maximum of the range)", ...band, ...this.view.notes].join(". ");
+    await savePicture({ ...this.drawn, title: `${topic} · ${this.view.titleOf(this.field)}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
     announce("Picture saved");
   }
 

@@ -8,15 +8,8 @@ export function join(path, name) {
   return /[.["\s\p{Cc}]/u.test(name) ? `${path}[${JSON.stringify(name)}]` : `${path}.${name}`;
 }
 
-
-/** Returns the path of the object that has this member. */
-export function parentOf(path) {
-  const end = path.endsWith('"]') ? path.lastIndexOf('["') : path.lastIndexOf(".");
-  return end < 0 ? "" : path.slice(0, end);
-}
-
 /** Returns the names in a path such as `value.motor["air temperature"]`, or null if the text is not a path. */
-export function pathNames(path) {
+export function namesIn(path) {
   if (!path.startsWith("value")) return null;
   const names = [];
   for (let rest = path.slice("value".length); rest !== ""; ) {
@@ -30,4 +23,10 @@ export function pathNames(path) {
     rest = rest.slice(part.length);
   }
   return names;
+}
+
+/** Returns the path of the object that has this member. */
+export function parentOf(path) {
+  const end = path.endsWith('"]') ? path.lastIndexOf('["') : path.lastIndexOf(".");
+  return end < 0 ? "" : path.slice(0, end);
 }

@@ -2,7 +2,7 @@
 // this for the latest record of each key, which a series contains only if it is in the window.
 
 import { numberIn, timeIn } from "./number_text.js";
-import { MAX_DEPTH, join, pathNames } from "./path.js";
+import { MAX_DEPTH, join, namesIn } from "./path.js";
 
 /** The most paths that `select=` accepts. */
 const MAX_SELECTED = 32;
@@ -21,12 +21,12 @@ export class RecordReader {
 
   /** The value of `select=`: the parts of a record that `read` needs. */
   get select() {
-    const isPath = (text) => text !== null && pathNames(text) !== null;
+    const isPath = (text) => text !== null && namesIn(text) !== null;
     const paths = this.fields ? [...this.fields, ...this.states, this.by, this.time].filter(isPath) : ["value"];
     // Elements of an array have no path in `select=`, so the whole array is sent.
     const whole = paths.map((path) => (this.each && isWithin(path, this.each) ? this.each : path));
     const outer = [...new Set(whole)].filter((path) => !whole.some((other) => isWithin(path, other)));
-    const quoted = outer.map((path) => `value${pathNames(path).map((name) => `[${JSON.stringify(name)}]`).join("")}`);
+    const quoted = outer.map((path) => `value${namesIn(path).map((name) => `[${JSON.stringify(name)}]`).join("")}`);
     const head = ["key", "timestamp", ...(this.header === null ? [] : ["headers"])];
     const select = [...head, ...quoted].join(",");
     const isAllowed = head.length + quoted.length <= MAX_SELECTED && select.length <= MAX_SELECT_CHARACTERS;

@@ -20,7 +20,7 @@ export class Timeline {
     this.view = view;
     this.rows = new Map();
     this.spans = new Map();
-    const id = `field-${field}`;
+    const id = `field-${view.urlName(field)}`;
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Timeline of ${field}: no states yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });

@@ -1,5 +1,6 @@
 // The charts of one topic: its series for the range in the URL, their state, and the controls of the range.
 
+import { AlsoTopics } from "./also.js";
 import { firstTimestamp } from "./browse.js";
 import { Charts } from "./charts.js";
 import { Chooser } from "./chooser.js";
@@ -26,12 +27,13 @@ export class TopicCharts {
     this.store = store;
     this.series = null;
     this.pausedAt = null;
-    this.tiles = new Tiles(topic);
     this.charts = new Charts(store, (range) => this.range.apply(range));
+    this.tiles = new Tiles(topic, this.charts.cards);
+    this.also = new AlsoTopics(topic, this.charts);
     this.range = new RangeBar(this.charts, () => this.open());
     this.tracker = new ShapeTracker();
     this.chooser = new Chooser(() => this.choose(), () => this.charts.invalidate());
-    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element];
+    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element, this.also.menu];
     this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
@@ -50,6 +52,7 @@ export class TopicCharts {
     this.close();
     this.charts.stop();
     this.tiles.stop();
+    this.also.stop();
   }
 
   /** Opens the series of the range in the URL. The charts show the previous ones until the first message. */
@@ -59,10 +62,12 @@ export class TopicCharts {
     feed.latest.series = NOT_OPEN;
     const range = rangeOf(url.state);
     const opening = (this.opening = {});
-    const first = range.window === "all" ? await firstTimestamp(this.topic).catch(() => null) : null;
+    const first = range.window === "all" ? await this.firstTimestamp() : undefined;
     if (opening !== this.opening) return;
-    this.series = new SeriesFeed(this.topic, this.question(range, first ?? undefined), () => this.changed(first ?? undefined));
+    const question = this.question(range, first);
+    this.series = new SeriesFeed(this.topic, question, () => this.changed(first));
     feed.latest.series = this.series;
+    this.also.show({ from: question.from, to: question.to }, first);
   }
 
   /** Looks at new records of the list. The series are opened again if they show that the topic is to be read in another way. */
@@ -89,6 +94,13 @@ export class TopicCharts {
     else this.updateShape();
   }
 
+  /** Returns the time of the first record of all topics on the page. */
+  async firstTimestamp() {
+    const times = await Promise.all([this.topic, ...this.also.names].map((name) => firstTimestamp(name).catch(() => null)));
+    const known = times.filter((time) => time !== null);
+    return known.length > 0 ? Math.min(...known) : undefined;
+  }
+
   close() {
     this.series?.stop();
     feed.latest.series = this.series = null;
@@ -107,6 +119,7 @@ export class TopicCharts {
   /** Tries again at once, because the topic was created or a session began. */
   retryNow() {
     this.series?.retryNow();
+    this.also.retryNow();
   }
 
   changed(first) {
@@ -132,12 +145,14 @@ export class TopicCharts {
     this.pausedAt = this.charts.pausedAt = this.series?.now() ?? Date.now();
     this.series?.pause(true);
     this.tiles.pause(true);
+    this.also.pause(true);
     this.charts.invalidate();
   }
 
   resume() {
     this.pausedAt = this.charts.pausedAt = null;
     this.tiles.pause(false);
+    this.also.pause(false);
     // A range that was chosen during the pause has an end.
     if (this.series?.question.to && isLive(rangeOf(url.state))) this.open();
     else this.series?.pause(false);

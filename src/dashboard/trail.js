@@ -21,7 +21,7 @@ export class Trail {
     Object.assign(this, { name, latitude, longitude, view });
     this.rows = new Map();
     this.tracks = new Map();
-    const id = `field-${name}`;
+    const id = `field-${view.urlName(name)}`;
     this.picture = el("svg:svg", { class: "trail-picture", role: "img", tabindex: 0, "aria-label": `Trail of ${name}: no positions yet` });
     this.tooltip = el("div", { class: "tooltip", hidden: true });
     this.search = new KeySearch(name, { most: MAX_TRACKS, omission: "shown as grey points" }, () => view.invalidate());

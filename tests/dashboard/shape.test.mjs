@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { timeIn } from "../../src/dashboard/number_text.js";
+import { numberIn, timeIn } from "../../src/dashboard/number_text.js";
 import { join, parentOf } from "../../src/dashboard/path.js";
 import { positionsOf, questionOf, shapeOf } from "../../src/dashboard/shape.js";
 
@@ -119,6 +119,12 @@ test("the question lists fields only beside states, or if some are texts", () =>
 test("a position needs both parts in the same object", () => {
   const { fields } = shapeOf(records([{ lat: 1, from: { lat: 1, lng: 2 }, to: { lon: 3 } }]));
   assert.deepEqual(positionsOf(fields), [{ latitude: "value.from.lat", longitude: "value.from.lng" }]);
+});
+
+test("texts are numbers by the rules of the server", () => {
+  const table = [["21.5", 21.5, ""], [" -3 ", -3, ""], ["21.5 °C", 21.5, "°C"], ["80%", 80, "%"], ["1e3 W", 1000, "W"], ["12 euro", 12, "euro"], ["5.", 5, "."]];
+  for (const [text, number, unit] of table) assert.deepEqual(numberIn(text), { number, unit }, text);
+  for (const text of ["2026-01-31", "10.0.0.1", "12:30", "dev-1", "", ".5", "NaN", "1e999", "7 of the red machines", "0\0"]) assert.equal(numberIn(text), null, text);
 });
 
 test("times are seconds, milliseconds, microseconds, nanoseconds or RFC 3339", () => {
