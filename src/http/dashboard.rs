@@ -56,6 +56,7 @@ static CLIENT: StaticFile = StaticFile {
 files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "also.js": SCRIPT,
     "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
