@@ -38,7 +38,7 @@ class AlsoTopic {
     this.element = el("section", { class: "also charts-section", "aria-labelledby": id },
       el("header", {}, el("h2", { id }, el("a", url.link({ topic }), el("bdi", {}, topic))), el("span", { class: "grow" }), this.charts.menu, this.charts.csv.element,
         button("Remove", onRemove, { class: "small", "aria-label": `Remove ${topic} from the page` })),
-      this.charts.element, this.charts.note);
+      this.charts.nothing, this.charts.element, this.charts.note);
     this.charts.start();
     this.findShape();
   }

@@ -41,6 +41,7 @@ export class Charts {
     this.legendsUpdatedAt = 0;
     this.pausedAt = null;
     this.element = el("div", { class: "charts" });
+    this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
     this.note = el("p", { class: "note", hidden: true });
     this.menuLabel = el("summary", {}, "Fields");
     this.menu = el("details", { class: "menu", hidden: true }, this.menuLabel, el("fieldset", {}, el("legend", {}, "Charts to show")));
@@ -87,6 +88,8 @@ export class Charts {
   /** Uses what is known of the topic's records. */
   use(shape) {
     this.cards.use(shape);
+    this.nothing.hidden = shape.reason === "" || shape.fields.length > 0;
+    setText(this.nothing, `Nothing to draw: the latest values are ${shape.reason}.`);
     this.updateHidden();
     this.invalidate();
   }
@@ -252,7 +255,7 @@ export class Charts {
 
   /** The sentences about the charts. */
   get notes() {
-    const notes = this.feed ? seriesNotes(this.feed) : [];
+    const notes = this.feed ? [...seriesNotes(this.feed), ...this.cards.notes] : [];
     return this.marks.length === 0 ? notes : [...notes, `Dotted lines: ${this.marks.at(-1).text}`];
   }
 

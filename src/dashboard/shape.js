@@ -168,7 +168,7 @@ function namer(records, { leaves }, by) {
   if (by === "key") return ({ record }) => textOf(records[record].key);
   if (!by.startsWith("header:")) return () => "";
   const header = by.slice("header:".length);
-  return ({ record }) => records[record].headers?.find(({ name }) => name === header)?.value ?? "";
+  return ({ record }) => records[record].headers?.findLast(({ name }) => name === header)?.value ?? "";
 }
 
 function grouped(samples, nameOf) {

@@ -4,7 +4,7 @@ import { AlsoTopics } from "./also.js";
 import { firstTimestamp } from "./browse.js";
 import { Charts } from "./charts.js";
 import { Chooser } from "./chooser.js";
-import { button, el, setText } from "./dom.js";
+import { button, el } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
@@ -34,10 +34,9 @@ export class TopicCharts {
     this.tracker = new ShapeTracker();
     this.chooser = new Chooser(() => this.choose(), () => this.charts.invalidate());
     this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element, this.also.menu];
-    this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
-      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.nothing, this.charts.element, this.charts.note);
+      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.charts.nothing, this.charts.element, this.charts.note);
   }
 
   start() {
@@ -82,8 +81,6 @@ export class TopicCharts {
     const { shape } = this.tracker;
     this.charts.use(shape);
     this.chooser.update(shape);
-    this.nothing.hidden = shape.reason === "" || shape.fields.length > 0;
-    setText(this.nothing, `Nothing to draw: the latest values are ${shape.reason}.`);
     if (JSON.stringify(this.tracker.question) !== before) this.open();
   }
 
