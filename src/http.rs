@@ -29,6 +29,7 @@ mod server;
 mod shutdown;
 mod stream;
 mod subscribe;
+mod topic_activity;
 mod topics;
 mod trace;
 mod transport;

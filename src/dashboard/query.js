@@ -1,6 +1,6 @@
 // The state of the view as a query string. Pure functions; `url.js` applies them to the browser's location.
 
-export const DEFAULTS = { topic: "", window: "5m", q: "", key: "", header: "", partition: "", hide: "", over: "", at: "", search: "" };
+export const DEFAULTS = { topic: "", window: "5m", q: "", key: "", header: "", partition: "", hide: "", over: "", at: "", search: "", sort: "", group: "", closed: "" };
 export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3]]);
 
 /** Parses `location.search`; missing parameters and an unknown window have their defaults. */

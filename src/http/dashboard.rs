@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 37] = files! {
+static FILES: [StaticFile; 41] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -65,6 +65,7 @@ static FILES: [StaticFile; 37] = files! {
     "draw.js": SCRIPT,
     "feed.js": SCRIPT,
     "filter.js": SCRIPT,
+    "first_steps.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
     "legend.js": SCRIPT,
@@ -87,8 +88,11 @@ static FILES: [StaticFile; 37] = files! {
     "stream.js": SCRIPT,
     "topic.js": SCRIPT,
     "topic_poller.js": SCRIPT,
+    "topic_row.js": SCRIPT,
+    "topic_rows.js": SCRIPT,
     "transport.js": SCRIPT,
     "url.js": SCRIPT,
+    "written.js": SCRIPT,
     "worker.js": SCRIPT,
 };
 

@@ -22,6 +22,7 @@ const TARGETS: [&str; 24] = [
     "/topics/t?records=all",
     "/topics/%2e%2e?offsets=true",
     "/topics?offsets=true",
+    "/topics?last=true&history=1",
     "/topics/t/events?from=earliest&format=record&key=k&header=a:b&partition=0&partition=1",
     "/topics/t/events?from=-1h30m&where=value.a%20%3E%2030%20%26%26%20key%20%3D%3D%20%22b%22",
     "/topics/t/events?from=t:0:0&limit=1",

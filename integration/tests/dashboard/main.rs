@@ -2,6 +2,7 @@
 
 mod client;
 mod numbers;
+mod overview;
 mod prefix;
 mod proxies;
 
