@@ -59,7 +59,7 @@ use stream::state::{StreamSettings, StreamState};
 use thiserror::Error;
 use view::follower::ViewFollower;
 use view::keyed_view::{Reach, ViewKey};
-use view::store::{ViewLease, ViewStore};
+use view::store::ViewStore;
 
 /// The limits and timeouts of a [`Hub`].
 #[derive(Debug, Clone)]
@@ -294,6 +294,18 @@ impl Hub {
 
     /// Like [`subscribe`](Self::subscribe), for one of many clients: while streams catch up, their clients take turns.
     pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Rejected> {
+        let prepared = self.prepare_snapshot(client, &subscription);
+        self.subscribe_prepared(client, subscription, prepared)
+    }
+
+    /// Like [`subscribe_for`](Self::subscribe_for), with the result of [`prepare_snapshot`](Self::prepare_snapshot) for the
+    /// same subscription. A snapshot that was found there is not read again.
+    pub fn subscribe_prepared(
+        &self,
+        client: ClientTag,
+        subscription: Subscription,
+        prepared: Option<PreparedSnapshot>,
+    ) -> Result<Mailbox, Rejected> {
         if self.live.is_closing() {
             return Err(Rejected::ShuttingDown);
         }
@@ -314,13 +326,12 @@ impl Hub {
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
-        let views = self.views_of(client, &key.topics, &start);
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds).sampling(&self.samples);
         let (sender, mut mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
-        mailbox.keep(views.clone());
+        mailbox.keep(prepared.clone());
         let stream = StreamState::new(key, encoder, sender, self.stream_settings.clone());
-        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until, views });
+        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until, prepared });
         self.tasks.open(task)?;
         Ok(mailbox)
     }
@@ -338,14 +349,13 @@ impl Hub {
     /// Leases the views of a stream that starts with a snapshot, so that they can be checked before the stream is
     /// opened. Returns `None` for other streams.
     pub fn prepare_snapshot(&self, client: ClientTag, subscription: &Subscription) -> Option<PreparedSnapshot> {
-        let views = self.views_of(client, &subscription.topics, &subscription.start);
-        (!views.is_empty()).then(|| PreparedSnapshot { views, asked: Instant::now() })
-    }
-
-    fn views_of(&self, client: ClientTag, topics: &[TopicName], start: &Start) -> Vec<ViewLease> {
-        let Start::Snapshot { since } = start else { return Vec::new() };
+        let Start::Snapshot { since } = &subscription.start else { return None };
         let reach = Reach::of(*since, now());
-        topics.iter().map(|topic| self.views.lease(client, ViewKey { topic: topic.clone(), reach })).collect()
+        let lease = |name: &TopicName| self.views.lease(client, ViewKey { topic: name.clone(), reach });
+        // The stream has each topic once, in another order than the request.
+        let stream = Cursor::new(subscription.topics.clone(), subscription.selection.clone());
+        let views = stream.topics().iter().map(|topic| lease(&topic.name)).collect();
+        Some(PreparedSnapshot { views, asked: Instant::now() })
     }
 
     /// Returns the counters, which began at zero when the hub was started.

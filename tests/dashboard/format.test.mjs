@@ -146,3 +146,19 @@ test("the command for a first record has the login, a topic that may be written,
   assert.equal(inTopic(["t"]), `curl -u 'ann' ${body}/t?key=boiler'`);
   assert.equal(inTopic(["x"]), null);
 });
+
+test("the length of a step is exact", () => {
+  const cases = [[200, "200 ms"], [1000, "1 s"], [15_000, "15 s"], [60_000, "1 min"], [90_000, "90 s"], [3_600_000, "1 h"], [86_400_000, "1 d"]];
+  for (const [ms, text] of cases) assert.equal(format.step(ms), text);
+});
+
+test("the ticks of a time axis have the day where it changes", () => {
+  const at = (hour, minute, second) => new Date(2026, 0, 31, hour, minute, second).getTime();
+  const cases = [[at(8, 5, 10), 10_000, "08:05:10"], [at(8, 5, 0), 60_000, "08:05"], [at(0, 0, 0), 3_600_000, "31 Jan"], [at(8, 0, 0), 86_400_000, "31 Jan"]];
+  for (const [ms, step, text] of cases) assert.equal(format.timeTick(ms, step), text);
+});
+
+test("a moment of another day has its date", () => {
+  assert.equal(format.moment(new Date().setHours(8, 5, 10, 0)), "08:05:10");
+  assert.equal(format.moment(new Date(2020, 0, 31, 8, 5, 10).getTime()), "31 Jan 2020 08:05:10");
+});

@@ -30,6 +30,8 @@ mod server;
 mod shipped;
 mod slow_readers;
 mod snapshot;
+mod snapshot_cuts;
+mod snapshot_with;
 mod support;
 mod tidy;
 mod tokens;

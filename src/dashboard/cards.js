@@ -1,0 +1,45 @@
+// Which cards a topic has: charts of numbers, timelines of states and trails of positions; which of them are hidden at first,
+// and what they are called.
+
+import { Chart } from "./chart.js";
+import { fieldLabel } from "./question.js";
+import { positionsOf } from "./shape.js";
+import { parentOf } from "./path.js";
+import { Timeline } from "./timeline.js";
+import { Trail } from "./trail.js";
+
+export class Cards {
+  units = new Map();
+  positions = [];
+  /** The names of cards that are hidden unless the user shows them: positions are in the trail, and ids and times say little. */
+  hiddenAtFirst = new Set();
+
+  /** Uses what is known of the topic's records. */
+  use(shape) {
+    this.units = new Map(shape.fields.filter(({ unit }) => unit !== "").map(({ path, unit }) => [fieldLabel(path), unit]));
+    this.positions = positionsOf(shape.fields).map(({ latitude, longitude }) => {
+      const parent = parentOf(latitude);
+      return { name: parent === "value" ? "position" : fieldLabel(parent), latitude: fieldLabel(latitude), longitude: fieldLabel(longitude) };
+    });
+    const inTrails = this.positions.flatMap(({ latitude, longitude }) => [latitude, longitude]);
+    this.hiddenAtFirst = new Set([...shape.aside.map(fieldLabel), ...inTrails]);
+  }
+
+  /** Returns a function that creates the card, by name, for what the feed has. */
+  of({ fields, states }, view) {
+    const cards = new Map();
+    for (const position of this.positions) {
+      if (fields.has(position.latitude) && fields.has(position.longitude)) cards.set(position.name, () => new Trail(position.name, position, view));
+    }
+    for (const field of fields.keys()) if (!cards.has(field)) cards.set(field, () => new Chart(field, view));
+    for (const field of states.keys()) if (!cards.has(field)) cards.set(field, () => new Timeline(field, view));
+    return cards;
+  }
+
+  /** Returns the title of the chart of a field. */
+  titleOf(field, isRate) {
+    const unit = this.units.get(field);
+    if (isRate) return `${field} (${unit ?? "increase"} per second)`;
+    return unit ? `${field} (${unit})` : field;
+  }
+}
