@@ -30,6 +30,7 @@ mod shutdown;
 mod stream;
 mod subscribe;
 mod topic_activity;
+mod topic_description;
 mod topics;
 mod trace;
 mod transport;

@@ -28,8 +28,8 @@ export class Overview {
     this.table = el("table", { class: "topics" }, el("caption", { class: "offscreen" }, "Topics"), el("thead", {}, el("tr", {}, ...this.headings.values())), this.body);
     this.count = el("span", { class: "muted", role: "status" });
     this.empty = el("div", { class: "empty", hidden: true });
-    this.element = el("div", {}, el("div", { class: "toolbar" }, el("h1", {}, "Topics"), this.count, el("span", { class: "grow" }), el("label", { class: "check" }, this.grouping, "Group by prefix"), this.search),
-      el("div", { class: "card scroll", tabIndex: 0, role: "region", "aria-label": "Topics" }, this.table, this.empty));
+    this.card = el("div", { class: "card scroll", tabIndex: 0, role: "region", "aria-label": "Topics" }, this.table, this.empty);
+    this.element = el("div", {}, el("div", { class: "toolbar" }, el("h1", {}, "Topics"), this.count, el("span", { class: "grow" }), el("label", { class: "check" }, this.grouping, "Group by prefix"), this.search), this.card);
     this.observer = new IntersectionObserver((entries) => this.visibilityChanged(entries));
     this.subscriptions = [feed.on("topics", (update) => this.update(update)), session.onChange(() => feed.latest.topics && this.update(feed.latest.topics))];
     feed.follow(null);
@@ -57,7 +57,9 @@ export class Overview {
     this.theme = readTheme(document.documentElement);
     const { search, sort } = url.state;
     const topics = update.topics.filter((topic) => topic.name.toLowerCase().includes(search.toLowerCase()));
-    setText(this.count, search ? `${topics.length} of ${update.topics.length}` : String(topics.length));
+    // Without a session, the list is empty because nothing is known.
+    this.card.hidden = update.broker.kind === "signed-out";
+    setText(this.count, this.card.hidden ? "" : search ? `${topics.length} of ${update.topics.length}` : String(topics.length));
     for (const [{ sort: column }, heading] of this.headings) {
       const direction = column && ariaSort(sort, column);
       if (direction) heading.setAttribute("aria-sort", direction);
@@ -148,10 +150,9 @@ export class Overview {
     drawSparkline(row.canvas, row.rates, this.now - row.span, this.now, this.theme);
   }
 
-  updateEmpty(shown, { topics, broker }) {
-    const isKnown = broker.kind !== "signed-out";
-    this.empty.hidden = shown > 0 || !isKnown;
-    if (this.empty.hidden) return;
+  updateEmpty(shown, { topics }) {
+    this.empty.hidden = shown > 0;
+    if (shown > 0) return;
     if (topics.length > 0) return this.showEmpty("search", [el("p", {}, "No topic name matches the search.")]);
     const steps = firstSteps(null);
     if (steps) this.showEmpty(steps.key, steps.elements);

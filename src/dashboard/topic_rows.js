@@ -66,7 +66,7 @@ export function totalRate(topics) {
 
 const MAX_CHARACTERS = 300;
 
-/** Returns `{ text, isNote }` for the newest record: its key and value, or a note why there is none. */
+/** Returns `{ text, isNote }` for the newest record: its key and value, or the reason why it is missing. */
 export function lastText(last) {
   if (last === undefined) return { text: "", isNote: true };
   if (last === null) return { text: "no records", isNote: true };

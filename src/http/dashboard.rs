@@ -52,7 +52,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 73] = files! {
+static FILES: [StaticFile; 75] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,

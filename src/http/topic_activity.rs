@@ -5,7 +5,7 @@ use super::event::json::{Encoding, embed, string};
 use super::problem::Problem;
 use super::records::PageBody;
 use super::response::as_json;
-use super::topics::add_description;
+use super::topic_description::add_description;
 use crate::auth::{Permit, Right};
 use crate::hub::overview::{Excerpt, Newest, NewestRecord, OverviewNeed, SampledTopic, SampledTopics};
 use serde_json::json;
@@ -60,12 +60,12 @@ fn write(out: &mut PageBody, state: &SampledTopics, permit: &Permit, wanted: Act
     let age = |at: Instant| now.saturating_duration_since(at).as_millis();
     out.add("[")?;
     let mut comma = "";
-    for topic in state.topics.iter().filter(|topic| permit.may_see(&topic.info.name)) {
+    for (topic, newest) in state.iter().filter(|(topic, _)| permit.may_see(&topic.info.name)) {
         out.add(std::mem::replace(&mut comma, ","))?;
         add_description(out, &topic.info, &topic.ends)?;
         out.add(&format!(",\"age\":{}", age(state.read)))?;
         if wanted.last {
-            out.add(&format!(",\"last\":{}", last(topic, permit)))?;
+            out.add(&format!(",\"last\":{}", last(topic, newest, permit)))?;
         }
         if wanted.history {
             let samples = topic.samples.iter().flat_map(|samples| samples.iter());
@@ -78,15 +78,16 @@ fn write(out: &mut PageBody, state: &SampledTopics, permit: &Permit, wanted: Act
 }
 
 /// Returns the newest record of a topic as JSON, null if the topic is empty, or the reason why it is not known.
-fn last(topic: &SampledTopic, permit: &Permit) -> String {
+fn last(topic: &SampledTopic, newest: &Newest, permit: &Permit) -> String {
     let problem = |text: &str| json!({ "problem": text }).to_string();
     if let Err(denied) = permit.may(Right::Consume, &topic.info.name) {
         return problem(&denied.to_string());
     }
-    match &topic.newest {
+    match newest {
         Newest::Unread => problem("not read yet"),
         Newest::Empty => "null".to_owned(),
         Newest::NotFound => problem("the last offsets have no records"),
+        Newest::NoMemory => problem("no memory is left for it (--memory-budget)"),
         Newest::Record(record) => record_json(record),
     }
 }

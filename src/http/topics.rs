@@ -7,11 +7,11 @@ use super::records::{PageBody, one_topic};
 use super::request::Request;
 use super::response::{as_json, beyond_small};
 use super::topic_activity::{Activity, activity};
+use super::topic_description::add_description;
 use crate::auth::Permit;
 use crate::broker::{Broker, PartitionInfo, TopicInfo};
-use crate::hub::overview::{PARTITION_REQUEST_BYTES, PartitionEnds, partition_ends, split_for_request};
+use crate::hub::overview::{PARTITION_REQUEST_BYTES, partition_ends, split_for_request};
 use crate::record::TopicName;
-use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use warp::reply::Response;
@@ -96,20 +96,5 @@ fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Re
             comma = ",";
         }
     }
-    Ok(())
-}
-
-/// Appends the description of a topic without the brace at its end.
-pub fn add_description(out: &mut PageBody, topic: &TopicInfo, ends: &[PartitionEnds]) -> Result<(), Problem> {
-    // A topic name contains no character that JSON escapes.
-    out.add(&format!("{{\"name\":\"{}\",\"partitions\":[", topic.name))?;
-    for (number, (info, ends)) in topic.partitions.iter().zip(ends).enumerate() {
-        let comma = if number > 0 { "," } else { "" };
-        let PartitionEnds { earliest, latest } = ends;
-        let info =
-            json!({"partition": info.partition, "leader": info.leader, "earliest": earliest, "latest": latest});
-        out.add(&format!("{comma}{info}"))?;
-    }
-    out.add("]")?;
     Ok(())
 }

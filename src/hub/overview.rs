@@ -30,6 +30,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const TIME_FRACTION: u32 = 20;
 /// Maximum number of partitions that are sampled without clients.
 const SAMPLED_PARTITIONS: usize = 20_000;
+/// Pause between rounds without clients if there are more partitions.
+const UNSAMPLED: Duration = Duration::from_secs(3600);
 /// Maximum number of waiting clients. Further ones get the latest state, whatever its age.
 const MAX_WAITING: usize = 1024;
 /// How long connections for newest records are kept without clients.
@@ -96,7 +98,8 @@ impl TopicOverview {
         self.board.changed.notify_all();
     }
 
-    /// Returns the latest state, or the error if looking it up has failed since. `None`: there is none yet.
+    /// Returns the latest state, or the error if looking it up has failed since. `None`: nothing has been looked up
+    /// yet.
     pub fn latest(&self) -> Option<Result<Arc<SampledTopics>, BrokerError>> {
         let published = lock(&self.board.published);
         match (&published.error, &published.state) {
@@ -148,9 +151,8 @@ impl OverviewBoard {
             due = began + interval.max(TIME_FRACTION * began.elapsed());
             match looked_up {
                 Ok(state) => {
-                    let partitions: usize = state.topics.iter().map(|topic| topic.ends.len()).sum();
-                    if partitions > SAMPLED_PARTITIONS {
-                        due += IDLE * 60;
+                    if state.partitions() > SAMPLED_PARTITIONS {
+                        due += UNSAMPLED;
                     }
                     self.publish(Ok(state.clone()), OverviewNeed::Offsets);
                     if lock(&self.published).waiting.iter().any(|(need, _)| *need == OverviewNeed::Newest) {

@@ -59,8 +59,8 @@ impl MemoryBudget {
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
-            bodies: share("bodies", 3 * sixteenth, 1),
-            pages: Share::new("pages", 2 * sixteenth - topics, 3 * sixteenth / 2),
+            bodies: share("bodies", 3 * sixteenth - topics, 1),
+            pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
             series: share("series", sixteenth - samples, 1),
             topics: share("topics", topics, 1),
             live: Share::new("live", 5 * sixteenth / 2, 3 * sixteenth / 2),

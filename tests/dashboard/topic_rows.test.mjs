@@ -39,7 +39,7 @@ test("topics with a common prefix are a group, in the order of their first topic
   assert.equal(totalRate([{ rate: null }]), null, "unknown, not zero");
 });
 
-test("the newest record is shown as key and value, or with the reason why there is none", () => {
+test("the newest record is shown as key and value, or with the reason why it is missing", () => {
   const text = (last) => lastText(last).text;
   assert.equal(text({ key: "boiler", value: { t: 21.5 } }), 'boiler: {"t":21.5}');
   assert.equal(text({ key: null, value: "plain" }), "plain");

@@ -203,7 +203,7 @@ async fn a_failure_of_the_broker_is_reported_and_leaves_a_gap() {
 #[tokio::test]
 async fn the_memory_of_the_overview_is_bounded() {
     let broker = MemoryBroker::new();
-    for number in 0..400 {
+    for number in 0..300 {
         let name = format!("topic-{number}");
         broker.create(&name, 1);
         broker.append(&name, 0, vec![b'x'; 1000]);
@@ -212,7 +212,7 @@ async fn the_memory_of_the_overview_is_bounded() {
     let world = world_with(broker, memory.clone());
     let topics = world.topics(ALL).await;
     let unread = topics.values().filter(|topic| topic["last"]["problem"].is_string()).count();
-    assert!(topics.len() == 400 && (1..400).contains(&unread), "{unread} of {}", topics.len());
+    assert!(topics.len() == 300 && (1..300).contains(&unread), "{unread} of {}", topics.len());
     assert!(memory.topics.used() <= memory.topics.limit());
     world.broker.create("large", 100_000);
     world.until_status(413).await;

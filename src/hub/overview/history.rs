@@ -22,6 +22,8 @@ pub struct SampleHistory {
     times: Arc<[Instant]>,
     topics: HashMap<TopicName, TopicSamples>,
     memory: Reservation,
+    /// The most memory that the history takes, in bytes.
+    most: usize,
 }
 
 /// The sums of the end offsets of one topic.
@@ -48,9 +50,16 @@ impl WrittenSamples {
 }
 
 impl SampleHistory {
-    /// Creates an empty history, which is sampled once per interval.
+    /// Creates an empty history, which is sampled once per interval, and takes up to a quarter of the memory.
     pub fn new(interval: Duration, memory: &Arc<Share>) -> Self {
-        Self { interval, times: Arc::default(), topics: HashMap::new(), memory: memory.empty_reservation() }
+        let (topics, most) = (HashMap::new(), memory.limit() / 4);
+        Self { interval, times: Arc::default(), topics, memory: memory.empty_reservation(), most }
+    }
+
+    /// Drops all samples.
+    pub fn clear(&mut self) {
+        (self.times, self.topics) = (Arc::default(), HashMap::new());
+        self.memory.shrink(0);
     }
 
     /// Adds a sample, unless the latest one is too recent. `topics` are all topics with the sums of their end offsets,
@@ -60,10 +69,9 @@ impl SampleHistory {
         if self.times.last().is_some_and(|last| now.duration_since(*last) < self.interval - self.interval / 10) {
             return;
         }
-        if self.memory.set(TOPIC_BYTES * topics.len()).is_err() {
-            (self.times, self.topics) = (Arc::default(), HashMap::new());
-            self.memory.shrink(0);
-            return;
+        let bytes = TOPIC_BYTES * topics.len();
+        if bytes > self.most || self.memory.set(bytes).is_err() {
+            return self.clear();
         }
         let is_recent = |time: &&Instant| now.duration_since(**time) <= SPAN + self.interval;
         let kept: Vec<Instant> = self.times.iter().filter(is_recent).copied().collect();
@@ -149,7 +157,7 @@ mod tests {
 
     #[test]
     fn without_memory_there_is_no_history() {
-        let memory = Share::new("test", TOPIC_BYTES, TOPIC_BYTES);
+        let memory = Share::new("test", 4 * TOPIC_BYTES, 4 * TOPIC_BYTES);
         let (mut history, start) = (SampleHistory::new(INTERVAL, &memory), Instant::now());
         let (a, b) = (topic("a", 1), topic("b", 2));
         history.sample(start, &[(&a, Some(1))]);

@@ -71,6 +71,11 @@ impl NewestReader {
         known.map_or(Newest::Unread, |known| known.newest.clone())
     }
 
+    /// Drops all records.
+    pub fn clear(&mut self) {
+        self.topics.clear();
+    }
+
     /// Closes the connections.
     pub fn disconnect(&mut self) {
         self.readers.clear();
@@ -195,13 +200,16 @@ impl NewestReader {
                 matches!(newest, Newest::Record(newest) if !has_arrived && newest.timestamp > record.timestamp)
             };
             if !is_older(&known.newest) {
-                match NewestRecord::of(partition, &record, &self.memory) {
-                    Ok(newest) => known.newest = Newest::Record(Arc::new(newest)),
+                // Half of the memory is for the offsets.
+                let has_memory = self.memory.has_free(self.memory.limit() / 2);
+                let newest = has_memory.then(|| NewestRecord::of(partition, &record, &self.memory));
+                match newest {
+                    Some(Ok(newest)) => known.newest = Newest::Record(Arc::new(newest)),
                     // A later round tries again.
-                    Err(_) => return known.newest = Newest::Unread,
+                    _ => return known.newest = Newest::NoMemory,
                 }
             }
-        } else if matches!(known.newest, Newest::Unread | Newest::Empty) {
+        } else if !matches!(known.newest, Newest::Record(_)) {
             known.newest = Newest::NotFound;
         }
         known.round = self.rounds;

@@ -18,6 +18,8 @@ pub enum Newest {
     Empty,
     /// The last offsets have no records: they are transaction markers or aborted.
     NotFound,
+    /// There is no memory for it.
+    NoMemory,
     /// The record.
     Record(Arc<NewestRecord>),
 }
