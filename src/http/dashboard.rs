@@ -34,7 +34,8 @@ impl StaticFile {
 
 macro_rules! files {
     ($($name:literal: $content_type:expr,)*) => {
-        [$(StaticFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*]
+        static FILES: [StaticFile; [$($name),*].len()] =
+            [$(StaticFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*];
     };
 }
 
@@ -52,7 +53,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 75] = files! {
+files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "band.js": SCRIPT,
@@ -128,7 +129,7 @@ static FILES: [StaticFile; 75] = files! {
     "url.js": SCRIPT,
     "written.js": SCRIPT,
     "worker.js": SCRIPT,
-};
+}
 
 /// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \

@@ -2,7 +2,6 @@
 
 mod charts;
 mod client;
-mod numbers;
 mod overview;
 mod prefix;
 mod proxies;
