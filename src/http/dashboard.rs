@@ -75,6 +75,7 @@ static FILES: [StaticFile; 71] = files! {
     "export.js": SCRIPT,
     "feed.js": SCRIPT,
     "filter.js": SCRIPT,
+    "first_steps.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
     "key_search.js": SCRIPT,
@@ -122,11 +123,14 @@ static FILES: [StaticFile; 71] = files! {
     "topic.js": SCRIPT,
     "topic_charts.js": SCRIPT,
     "topic_poller.js": SCRIPT,
+    "topic_row.js": SCRIPT,
+    "topic_rows.js": SCRIPT,
     "track.js": SCRIPT,
     "trail.js": SCRIPT,
     "transport.js": SCRIPT,
     "url.js": SCRIPT,
     "worker.js": SCRIPT,
+    "written.js": SCRIPT,
 }
 
 /// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.
