@@ -26,7 +26,6 @@ export function readTheme(element) {
     grid: of("--grid"),
     text: of("--muted"),
     strong: of("--text"),
-    card: of("--card"),
     over: of("--over"),
     overArea: of("--over-area"),
     band: of("--band"),
@@ -86,9 +85,14 @@ export function draw(context, frame, theme, { lines, band, threshold, marks, hov
   if (band) drawBand(context, frame, theme, band);
   for (const line of lines) drawSeries(context, frame, line, theme, threshold);
   if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
+  drawPointer(context, frame, theme, { hover, selection });
+  context.restore();
+}
+
+/** Draws the time under the pointer, and the part of the range that is being selected. */
+export function drawPointer(context, frame, theme, { hover, selection }) {
   if (selection) drawSelection(context, frame, theme, selection);
   if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
-  context.restore();
 }
 
 function drawGrid(context, frame, theme) {

@@ -1,8 +1,11 @@
 //! The dashboard in a real Chromium, on the embedded log and behind real proxies.
 
+mod also;
 mod charts;
 mod client;
-mod numbers;
+mod exports;
+mod keyboard;
+mod overview;
 mod prefix;
 mod proxies;
 mod shapes;
