@@ -4,8 +4,8 @@ import { questionOf, shapeOf } from "./shape.js";
 
 /** The latest records that tell the shape. */
 const MAX_RECORDS = 500;
-/** Parsing more would take too long. */
-const MAX_CHARACTERS = 1 << 20;
+/** Looking at more would take longer than a few frames. */
+const MAX_CHARACTERS = 1 << 18;
 /** After so many records, what was found stays: charts that regroup themselves would be worse than a better guess. */
 const SETTLED_RECORDS = 100;
 const INTERVAL_MS = 2000;
