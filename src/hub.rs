@@ -12,6 +12,7 @@
 mod catch_up;
 mod counts;
 mod live;
+pub mod overview;
 mod produce;
 pub mod series;
 mod status;
@@ -42,6 +43,7 @@ use live::feed::Evicted;
 use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
 use live::sample_clock::SampleClock;
+use overview::TopicOverview;
 use produce::ProduceBridge;
 use series::SeriesService;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -99,6 +101,8 @@ pub struct Settings {
     pub snapshot_bytes: usize,
     /// Threads that read for snapshots.
     pub snapshot_threads: usize,
+    /// Interval at which the offsets of all topics are sampled for the [`overview`].
+    pub sample_interval: Duration,
     /// The memory budget of the process. The hub uses the shares for fetched batches and for chunks.
     pub memory: MemoryBudget,
 }
@@ -123,6 +127,7 @@ impl Default for Settings {
             catch_up_threads: 4,
             snapshot_bytes: usize::MAX,
             snapshot_threads: 2,
+            sample_interval: Duration::from_secs(10),
             memory: MemoryBudget::default(),
         }
     }
@@ -148,6 +153,7 @@ pub struct Hub {
     live: Arc<Live>,
     writer: ProduceBridge,
     series: Arc<SeriesService>,
+    overview: TopicOverview,
     tasks: Arc<TaskQueue>,
     views: Arc<ViewStore>,
     task_settings: Arc<CatchUpSettings>,
@@ -195,6 +201,7 @@ impl Hub {
         let clock = SampleClock { live: live.clone(), ended: is_ended.clone() };
         let series = Arc::new(SeriesService::start(broker.clone(), &settings.memory)?);
         let tidied_series = series.clone();
+        let overview = TopicOverview::start(broker.clone(), settings.sample_interval, &settings.memory)?;
         let refresher = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
@@ -235,6 +242,7 @@ impl Hub {
                 counts.clone(),
             )?,
             series,
+            overview,
             broker,
             live,
             tasks,
@@ -333,6 +341,11 @@ impl Hub {
         &self.series
     }
 
+    /// Returns the overview of all topics.
+    pub fn overview(&self) -> &TopicOverview {
+        &self.overview
+    }
+
     /// Leases the views of a stream that starts with a snapshot, so that they can be checked before the stream is
     /// opened. Returns `None` for other streams.
     pub fn prepare_snapshot(&self, client: ClientTag, subscription: &Subscription) -> Option<PreparedSnapshot> {
@@ -361,6 +374,7 @@ impl Hub {
         self.live.close();
         drop(lock(&self.ended).take());
         self.series.shut_down();
+        self.overview.shut_down();
         self.writer.finish();
         lock(&self.threads).clear();
         self.tasks.close();

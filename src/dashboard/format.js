@@ -124,3 +124,22 @@ export function envelopeOf(record, value) {
   }
   return envelope;
 }
+
+/**
+ * Returns a curl command that writes a first record to `topic`, or if that is null to any topic. Returns null if the client may not
+ * write there. `session` is the answer of `GET /login`. With `-u NAME`, curl asks for the password, and takes a key or a token there,
+ * too.
+ */
+export function firstRecordCommand(root, { required, name, rights }, topic = null) {
+  const target = rights ? writableTopic(rights.produce ?? [], topic) : (topic ?? "readings");
+  if (target === null) return null;
+  const login = required ? `-u ${quote((name ?? "NAME").replaceAll(":", ""))} ` : "";
+  return `curl ${login}-d '{"temperature": 21.5}' ${quote(`${root}topics/${target}?key=boiler`)}`;
+}
+
+/** Returns `topic`, or if that is null a topic, `readings` if possible, if the patterns allow to write to it, otherwise null. */
+function writableTopic(patterns, topic) {
+  const allows = (name) => patterns.some((pattern) => (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : pattern === name));
+  if (topic !== null) return allows(topic) ? topic : null;
+  return allows("readings") ? "readings" : (patterns[0]?.replace(/\*$/, "readings") ?? null);
+}

@@ -1,4 +1,4 @@
-// Numbers and times in texts, by the same rules as `/series`.
+// Numbers and times in texts, by the same rules as /series.
 
 const NUMBER = /^([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)([^\d\p{Cc}]*)$/u;
 /** In bytes, with the space before it. */

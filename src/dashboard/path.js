@@ -1,6 +1,6 @@
-// Paths to a part of a value, as `/series` has them: `value.temperature`, `value["air temperature"].celsius`.
+// Paths to a part of a value, as /series has them: `value.temperature`, `value["air temperature"].celsius`.
 
-/** Members below this depth are not read, here and by `/series`. */
+/** Members below this depth are not read, here and by /series. */
 export const MAX_DEPTH = 8;
 
 /** Returns the path of the member `name` of the part at `path`. */

@@ -2,7 +2,7 @@
 
 export const DEFAULTS = {
   topic: "", window: "5m", from: "", to: "", by: "", each: "", time: "", rate: "", also: "", hide: "", show: "", over: "",
-  q: "", key: "", header: "", partition: "", at: "", search: "", sort: "", group: "",
+  q: "", key: "", header: "", partition: "", at: "", search: "", sort: "", group: "", closed: "",
 };
 /** The windows with their lengths in ms; "all" begins at the first record. */
 export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3], ["24h", 86400e3], ["7d", 604800e3], ["all", null]]);

@@ -1,4 +1,4 @@
-// The question that a page asks `/series`, and its URL. Pure functions.
+// The question that a page asks /series, and its URL. Pure functions.
 
 /** The path of a field as the page shows it: `value.motor.rpm` is `motor.rpm`, and the value itself is `value`. */
 export function fieldLabel(path) {
@@ -10,7 +10,7 @@ export function fieldLabel(path) {
 /**
  * Returns the path of the request for a question, relative to the base URL.
  *
- * A question is `{ from, to, step, by, each, time, where, fields, states }`. `from` and `to` are what `/series` accepts, or
+ * A question is `{ from, to, step, by, each, time, where, fields, states }`. `from` and `to` are what /series accepts, or
  * null; `fields` and `states` are lists of paths. Without fields, every number is read.
  */
 export function questionUrl(topic, question) {

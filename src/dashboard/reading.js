@@ -1,4 +1,4 @@
-// Reads the numbers of a record in the page, with the names, times and fields that `/series` gives them. The page needs
+// Reads the numbers of a record in the page, with the names, times and fields that /series gives them. The page needs
 // this for the latest record of each key, which a series contains only if it is in the window.
 
 import { numberIn, timeIn } from "./number_text.js";

@@ -1,9 +1,9 @@
 // The page of one topic: live charts and records, with pause, resume and jump to now.
 
-import { root } from "./base.js";
 import { fetchTopic } from "./browse.js";
-import { button, copyableCommand, el, setText } from "./dom.js";
+import { button, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
+import { firstSteps } from "./first_steps.js";
 import * as format from "./format.js";
 import { Navigation } from "./navigate.js";
 import { RecordsPanel } from "./records.js";
@@ -163,8 +163,6 @@ export class TopicView {
     const isEmpty = this.store.total === 0 && (!this.topic || this.topic.written === 0 || this.topic.partitions.every((p) => p.latest === p.earliest));
     this.empty.hidden = !isEmpty;
     this.charts.element.hidden = isEmpty;
-    if (!isEmpty || this.empty.childElementCount) return;
-    this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
-      copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/${this.name}?key=boiler'`));
+    if (isEmpty && !this.empty.childElementCount) this.empty.append(...(firstSteps(this.name)?.elements ?? []));
   }
 }

@@ -54,6 +54,7 @@ static CLIENT: StaticFile = StaticFile {
     gzipped: OnceLock::new(),
 };
 files! {
+static FILES: [StaticFile; 71] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "also.js": SCRIPT,
@@ -74,6 +75,7 @@ files! {
     "export.js": SCRIPT,
     "feed.js": SCRIPT,
     "filter.js": SCRIPT,
+    "first_steps.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
     "key_search.js": SCRIPT,
@@ -121,11 +123,14 @@ files! {
     "topic.js": SCRIPT,
     "topic_charts.js": SCRIPT,
     "topic_poller.js": SCRIPT,
+    "topic_row.js": SCRIPT,
+    "topic_rows.js": SCRIPT,
     "track.js": SCRIPT,
     "trail.js": SCRIPT,
     "transport.js": SCRIPT,
     "url.js": SCRIPT,
     "worker.js": SCRIPT,
+    "written.js": SCRIPT,
 }
 
 /// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.

@@ -133,6 +133,20 @@ test("durations have one unit", () => {
   for (const [ms, text] of cases) assert.equal(format.duration(ms), text, String(ms));
 });
 
+test("the command for a first record has the login, a topic that may be written, and a key", () => {
+  const command = (session) => format.firstRecordCommand("https://example.org/left/", session);
+  const body = `-d '{"temperature": 21.5}' 'https://example.org/left/topics`;
+  assert.equal(command({ required: false, name: null, rights: null }), `curl ${body}/readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: { produce: ["*"] } }), `curl -u 'ann' ${body}/readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "it's", rights: { produce: ["plant.*", "x"] } }), `curl -u 'it'\\''s' ${body}/plant.readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: { produce: ["x", "read*"] } }), `curl -u 'ann' ${body}/readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: { produce: ["orders"] } }), `curl -u 'ann' ${body}/orders?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: {} }), null);
+  const inTopic = (produce) => format.firstRecordCommand("https://example.org/left/", { required: true, name: "ann", rights: { produce } }, "t");
+  assert.equal(inTopic(["t"]), `curl -u 'ann' ${body}/t?key=boiler'`);
+  assert.equal(inTopic(["x"]), null);
+});
+
 test("the length of a step is exact", () => {
   const cases = [[200, "200 ms"], [1000, "1 s"], [15_000, "15 s"], [60_000, "1 min"], [90_000, "90 s"], [3_600_000, "1 h"], [86_400_000, "1 d"]];
   for (const [ms, text] of cases) assert.equal(format.step(ms), text);

@@ -17,6 +17,7 @@ mod metrics;
 mod monitoring;
 mod ndjson;
 mod neighbours;
+mod overview;
 mod pages;
 mod produce;
 mod readme;

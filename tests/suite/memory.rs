@@ -349,7 +349,7 @@ impl BudgetedBridge {
 async fn the_records_of_an_envelope_and_its_response_count_in_the_memory_budget() {
     let world = world(16 << 20);
     let used = || world.memory.bodies.used() + world.memory.small_bodies.used();
-    // The body has 12 KB; three sixteenths of the budget are for bodies.
+    // The body has 12 KB; 11/64 of the budget are for bodies.
     let (status, problem) = read_response(world.post(&envelope(10_000)).await).await;
     assert_eq!(status, 413);
     assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");

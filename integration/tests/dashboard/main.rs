@@ -5,6 +5,7 @@ mod charts;
 mod client;
 mod exports;
 mod keyboard;
+mod overview;
 mod prefix;
 mod proxies;
 mod shapes;

@@ -94,7 +94,7 @@ fn a_user_is_signed_in_to_two_bridges_under_two_prefixes() {
         page.wait_until("document.querySelector('dialog.session')?.open === true");
         page.eval(&format!(
             "(() => {{ const form = document.querySelector('dialog.session form'); \
-             form.querySelector('input').value = {}; form.requestSubmit(); }})()",
+             form.querySelector('input[type=password]').value = {}; form.requestSubmit(); }})()",
             json!(key)
         ));
         page

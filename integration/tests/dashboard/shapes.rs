@@ -76,7 +76,11 @@ fn wait_for_choice(page: &Page<'_>, menu: &str, text: &str) {
 
 fn assert_accessible(page: &Page<'_>) {
     assert_eq!(page.axe(), Vec::<Value>::new());
-    assert_eq!(page.eval("document.documentElement.scrollWidth <= innerWidth"), json!(true), "the page scrolls sideways");
+    assert_eq!(
+        page.eval("document.documentElement.scrollWidth <= innerWidth"),
+        json!(true),
+        "the page scrolls sideways"
+    );
     assert_no_errors(page);
 }
 
@@ -228,7 +232,11 @@ fn booleans_and_enums_are_timelines() {
              [...card.querySelectorAll('button')].find((one) => one.innerText === 'Table').click(); return true; }})()"
         ));
     };
-    let table = |title: &str| format!("[...document.querySelectorAll('#timeline-{title} .data-table tbody tr')].map((row) => row.lastChild.innerText).join()");
+    let table = |title: &str| {
+        format!(
+            "[...document.querySelectorAll('#timeline-{title} .data-table tbody tr')].map((row) => row.lastChild.innerText).join()"
+        )
+    };
     open_table("state");
     page.wait_until(&format!("{} === 'fault,idle,running'", table("state")));
     open_table("open");
