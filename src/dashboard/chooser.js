@@ -13,7 +13,7 @@ const MENUS = [
 ];
 
 export class Chooser {
-  /** Calls `onQuestion()` when the series have to be read in another way, and `onRates()` when fields become rates or are none. */
+  /** Calls `onQuestion()` when the series have to be read in another way, and `onRates()` when the choice of rates has changed. */
   constructor(onQuestion, onRates) {
     this.onRates = onRates;
     this.menus = MENUS.map(({ name, label, choices }) => {
