@@ -72,10 +72,10 @@ test("gaps and tombstones say nothing", () => {
 
 test("a menu offers what was found first, without a value", () => {
   for (const [name, choices, found, expected] of [
-    ["by", ["key", "header:device", "value.id", "none"], "value.id", [["", "id (found)"], ["key", "key"], ["header:device", "header device"], ["none", "one series"]]],
-    ["by", ["typo", "key"], "key", [["", "key (found)"], ["typo", "typo"]]],
-    ["each", ["value.sensors", "none"], "none", [["", "record (found)"], ["value.sensors", "sensors"]]],
-    ["time", ["record", 'value["at time"]'], "record", [["", "arrival (found)"], ['value["at time"]', "at time"]]],
+    ["by", ["key", "header:device", "value.id", "none"], "value.id", [["", "id (auto)"], ["key", "key"], ["header:device", "header device"], ["none", "one series"]]],
+    ["by", ["typo", "key"], "key", [["", "key (auto)"], ["typo", "typo"]]],
+    ["each", ["value.sensors", "none"], "none", [["", "record (auto)"], ["value.sensors", "sensors"]]],
+    ["time", ["record", 'value["at time"]'], "record", [["", "arrival (auto)"], ['value["at time"]', "at time"]]],
   ]) assert.deepEqual(optionsOf(name, choices, found), expected);
 });
 
