@@ -109,11 +109,12 @@ function partsOf(records, each) {
   const rank = (leaf) => ID_NAMES.indexOf(leaf.name.toLowerCase().replace(/[_-]/g, ""));
   const isId = (leaf) => rank(leaf) >= 0 && isNearlyEverywhere(leaf) && isName(leaf) && !isUnique(leaf.samples.map(({ value }) => value));
   const ids = all.filter((leaf) => !times.includes(leaf) && isId(leaf)).sort((a, b) => b.inElement - a.inElement || rank(a) - rank(b));
-  const ofElements = all.filter((leaf) => leaf.inElement && !ids.includes(leaf) && !times.includes(leaf));
-  const elementFields = ofElements.filter((leaf) => kindOf(leaf.name, [leaf.samples.map(({ value }) => value)]) !== null).length;
-  // Elements with ids or times are separate readings.
-  const isEach = [...ids, ...times].some((leaf) => leaf.inElement);
-  return { leaves, times, ids, elementFields, isEach };
+  const drawable = all.filter((leaf) => !ids.includes(leaf) && !times.includes(leaf) && kindOf(leaf.name, [leaf.samples.map(({ value }) => value)]) !== null);
+  const elementFields = drawable.filter((leaf) => leaf.inElement).length;
+  const recordFields = drawable.length - elementFields;
+  // Elements with ids are separate readings. Those with times are, too, unless they accompany other readings.
+  const isEach = ids.some((leaf) => leaf.inElement) || (recordFields === 0 && times.some((leaf) => leaf.inElement));
+  return { leaves, times, ids, elementFields, recordFields, isEach };
 }
 
 /** Whether the texts or integers of a leaf can be names of series. */
@@ -150,9 +151,10 @@ function foundBy(records, { ids }) {
 }
 
 /** Returns the path of a time that clearly differs from the arrival, or `record`. */
-function foundTime(records, { times }) {
+function foundTime(records, { times, recordFields }) {
   for (const { path, inElement, samples } of [...times].sort((a, b) => b.inElement - a.inElement)) {
-    // The elements of a record arrive at once, so only their own times tell them apart.
+    // The elements of a record arrive at once, so they need their own times. Fields outside of them do not have these times.
+    if (inElement && recordFields > 0) continue;
     if (inElement) return path;
     // A time after the arrival comes from a wrong clock.
     const differs = ({ value, record }) => records[record].timestamp - timeIn(value) > CLEAR_DIFFERENCE_MS;
