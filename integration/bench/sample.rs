@@ -15,9 +15,10 @@ pub fn measure(size: &Size, table: &mut Table) {
     let (mut costs, mut shares) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     let targets = ["/topics/machines/events?sample=1s", "/topics/machines/events"];
     for _ in 0..ROUNDS {
+        let alone = cpu_beside(&mut bridge, RATE, length, None).0;
         for ((target, costs), shares) in targets.into_iter().zip(&mut costs).zip(&mut shares) {
             let (busy, share) = cpu_beside(&mut bridge, RATE, length, Some((target, streams)));
-            costs.push(busy * 100.0);
+            costs.push((busy - alone).max(0.0) * 100.0);
             shares.push(share * RATE as f64);
         }
     }

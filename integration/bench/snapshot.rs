@@ -4,9 +4,12 @@ use crate::Size;
 use crate::machines::{self, MachineRecords};
 use crate::reading::read_stream;
 use crate::table::{ROUNDS, Table, median, number};
+use std::time::Duration;
 
 /// Records per key.
 const UPDATES: u64 = 10;
+/// Time from one viewer to the next. Snapshots of the same topic are at least 100 ms apart.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub fn measure(size: &Size, table: &mut Table) {
     let directory = tempfile::tempdir_in("target").expect("temporary directory");
@@ -28,6 +31,7 @@ pub fn measure(size: &Size, table: &mut Table) {
             let took;
             (took, sent) = read("from=snapshot", keys);
             milliseconds.push(took);
+            std::thread::sleep(PAUSE);
         }
         let took;
         (took, all) = read("from=earliest", records);

@@ -47,6 +47,16 @@ async function offsetAtTime(topic, partition, time) {
   return line ? JSON.parse(line).offset : null;
 }
 
+/** Returns the latest entries of a topic, about `count` in all partitions together. */
+export async function latestEntries(topic, count) {
+  const { partitions } = await fetchTopic(topic);
+  const readable = partitions.filter((p) => p.latest !== null && p.latest > p.earliest);
+  const share = Math.ceil(count / Math.max(1, readable.length));
+  const browser = new RecordBrowser(topic, new Map(readable.map((p) => [p.partition, Math.max(p.earliest, p.latest - share)])));
+  await browser.loadLater();
+  return browser.entries;
+}
+
 /** Loads pages in both directions. Entries are sorted oldest first. */
 export class RecordBrowser {
   constructor(topic, offsets) {

@@ -3,7 +3,7 @@
 
 import { Chart } from "./chart.js";
 import { fieldLabel } from "./question.js";
-import { positionsOf } from "./shape.js";
+import { positionsOf, questionOf } from "./shape.js";
 import { parentOf } from "./path.js";
 import { Timeline } from "./timeline.js";
 import { Trail } from "./trail.js";
@@ -13,6 +13,8 @@ export class Cards {
   positions = [];
   /** The names of cards that are hidden unless the user shows them: positions are in the trail, and ids and times say little. */
   hiddenAtFirst = new Set();
+  /** What is to be said below the cards. */
+  notes = [];
 
   /** Uses what is known of the topic's records. */
   use(shape) {
@@ -23,6 +25,7 @@ export class Cards {
     });
     const inTrails = this.positions.flatMap(({ latitude, longitude }) => [latitude, longitude]);
     this.hiddenAtFirst = new Set([...shape.aside.map(fieldLabel), ...inTrails]);
+    this.notes = notesOf(shape);
   }
 
   /** Returns a function that creates the card, by name, for what the feed has. */
@@ -42,4 +45,14 @@ export class Cards {
     if (isRate) return `${field} (${unit ?? "increase"} per second)`;
     return unit ? `${field} (${unit})` : field;
   }
+}
+
+/** Returns what a page says about the fields of a shape. */
+function notesOf(shape) {
+  const { fields, states } = questionOf(shape);
+  const listed = fields.length + states.length;
+  const notes = listed > 0 ? [`The ${listed} fields are those of the latest records`] : [];
+  if (listed > 0 && listed < shape.fields.length) notes.push(`${shape.fields.length - listed} more fields are not read`);
+  if (shape.reason !== "" && shape.fields.length > 0) notes.push(`Not drawn of the latest records: ${shape.reason}`);
+  return notes;
 }

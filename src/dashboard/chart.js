@@ -8,6 +8,7 @@ import { fileName, savePicture } from "./export.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
 import { chooseLines } from "./lines.js";
+import { followPointer, showTooltip } from "./pointer.js";
 import * as url from "./url.js";
 
 const DASHES = [[], [6, 3], [2, 3]];
@@ -22,12 +23,12 @@ export class Chart {
     this.toggled = new Set();
     this.summaries = new Map();
     this.choice = chooseLines(this.summaries, undefined, this.toggled);
-    this.threshold = url.thresholds().get(field);
+    this.threshold = url.thresholds().get(view.urlName(field));
     this.build();
   }
 
   build() {
-    const id = `field-${this.field}`;
+    const id = `field-${this.view.urlName(this.field)}`;
     this.title = el("h3", { id }, this.field);
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: no values yet` });
     this.context = this.canvas.getContext("2d");
@@ -44,10 +45,7 @@ export class Chart {
         labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.pictureButton, this.fullScreenButton),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
       this.legend.element, this.dataTable);
-    this.canvas.addEventListener("pointermove", (event) => this.pointerMoved(event));
-    this.canvas.addEventListener("pointerleave", () => this.view.setHover(null, null));
-    this.canvas.addEventListener("keydown", (event) => this.keyPressed(event));
-    this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
+    followPointer(this.canvas, this);
     new DragZoom(this.canvas, (event) => this.timeAt(event), this.view);
   }
 
@@ -89,7 +87,7 @@ export class Chart {
     this.frame = createFrame(width, height, from, to, range);
     this.drawn = { from, to, range, theme, content: { lines, band, threshold: this.threshold, marks } };
     draw(this.context, this.frame, theme, { ...this.drawn.content, hover, selection });
-    this.updateTooltip();
+    showTooltip(this.tooltip, this, hover === null ? 0 : this.frame.x.toPixel(hover), width);
   }
 
   /** Computes the values of every key in the window, and which keys get a line. */
@@ -129,7 +127,7 @@ export class Chart {
   thresholdChanged() {
     const text = this.thresholdInput.value.trim();
     this.threshold = text === "" || !Number.isFinite(Number(text)) ? undefined : Number(text);
-    url.setThreshold(this.field, this.threshold ?? null);
+    url.setThreshold(this.view.urlName(this.field), this.threshold ?? null);
     this.view.invalidate();
     this.updateLegend();
   }
@@ -141,22 +139,7 @@ export class Chart {
     return Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x)));
   }
 
-  pointerMoved(event) {
-    const time = this.timeAt(event);
-    if (time !== null) this.view.setHover(time, this);
-  }
-
-  keyPressed(event) {
-    const { from, to, hover } = this.view;
-    const step = (to - from) / (event.shiftKey ? 10 : 100);
-    const at = { ArrowLeft: (hover ?? to) - step, ArrowRight: (hover ?? to) + step, Home: from, End: to, Escape: null }[event.key];
-    if (at === undefined) return;
-    event.preventDefault();
-    this.view.setHover(at === null ? null : Math.max(from, Math.min(to, at)), this);
-    if (at !== null) announce(`${format.moment(at)}: ${this.valuesAt(at).map(([line, text]) => `${line.key} ${text}`).join(", ") || "no values"}`);
-  }
-
-  /** Returns the exact value of each line at a time, with the extremes where a point merges several records. */
+  /** Returns the key, the swatch and the exact value of each line at a time, with the extremes where a point merges several records. */
   valuesAt(time) {
     const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), this.view.step);
     const found = [];
@@ -165,21 +148,9 @@ export class Chart {
       const i = series.nearest(time, Math.max(tolerance, series.interval));
       if (i === null) continue;
       const isMerged = series.min[i] !== series.max[i];
-      found.push([line, isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
+      found.push([line.key, this.swatchOf(line.key), isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
     }
     return found;
-  }
-
-  updateTooltip() {
-    const { hover, hoverChart } = this.view;
-    this.tooltip.hidden = hover === null || hoverChart !== this;
-    if (this.tooltip.hidden) return;
-    const values = this.valuesAt(hover).slice(0, 12);
-    this.tooltip.replaceChildren(el("strong", {}, format.moment(hover)), ...values.map(([line, text]) =>
-      el("div", {}, el("span", { class: `swatch ${this.swatchOf(line.key)}` }), el("bdi", {}, line.key), el("span", { class: "value" }, text))));
-    const x = this.frame.x.toPixel(hover);
-    const left = x > this.frame.width / 2 ? x - this.tooltip.offsetWidth - 12 : x + 12;
-    this.tooltip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 8px)`;
   }
 
   toggleTable() {
@@ -214,8 +185,8 @@ export class Chart {
     const { topic } = this.view.feed;
     const legend = this.drawn.content.lines.map((line) => ({ ...line, summary: this.summaries.get(line.key) }));
     const band = this.choice.isBand ? [`The band is the minimum, median and maximum of ${this.keys.size} keys`] : [];
-    const note = [...band, ...this.view.notes].join(". ");
-    await savePicture({ ...this.drawn, title: `${topic} · ${this.field}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
+    const note = ["The last value (minimum to maximum of the range)", ...band, ...this.view.notes].join(". ");
+    await savePicture({ ...this.drawn, title: `${topic} · ${this.view.titleOf(this.field)}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
     announce("Picture saved");
   }
 

@@ -15,9 +15,15 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
 export class Charts {
-  /** `store` has the marks. `onZoom(range)` is called with the `from` and `to` of a part that the user chose. */
-  constructor(store, onZoom) {
+  /**
+   * `store` has the marks. `onZoom(range)` is called with the `from` and `to` of a part that the user chose. Charts of
+   * another topic on the page have a `leader`: the charts whose range, pointer and colours they share.
+   */
+  constructor(store, onZoom, { leader = null, topic = "" } = {}) {
     this.store = store;
+    this.leader = leader ?? this;
+    /** What the names of fields begin with in the URL: the names of another topic's fields begin with the topic. */
+    this.prefix = leader ? `${topic}/` : "";
     this.onZoom = onZoom;
     /** The SeriesFeed that is drawn, and the time of the topic's first record if its range needs it. */
     this.feed = null;
@@ -26,16 +32,16 @@ export class Charts {
     this.cards = new Cards();
     this.boxes = new Map();
     this.rates = new Map();
-    this.keys = new Map();
+    this.keys = leader?.keys ?? new Map();
+    /** The time at the pointer and the chart below it, and the part of the range that is being selected, as [from, to], or null. */
+    this.pointer = leader?.pointer ?? { time: null, chart: null, selection: null, views: new Set() };
+    this.pointer.views.add(this);
     this.visible = new Set();
-    this.hover = null;
-    this.hoverChart = null;
-    /** The part of the range that is being selected, as [from, to], or null. */
-    this.selection = null;
     this.dirty = true;
     this.legendsUpdatedAt = 0;
     this.pausedAt = null;
     this.element = el("div", { class: "charts" });
+    this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
     this.note = el("p", { class: "note", hidden: true });
     this.menuLabel = el("summary", {}, "Fields");
     this.menu = el("details", { class: "menu", hidden: true }, this.menuLabel, el("fieldset", {}, el("legend", {}, "Charts to show")));
@@ -61,6 +67,7 @@ export class Charts {
 
   stop() {
     cancelAnimationFrame(this.frame);
+    this.pointer.views.delete(this);
     this.visibilityObserver.disconnect();
     this.resizeObserver.disconnect();
     darkScheme.removeEventListener("change", this.onTheme);
@@ -81,13 +88,15 @@ export class Charts {
   /** Uses what is known of the topic's records. */
   use(shape) {
     this.cards.use(shape);
+    this.nothing.hidden = shape.reason === "" || shape.fields.length > 0;
+    setText(this.nothing, `Nothing to draw: the latest values are ${shape.reason}.`);
     this.updateHidden();
     this.invalidate();
   }
 
   /** The series of a field as it is shown: key → Series. */
   seriesOf(field) {
-    if (!url.rateFields().has(field)) return this.valuesOf(field);
+    if (!this.isRate(field)) return this.valuesOf(field);
     if (!this.rates.has(field)) this.rates.set(field, new Map([...this.valuesOf(field)].map(([key, series]) => [key, rateOf(series)])));
     return this.rates.get(field);
   }
@@ -103,7 +112,16 @@ export class Charts {
   }
 
   titleOf(field) {
-    return this.cards.titleOf(field, url.rateFields().has(field));
+    return this.cards.titleOf(field, this.isRate(field));
+  }
+
+  /** The name of a field in the URL. */
+  urlName(field) {
+    return this.prefix + field;
+  }
+
+  isRate(field) {
+    return url.rateFields().has(this.urlName(field));
   }
 
   /** The length of a point in ms. */
@@ -111,15 +129,26 @@ export class Charts {
     return this.feed?.step ?? 1000;
   }
 
+  get hover() {
+    return this.pointer.time;
+  }
+
+  get hoverChart() {
+    return this.pointer.chart;
+  }
+
+  get selection() {
+    return this.pointer.selection;
+  }
+
   setHover(time, chart) {
-    this.hover = time;
-    this.hoverChart = chart;
-    this.invalidate();
+    Object.assign(this.pointer, { time, chart });
+    this.pointer.views.forEach((view) => view.invalidate());
   }
 
   select(selection) {
-    this.selection = selection;
-    this.invalidate();
+    this.pointer.selection = selection;
+    this.pointer.views.forEach((view) => view.invalidate());
   }
 
   zoomOut() {
@@ -138,6 +167,10 @@ export class Charts {
 
   /** Updates the edges of the charts. A live range ends now, by the server's clock. */
   updateEdges() {
+    if (this.leader !== this) {
+      const { from, to, isMoving } = this.leader;
+      return Object.assign(this, { from, to, isMoving });
+    }
     const range = rangeOf(url.state);
     this.isMoving = isLive(range) && this.pausedAt === null;
     const now = this.pausedAt ?? this.feed?.now() ?? Date.now();
@@ -200,15 +233,19 @@ export class Charts {
   }
 
   setFieldShown(name, isShown) {
-    url.setFieldShown(name, isShown, this.cards.hiddenAtFirst);
+    url.setFieldShown(this.urlName(name), isShown, this.hiddenAtFirst);
     this.updateHidden();
     this.invalidate();
   }
 
+  get hiddenAtFirst() {
+    return new Set([...this.cards.hiddenAtFirst].map((name) => this.urlName(name)));
+  }
+
   updateHidden() {
-    const hidden = url.hiddenFields(this.cards.hiddenAtFirst);
+    const hidden = url.hiddenFields(this.hiddenAtFirst);
     for (const [name, { element }] of this.charts) {
-      element.hidden = hidden.has(name);
+      element.hidden = hidden.has(this.urlName(name));
       this.boxes.get(name).checked = !element.hidden;
     }
     const shown = [...this.charts.values()].filter((chart) => !chart.element.hidden).length;
@@ -218,7 +255,7 @@ export class Charts {
 
   /** The sentences about the charts. */
   get notes() {
-    const notes = this.feed ? seriesNotes(this.feed) : [];
+    const notes = this.feed ? [...seriesNotes(this.feed), ...this.cards.notes] : [];
     return this.marks.length === 0 ? notes : [...notes, `Dotted lines: ${this.marks.at(-1).text}`];
   }
 

@@ -7,6 +7,6 @@ const NAMES = { by: { key: "key", none: "one series" }, each: { none: "record" }
 
 /** Returns the options of a menu as `[value, text]`; the first one, without a value, is what was found. */
 export function optionsOf(name, choices, found) {
-  const text = (choice) => NAMES[name][choice] ?? (choice.startsWith("header:") ? `header ${choice.slice("header:".length)}` : fieldLabel(choice));
+  const text = (choice) => NAMES[name][choice] ?? (choice.startsWith("header:") ? `header ${choice.slice("header:".length)}` : choice.startsWith("value") ? fieldLabel(choice) : choice);
   return [["", `${text(found)} (found)`], ...choices.filter((choice) => choice !== found).map((choice) => [choice, text(choice)])];
 }

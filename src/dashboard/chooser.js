@@ -35,7 +35,8 @@ export class Chooser {
 
   updateMenu(menu, shape) {
     const options = optionsOf(menu.name, shape[menu.choices], shape.found[menu.name]);
-    menu.element.hidden = options.length < 2;
+    const isUsual = menu.name === "by" && shape.by === "key" && shape.bys.every((by) => by === "key" || by === "none");
+    menu.element.hidden = options.length < 2 || isUsual;
     const key = JSON.stringify(options);
     // An open menu closes when its options are replaced.
     if (key !== menu.shown) menu.select.replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));

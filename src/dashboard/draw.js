@@ -1,8 +1,7 @@
 // Draws a chart on a canvas: grid, one line per key, threshold, marks and pointer position.
 //
-// A point is drawn in the middle of its step, as a vertical line from its minimum to its maximum, which the line through the
-// last values crosses. Points in the same pixel column are drawn as one, so no extreme is lost. A break in a series stays a
-// break in the line.
+// A line goes through the last values of the points, each in the middle of its step, and reaches out to their extremes. Points
+// in the same pixel column are drawn as one, so no extreme is lost. A break in a series stays a break in the line.
 
 import * as format from "./format.js";
 import { Scale, padded, ticks, timeTicks } from "./scale.js";
@@ -27,7 +26,6 @@ export function readTheme(element) {
     grid: of("--grid"),
     text: of("--muted"),
     strong: of("--text"),
-    card: of("--card"),
     over: of("--over"),
     overArea: of("--over-area"),
     band: of("--band"),
@@ -87,9 +85,14 @@ export function draw(context, frame, theme, { lines, band, threshold, marks, hov
   if (band) drawBand(context, frame, theme, band);
   for (const line of lines) drawSeries(context, frame, line, theme, threshold);
   if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
+  drawPointer(context, frame, theme, { hover, selection });
+  context.restore();
+}
+
+/** Draws the time under the pointer, and the part of the range that is being selected. */
+export function drawPointer(context, frame, theme, { hover, selection }) {
   if (selection) drawSelection(context, frame, theme, selection);
   if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
-  context.restore();
 }
 
 function drawGrid(context, frame, theme) {
@@ -221,18 +224,24 @@ export function lineSegments(series, frame) {
   const segments = [];
   let segment = null;
   let column = null;
+  let previous = null;
   const close = () => {
     if (!column) return;
     const { x, first, last, min, max } = column;
+    // The line from the previous value covers the extremes between the two values.
+    const reached = [first, last, previous ?? first];
     segment.push(x, frame.y.toPixel(first));
-    if (min !== first || max !== last) segment.push(x, frame.y.toPixel(min), x, frame.y.toPixel(max));
-    if (min !== max) segment.push(x, frame.y.toPixel(last));
+    if (min < Math.min(...reached)) segment.push(x, frame.y.toPixel(min));
+    if (max > Math.max(...reached)) segment.push(x, frame.y.toPixel(max));
+    if (segment.at(-1) !== frame.y.toPixel(last)) segment.push(x, frame.y.toPixel(last));
+    previous = last;
     column = null;
   };
   // The axis fits the values in the window, so a line from a point before it could leave the axis.
   for (let i = series.indexFrom(frame.from); i < series.length && series.start[i] <= frame.to; i += 1) {
     if (series.broken[i] || !segment) {
       close();
+      previous = null;
       segments.push((segment = []));
     }
     const x = Math.round(frame.x.toPixel(series.middle(i)) * 2) / 2;

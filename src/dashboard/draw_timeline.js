@@ -1,13 +1,14 @@
 // Draws the rows of a state timeline on a canvas.
 
-import { drawTimeAxis } from "./draw.js";
+import { drawPointer, drawTimeAxis } from "./draw.js";
 import { Scale } from "./scale.js";
 
 /** In CSS pixels. */
 export const rowHeight = 34;
-const AXIS_HEIGHT = 22;
 const RIGHT = 10;
-const BAR_HEIGHTS = { fault: 26, usual: 20, rest: 10 };
+/** Faults are taller than other states, and states of rest are hollow, so that colours are not the only difference. */
+const BAR_HEIGHTS = { fault: 26, usual: 20, rest: 20 };
+const HOLLOW_ALPHA = 0.16;
 /** A span is drawn at least this wide, so that a short fault in a long window is seen. */
 const MIN_WIDTH = 2;
 const HATCH_DISTANCE = 5;
@@ -18,7 +19,7 @@ export function timelineFrame(width, height, from, to) {
 }
 
 /** Draws rows of spans: `{ from, to, name, colour, weight, hasChanged }`. */
-export function drawTimeline(context, frame, theme, rows, hover) {
+export function drawTimeline(context, frame, theme, rows, pointer) {
   context.clearRect(0, 0, frame.width, frame.height);
   context.font = theme.font;
   context.setLineDash([]);
@@ -32,33 +33,22 @@ export function drawTimeline(context, frame, theme, rows, hover) {
     const middle = i * rowHeight + rowHeight / 2;
     for (const span of spans) drawSpan(context, frame, theme, span, middle);
   });
-  if (hover === null) return;
-  context.strokeStyle = theme.strong;
-  const x = Math.round(frame.x.toPixel(hover)) + 0.5;
-  line(context, x, 0, x, frame.height - AXIS_HEIGHT);
+  drawPointer(context, frame, theme, pointer);
 }
 
 function drawSpan(context, frame, theme, span, middle) {
   const x = frame.x.toPixel(span.from);
   const width = Math.max(MIN_WIDTH, frame.x.toPixel(span.to) - x);
   const height = BAR_HEIGHTS[span.weight];
-  context.fillStyle = span.colour;
+  const isHollow = span.weight === "rest";
+  context.fillStyle = context.strokeStyle = span.colour;
+  context.globalAlpha = isHollow ? HOLLOW_ALPHA : 1;
   context.fillRect(x, middle - height / 2, width, height);
+  context.globalAlpha = 1;
+  if (isHollow) context.strokeRect(x + 0.5, middle - height / 2 + 0.5, Math.max(1, width - 1), height - 1);
   if (span.hasChanged) return drawHatch(context, theme, x, middle, width);
-  if (height < 16) return drawNameAbove(context, theme, span, x, middle, width);
-  const name = fitting(context, span.name, width - 2 * PADDING);
-  context.fillStyle = theme.card;
-  context.fillText(name, x + PADDING, middle + 0.5);
-}
-
-/** The bar of a state of rest is too thin for its name. */
-function drawNameAbove(context, theme, span, x, middle, width) {
-  const name = fitting(context, span.name, width - 2 * PADDING);
-  const textWidth = name === "" ? 0 : context.measureText(name).width + 2 * PADDING;
-  context.fillStyle = theme.card;
-  context.fillRect(x + PADDING, middle - 7, textWidth, 14);
-  context.fillStyle = theme.strong;
-  context.fillText(name, x + 2 * PADDING, middle + 0.5);
+  context.fillStyle = isHollow ? theme.strong : theme.card;
+  context.fillText(fitting(context, span.name, width - 2 * PADDING), x + PADDING, middle + 0.5);
 }
 
 /** Marks a step in which the state changed, over the whole height of the row. */

@@ -6,9 +6,10 @@ import * as format from "./format.js";
 const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class KeySearch {
-  /** Calls `onChange()` when the user types. */
-  constructor(label, most, onChange) {
+  /** Lists `most` keys. `omission` says of the others how they are shown. Calls `onChange()` when the user types. */
+  constructor(label, { most, omission }, onChange) {
     this.most = most;
+    this.omission = omission;
     this.order = [];
     this.input = el("input", { type: "search", class: "legend-search", placeholder: "Search keys", "aria-label": `${label}: search keys`, hidden: true, oninput: onChange });
     this.note = el("p", { class: "note", hidden: true });
@@ -21,7 +22,7 @@ export class KeySearch {
     const wanted = this.input.hidden ? "" : this.input.value.toLowerCase();
     const found = this.order.filter((key) => key.toLowerCase().includes(wanted));
     this.note.hidden = found.length <= this.most;
-    setText(this.note, `${format.count(found.length - this.most)} more keys are not shown; search to see them`);
+    setText(this.note, `${format.count(found.length - this.most)} more keys are ${this.omission}; search to see them`);
     return found.slice(0, this.most);
   }
 }

@@ -12,6 +12,7 @@ const VERSION_NAME = /version|firmware|revision/i;
 const DATE = /^\d{4}-\d\d-\d\d/;
 const LATITUDE = /^(lat|latitude)$/i;
 const LONGITUDE = /^(lon|lng|long|longitude)$/i;
+const COUNTER_NAME = /(count|counter|total|energy|wh|odometer|mileage|pulses|bytes|packets|uptime)$/i;
 /** Steps up after which a field that only grows is a counter. */
 const MIN_INCREASES = 5;
 
@@ -42,20 +43,22 @@ function numericKind(name, numbers, groups) {
   if (LATITUDE.test(name) && isWithin(90)) return "latitude";
   if (LONGITUDE.test(name) && isWithin(180)) return "longitude";
   const isNumber = (value) => typeof value === "number";
-  return isCounter(groups.map((values) => values.filter(isNumber))) ? "counter" : "number";
+  return isCounter(name, groups.map((values) => values.filter(isNumber))) ? "counter" : "number";
 }
 
-/** Whether the values only grow, except for a few resets to less than half. */
-function isCounter(groups) {
-  let [increases, resets] = [0, 0];
+/** Whether the values only grow, except for a few resets to less than half; with the name of a counter, for any resets. */
+function isCounter(name, groups) {
+  let [increases, resets, decreases] = [0, 0, 0];
   for (const values of groups) {
     for (let i = 1; i < values.length; i += 1) {
-      if (values[i] < 0 || values[i] >= values[i - 1] / 2 && values[i] < values[i - 1]) return false;
+      if (values[i] < 0) return false;
       if (values[i] > values[i - 1]) increases += 1;
-      else if (values[i] < values[i - 1]) resets += 1;
+      else if (values[i] < values[i - 1] / 2) resets += 1;
+      else if (values[i] < values[i - 1]) decreases += 1;
     }
   }
-  return increases >= MIN_INCREASES && resets * 10 <= increases;
+  if (COUNTER_NAME.test(name)) return increases > resets + decreases;
+  return increases >= MIN_INCREASES && decreases === 0 && resets * 10 <= increases;
 }
 
 /** Texts are states if there are few of them, and if they change within a series or have the name of a state. */

@@ -28,7 +28,10 @@ export function third({ from, to }, time) {
   return zoomedIn(middle - half, middle + half);
 }
 
-/** The actions of a page. `view` has the edges of the charts and the pointer; `apply(range)` shows another range. */
+/**
+ * The actions of a page. `view` has the edges of the charts and the pointer; `apply(range)` shows another range. The edges
+ * are those of the last frame, so they are updated first: keys can follow each other faster.
+ */
 export class Navigation {
   constructor(view, apply) {
     this.view = view;
@@ -36,6 +39,7 @@ export class Navigation {
   }
 
   zoomIn() {
+    this.view.updateEdges();
     const { window } = rangeOf(url.state);
     const shorter = window === null ? null : nextWindow(window, -1);
     if (window === null || this.view.hover !== null) this.apply(third(this.view, this.view.hover));
@@ -44,18 +48,21 @@ export class Navigation {
 
   zoomOut() {
     const { window } = rangeOf(url.state);
+    this.view.updateEdges();
     const longer = window === null ? null : nextWindow(window, 1);
     if (window === null) this.view.zoomOut();
     else if (longer !== null) this.apply({ window: longer });
   }
 
   earlier() {
+    this.view.updateEdges();
     if (this.view.from > 0) this.apply(moved(this.view, -1, Infinity));
   }
 
   /** A range that reaches now is live again. */
   later() {
     if (isLive(rangeOf(url.state))) return;
+    this.view.updateEdges();
     const range = moved(this.view, 1, this.view.feed?.now() ?? Date.now());
     if (range) this.apply(range);
     else this.live();

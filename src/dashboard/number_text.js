@@ -1,4 +1,4 @@
-// Numbers and times in texts, by the same rules as `/series`.
+// Numbers and times in texts, by the same rules as /series.
 
 const NUMBER = /^([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)([^\d\p{Cc}]*)$/u;
 /** In bytes, with the space before it. */
@@ -13,18 +13,18 @@ export function numberIn(text) {
   return { number: Number(match[1]), unit: match[2].trim() };
 }
 
-/** Returns the time in ms that a number means: seconds, milliseconds, microseconds or nanoseconds, by its magnitude. */
+/** Returns the time in ms of a number: seconds, milliseconds, microseconds or nanoseconds, by its magnitude. */
 function timeOf(number) {
   const size = Math.abs(number);
-  const factor = size < 1e11 ? 1e3 : size < 1e14 ? 1 : size < 1e17 ? 1e-3 : 1e-6;
+  const factor = size < 1e11 ? 1e3 : size < 1e14 ? 1 : size < 1e17 ? 1e-3 : size < 1e20 ? 1e-6 : NaN;
   // A double has about 15 digits, so the result may be slightly less than a whole millisecond.
-  return Math.floor(number * factor + 1e-3);
+  const time = Math.floor(number * factor + 1e-3);
+  return Number.isFinite(time) ? time : null;
 }
 
 /** Returns the time in ms of a JSON value, or null if it is not a time. */
 export function timeIn(value) {
   if (typeof value === "number") return timeOf(value);
-  if (typeof value !== "string" || value === "") return null;
-  if (RFC_3339.test(value)) return Date.parse(value.replace(" ", "T"));
-  return Number.isFinite(Number(value)) ? timeOf(Number(value)) : null;
+  if (typeof value !== "string" || value.trim() === "") return null;
+  return RFC_3339.test(value) ? Date.parse(value.replace(" ", "T")) : timeOf(Number(value));
 }

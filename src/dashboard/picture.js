@@ -33,7 +33,7 @@ export function drawPicture(context, width, picture) {
   draw(context, createFrame(width - 2 * MARGIN + 8, PLOT_HEIGHT, from, to, range), theme, { ...content, hover: null, selection: null });
   context.restore();
   text(title, MARGIN, 34, { size: 19, weight: 650 });
-  text(`${format.timestamp(from)} to ${format.timestamp(to)}`, MARGIN, 54, { colour: theme.text });
+  text(`${format.timestamp(from)} to ${format.timestamp(to)} (${zone(to)})`, MARGIN, 54, { colour: theme.text });
   const columnWidth = (width - 2 * MARGIN) / COLUMNS;
   const top = HEAD + PLOT_HEIGHT + 30;
   legend.forEach(({ key, colour, dash, summary }, i) => {
@@ -58,6 +58,14 @@ export function drawPicture(context, width, picture) {
   context.fillStyle = theme.card;
   context.fillRect(0, 0, width, pictureHeight(picture));
   context.globalCompositeOperation = "source-over";
+}
+
+/** Returns the time zone of this page at a time: UTC+01:00. */
+function zone(time) {
+  const minutes = -new Date(time).getTimezoneOffset();
+  const pad = (number) => String(number).padStart(2, "0");
+  const size = Math.abs(minutes);
+  return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "−" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}`;
 }
 
 /** Returns the text, shortened to a width in pixels. */

@@ -1,4 +1,4 @@
-// The question that a page asks `/series`, and its URL. Pure functions.
+// The question that a page asks /series, and its URL. Pure functions.
 
 /** The path of a field as the page shows it: `value.motor.rpm` is `motor.rpm`, and the value itself is `value`. */
 export function fieldLabel(path) {
@@ -10,7 +10,7 @@ export function fieldLabel(path) {
 /**
  * Returns the path of the request for a question, relative to the base URL.
  *
- * A question is `{ from, to, step, by, each, time, where, fields, states }`. `from` and `to` are what `/series` accepts, or
+ * A question is `{ from, to, step, by, each, time, where, fields, states }`. `from` and `to` are what /series accepts, or
  * null; `fields` and `states` are lists of paths. Without fields, every number is read.
  */
 export function questionUrl(topic, question) {
@@ -26,7 +26,7 @@ export function questionUrl(topic, question) {
 /** The lengths of steps that people read easily, in ms. */
 const STEPS = [100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000].map((s) => 1000 * s)];
 
-/** Returns a step with which a response that left out series for their size would contain them; null if there is none. */
+/** Returns a step with which a response that left out series for their size would contain them, or null. */
 export function longerStep(step, { series, reasons }, included) {
   if (!reasons.has("large_answer") || included === 0) return null;
   return STEPS.find((longer) => longer >= 1.1 * step * (1 + series / included)) ?? null;

@@ -1,54 +1,12 @@
-// Reads the numbers of a record in the page, with the names, times and fields that `/series` gives them. The page needs
+// Reads the numbers of a record in the page, with the names, times and fields that /series gives them. The page needs
 // this for the latest record of each key, which a series contains only if it is in the window.
 
-/** Deeper parts of a value are not read, as in the bridge. */
-const MAX_DEPTH = 8;
-const MAX_UNIT_BYTES = 16;
-const NUMBER_WITH_UNIT = /^([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)([^\d\p{Cc}]*)$/u;
-const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
+import { numberIn, timeIn } from "./number_text.js";
+import { MAX_DEPTH, join, namesIn } from "./path.js";
+
 /** The most paths that `select=` accepts. */
 const MAX_SELECTED = 32;
 const MAX_SELECT_CHARACTERS = 1000;
-
-/** Returns the names in a path such as `value.motor["air temperature"]`, or null if the text is not a path. */
-export function pathNames(path) {
-  if (!path.startsWith("value")) return null;
-  const names = [];
-  for (let rest = path.slice("value".length); rest !== ""; ) {
-    const [part, plain, quoted] = /^\.([^.[]+)|^\[("(?:[^"\\]|\\.)*")\]/.exec(rest) ?? [];
-    if (part === undefined) return null;
-    try {
-      names.push(plain ?? JSON.parse(quoted));
-    } catch {
-      return null;
-    }
-    rest = rest.slice(part.length);
-  }
-  return names;
-}
-
-/** Adds a name to a path, quoted if it contains a dot, a bracket, a quote or white space. */
-function join(path, name) {
-  return /[.["\s\p{Cc}]/u.test(name) ? `${path}[${JSON.stringify(name)}]` : `${path}.${name}`;
-}
-
-/** Returns the number at the beginning of a text and the unit after it (`21.5 °C`), or null. */
-export function numberIn(text) {
-  const [, digits, unit] = NUMBER_WITH_UNIT.exec(text.trim()) ?? [];
-  const number = Number(digits);
-  if (digits === undefined || !Number.isFinite(number) || new TextEncoder().encode(unit).length > MAX_UNIT_BYTES) return null;
-  return { number, unit: unit.trim() };
-}
-
-/** Returns a time in ms: the magnitude of a number decides between seconds, ms, µs and ns. Returns null for anything else. */
-function timeOf(value) {
-  if (typeof value === "string" && RFC_3339.test(value)) return Date.parse(value.replace(" ", "T"));
-  const number = typeof value === "number" ? value : typeof value === "string" && value.trim() !== "" ? Number(value) : NaN;
-  const magnitude = Math.abs(number);
-  const factor = magnitude < 1e11 ? 1e3 : magnitude < 1e14 ? 1 : magnitude < 1e17 ? 1e-3 : magnitude < 1e20 ? 1e-6 : NaN;
-  const time = Math.floor(number * factor + 1e-3);
-  return Number.isFinite(time) ? time : null;
-}
 
 /** Reads records for a question: `by`, `each`, `time`, and the paths in `fields` (all numbers if empty) and `states`. */
 export class RecordReader {
@@ -63,12 +21,12 @@ export class RecordReader {
 
   /** The value of `select=`: the parts of a record that `read` needs. */
   get select() {
-    const isPath = (text) => text !== null && pathNames(text) !== null;
+    const isPath = (text) => text !== null && namesIn(text) !== null;
     const paths = this.fields ? [...this.fields, ...this.states, this.by, this.time].filter(isPath) : ["value"];
     // Elements of an array have no path in `select=`, so the whole array is sent.
     const whole = paths.map((path) => (this.each && isWithin(path, this.each) ? this.each : path));
     const outer = [...new Set(whole)].filter((path) => !whole.some((other) => isWithin(path, other)));
-    const quoted = outer.map((path) => `value${pathNames(path).map((name) => `[${JSON.stringify(name)}]`).join("")}`);
+    const quoted = outer.map((path) => `value${namesIn(path).map((name) => `[${JSON.stringify(name)}]`).join("")}`);
     const head = ["key", "timestamp", ...(this.header === null ? [] : ["headers"])];
     const select = [...head, ...quoted].join(",");
     const isAllowed = head.length + quoted.length <= MAX_SELECTED && select.length <= MAX_SELECT_CHARACTERS;
@@ -108,7 +66,7 @@ export class RecordReader {
   }
 
   readLeaf(leaf, path, part) {
-    if (path === this.time) part.time = timeOf(leaf);
+    if (path === this.time) part.time = timeIn(leaf);
     if (path === this.by) part.by = String(leaf);
     if (this.states.has(path)) return void part.values.set(path, String(leaf));
     const isRead = this.fields ? this.fields.has(path) : typeof leaf === "number" && path !== this.by && path !== this.time;

@@ -4,6 +4,8 @@ const COLUMNS = ["start", "end", "min", "max", "last", "count"];
 const INITIAL_CAPACITY = 16;
 /** How many of the newest points tell the usual interval. */
 const SAMPLE = 64;
+/** How many points before and after a silence tell whether it is usual. */
+const NEARBY = 8;
 /** A silence breaks the line if it exceeds both this multiple of the usual time between two values and the minimum. */
 const GAP_FACTOR = 3;
 const MIN_GAP_MS = 1000;
@@ -47,7 +49,7 @@ export class Series {
     }
     this.length += added;
     this.version += 1;
-    this.findGaps(step);
+    this.findGaps(step, this.indexFrom(points[0][0]));
   }
 
   has(time) {
@@ -58,6 +60,7 @@ export class Series {
   move(from, to) {
     if (from === to) return;
     for (const name of COLUMNS) this[name][to] = this[name][from];
+    this.broken[to] = this.broken[from];
   }
 
   grow(capacity) {
@@ -66,22 +69,38 @@ export class Series {
       larger.set(this[name].subarray(0, this.length));
       this[name] = larger;
     }
-    this.broken = new Uint8Array(capacity);
+    const broken = new Uint8Array(capacity);
+    broken.set(this.broken.subarray(0, this.length));
+    this.broken = broken;
     this.capacity = capacity;
   }
 
   /**
-   * Breaks the line where nothing was measured. A series with several values per step has no empty steps; one with a value
-   * every minute has many, and only a longer silence is a gap.
+   * Breaks the line where nothing was measured, from the point `changed` on. A series with several values per step has no empty
+   * steps; one with a value every minute has many, and only a longer silence is a gap. What is usual depends on the points
+   * nearby, because a device may change its interval.
    */
-  findGaps(step) {
+  findGaps(step, changed) {
     const first = Math.max(1, this.length - SAMPLE);
-    const distances = this.start.slice(first, this.length).map((time, i) => time - this.start[first + i - 1]);
-    this.interval = median(distances);
-    const usual = this.interval / Math.max(1, median(this.count.slice(first - 1, this.length)));
-    const longest = Math.max(GAP_FACTOR * usual, MIN_GAP_MS);
-    for (let i = 1; i < this.length; i += 1) this.broken[i] = this.start[i] - this.start[i - 1] - step > longest ? 1 : 0;
+    this.interval = median(this.distances(first, this.length));
+    const perStep = Math.max(1, median(this.count.slice(first - 1, this.length)));
+    for (let i = Math.max(1, changed - NEARBY); i < this.length; i += 1) {
+      const silence = this.start[i] - this.start[i - 1] - step;
+      this.broken[i] = silence > MIN_GAP_MS && silence > (GAP_FACTOR * this.usualDistance(i)) / perStep ? 1 : 0;
+    }
     this.broken[0] = 0;
+  }
+
+  /** Returns the median of the times between the points before and after `i`. */
+  usualDistance(i) {
+    return median(this.distances(Math.max(1, i - NEARBY), Math.min(this.length, i + NEARBY + 1)));
+  }
+
+  /** Returns the times from one point to the next, for the points `from` to `to`. */
+  distances(from, to) {
+    const distances = new Float64Array(Math.max(0, to - from));
+    for (let i = from; i < to; i += 1) distances[i - from] = this.start[i] - this.start[i - 1];
+    return distances;
   }
 
   /** Drops the points that begin before `time`. */

@@ -1,4 +1,4 @@
-// What a page knows of a question to `/series`: the points of every series, in bounded memory, and how complete they are.
+// What a page knows of a question to /series: the points of every series, in bounded memory, and how complete they are.
 
 import { fieldLabel } from "./question.js";
 import { Series } from "./series.js";

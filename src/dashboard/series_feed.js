@@ -1,4 +1,4 @@
-// The live series of a topic: one event stream of `/series` while the tab is visible. A hidden tab closes it, and resumes at
+// The live series of a topic: one event stream of /series while the tab is visible. A hidden tab closes it, and resumes at
 // the last update.
 
 import { endpoint } from "./base.js";

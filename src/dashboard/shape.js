@@ -38,7 +38,7 @@ const MAX_LISTED = 32;
  *
  * `fields` has `{ path, kind, unit }` of each drawable field (see `kindOf`); `aside` has the paths of numbers that are ids or
  * times. `by`, `each` and `time` are parameters of
- * `/series`, as in `chosen` or else as in `found`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one
+ * /series, as in `chosen` or else as in `found`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one
  * series a field, and `each` is `none` if no array is read. `reason` says what values are not drawn, or is empty.
  * `newest` is the newest time in the values, or null if the arrival counts.
  */
@@ -74,7 +74,7 @@ export function shapeOf(records, chosen = {}) {
 }
 
 /**
- * Returns the parameters of `/series` for a shape. Without fields, it reads every number, but no numbers in texts; beside
+ * Returns the parameters of /series for a shape. Without fields, it reads every number, but no numbers in texts; beside
  * states, it only reads listed fields.
  */
 export function questionOf({ by, each, time, fields }) {
@@ -168,7 +168,7 @@ function namer(records, { leaves }, by) {
   if (by === "key") return ({ record }) => textOf(records[record].key);
   if (!by.startsWith("header:")) return () => "";
   const header = by.slice("header:".length);
-  return ({ record }) => records[record].headers?.find(({ name }) => name === header)?.value ?? "";
+  return ({ record }) => records[record].headers?.findLast(({ name }) => name === header)?.value ?? "";
 }
 
 function grouped(samples, nameOf) {

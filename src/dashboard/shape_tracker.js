@@ -4,6 +4,8 @@ import { questionOf, shapeOf } from "./shape.js";
 
 /** The latest records that tell the shape. */
 const MAX_RECORDS = 500;
+/** Parsing more would take too long. */
+const MAX_CHARACTERS = 1 << 20;
 /** After so many records, what was found stays: charts that regroup themselves would be worse than a better guess. */
 const SETTLED_RECORDS = 100;
 const INTERVAL_MS = 2000;
@@ -45,7 +47,7 @@ export class ShapeTracker {
     if (!isEarly && now - this.computedAt < INTERVAL_MS) return false;
     this.computedAt = now;
     this.computedTotal = this.total;
-    const { newest, ...next } = shapeOf(this.records.map((entry) => entry.parse()), withFallback(chosen, this.settled));
+    const { newest, ...next } = shapeOf(this.latest().map((entry) => entry.parse()), withFallback(chosen, this.settled));
     if (this.settled) next.found = this.settled;
     else if (this.total >= SETTLED_RECORDS) this.settled = next.found;
     next.fields = union(this.shape, next);
@@ -54,6 +56,13 @@ export class ShapeTracker {
     this.shape = next;
     this.question = questionOf(next);
     return hasChanged;
+  }
+
+  /** Returns the newest records, the last one in any case. */
+  latest() {
+    let characters = 0;
+    const first = this.records.findLastIndex(({ data }, i) => (characters += data.length) > MAX_CHARACTERS && i < this.records.length - 1);
+    return this.records.slice(first + 1);
   }
 }
 

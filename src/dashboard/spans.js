@@ -36,18 +36,19 @@ const FAULT = /^(alarm|alert|bad|broken|critical|dead|down|emergency|err|error|f
 const REST = /^(closed|disabled|false|idle|inactive|no|none|off|offline|paused|standby|stopped|unknown)$/i;
 
 /**
- * Returns the colour of each state by its name: `over` for faults, `rest` for states of rest, and otherwise the index of a
- * line colour. Names of different states have different indexes as long as there are `colours` of them.
+ * Returns how each state is drawn by its name: `{ weight, colour }`. The weight is `fault`, `rest` or `usual`, and the colour is
+ * an index. Different states have different indexes as long as there are `colours` of them; those of faults are not used.
  */
-export function stateColours(names, colours) {
-  const found = new Map();
-  let next = 0;
+export function stateLooks(names, colours) {
+  const looks = new Map();
+  const weightOf = (name) => (FAULT.test(name) ? "fault" : REST.test(name) ? "rest" : "usual");
+  let [first, last] = [0, colours - 1];
   for (const name of names) {
-    if (FAULT.test(name)) found.set(name, "over");
-    else if (REST.test(name)) found.set(name, "rest");
-    else found.set(name, next++ % colours);
+    const weight = weightOf(name);
+    // States of rest use the colours from the end.
+    looks.set(name, { weight, colour: weight === "fault" ? 0 : weight === "rest" ? (last-- + colours * names.length) % colours : first++ % colours });
   }
-  return found;
+  return looks;
 }
 
 /** Returns the latest state of each key up to a time: `{ name, end }`, where `end` is the end of its last measured step. */

@@ -5,11 +5,12 @@ import * as format from "./format.js";
 /** A key that has sent nothing for this long is marked as silent. */
 export const SILENT_AFTER_MS = 600_000;
 
-/** Returns the tile of a name: its readings, the newest time, and what is marked. */
-export function tileOf(by, fields, thresholds, now) {
+/** Returns the tile of a name: its readings, the newest time, and what is marked. Fields in `hidden` are left out. */
+export function tileOf(by, fields, { thresholds, hidden }, now) {
   const readings = [];
   let time = -Infinity;
   for (const [field, known] of fields) {
+    if (hidden.has(field)) continue;
     const isOver = typeof known.value === "number" && known.value > (thresholds.get(field) ?? Infinity);
     readings.push({ field, value: known.value, time: known.time, isOver });
     time = Math.max(time, known.time);

@@ -18,7 +18,8 @@ const FIRST_TILES_NARROW = 8;
 const MORE_TILES = 96;
 const MAX_TILES = 480;
 const MAX_FIELDS = 5;
-const UPDATE_INTERVAL_MS = 500;
+/** Ages tick every second. */
+const UPDATE_INTERVAL_MS = 1000;
 /** If a point of the charts is longer than this, the tiles have their own feed, of this window. */
 const FINE_STEP_MS = 5000;
 const OWN_WINDOW = "-5m";
@@ -30,10 +31,10 @@ const RETRY_SNAPSHOT_MS = 15_000;
 const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class Tiles {
-  constructor(topic) {
+  /** `cards` knows the units of fields, and which are hidden. */
+  constructor(topic, cards) {
     this.topic = topic;
-    /** Returns the unit of a field, or "". */
-    this.unitOf = () => "";
+    this.cards = cards;
     this.latest = new LatestValues();
     this.order = [];
     this.elements = new Map();
@@ -77,6 +78,7 @@ export class Tiles {
     if (isEnough) this.ownFeed = this.ownFeed?.stop() ?? null;
     else this.ownFeed ??= new SeriesFeed(this.topic, { ...rest, from: OWN_WINDOW, to: null, step: null }, () => this.ownFeedChanged());
     this.latest.addSeries(feed, !isEnough);
+    if (this.element.hidden) this.update();
   }
 
   ownFeedChanged() {
@@ -138,6 +140,7 @@ export class Tiles {
     while (!signal.aborted) {
       const failure = await readSnapshot(this.topic, { select: reader.select, where }, add, signal).then(() => null, (error) => error);
       if (signal.aborted) return;
+      this.update();
       // A topic that does not exist has no keys.
       const isMissing = failure?.status === 404;
       this.setNote(!failure || isMissing ? "" : `Keys without a value in the window may be missing: ${failure.message}`);
@@ -169,7 +172,11 @@ export class Tiles {
     const now = this.asOf();
     if (this.order.length !== names.size) this.order = [...names.keys()].sort(naturalOrder);
     const thresholds = url.thresholds();
-    const tiles = this.order.map((by) => tileOf(by, names.get(by), thresholds, now));
+    // The threshold of a rate is not one of its values.
+    url.rateFields().forEach((field) => thresholds.delete(field));
+    const hidden = url.hiddenFields(this.cards.hiddenAtFirst);
+    const tiles = this.order.map((by) => tileOf(by, names.get(by), { thresholds, hidden }, now)).filter(({ readings }) => readings.length > 0);
+    this.element.hidden = tiles.length === 0;
     this.updateHeader(tiles, now);
     const { shown, rest } = chooseTiles(tiles, { search: this.search.value, only: this.only, most: this.most });
     const kept = new Set(shown.map(({ by }) => by));
@@ -187,7 +194,7 @@ export class Tiles {
 
   updateHeader(tiles, now) {
     const full = this.latest.isFull ? `; only the first ${format.count(MAX_NAMES)} are kept` : "";
-    const at = this.pausedAt === null && this.isCurrent ? "" : ` · at ${format.time(now)}`;
+    const at = this.pausedAt === null && this.isCurrent ? "" : ` · at ${format.moment(now)}`;
     setText(this.summary, `${format.count(tiles.length)} ${tiles.length === 1 ? "key" : "keys"}${full}${at}`);
     this.search.hidden = tiles.length <= this.most && this.search.value === "";
     const over = tiles.filter(({ isOver }) => isOver).length;
@@ -233,7 +240,7 @@ export class Tiles {
 
   fillRow({ element, label, value }, reading, newest, now) {
     const isNumber = typeof reading.value === "number";
-    const unit = isNumber ? this.unitOf(reading.field) : "";
+    const unit = isNumber ? this.cards.units.get(reading.field) : undefined;
     const age = newest - reading.time > FIELD_AGE_MS ? ` (${ageText(now - reading.time, false)})` : "";
     setText(label, reading.field);
     setText(value, `${reading.isOver ? "▲ " : ""}${isNumber ? format.short(reading.value) : reading.value}${unit ? ` ${unit}` : ""}${age}`);

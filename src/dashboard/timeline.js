@@ -1,17 +1,17 @@
 // The card of a field of states: one row per key with a span for each state, legend, and the changes as a table.
 
 import { button, el, setText } from "./dom.js";
+import { DragZoom } from "./drag_zoom.js";
 import { drawTimeline, rowHeight, timelineFrame } from "./draw_timeline.js";
 import * as format from "./format.js";
 import { KeySearch } from "./key_search.js";
 import { followPointer, showTooltip } from "./pointer.js";
-import { spanAt, spansOf, stateColours, statesNow } from "./spans.js";
+import { spanAt, spansOf, stateLooks, statesNow } from "./spans.js";
 
 const MAX_ROWS = 40;
 const MAX_CHANGES = 50;
-/** The colours of states in the order of their use, as indexes of the line colours. The last one is for states of rest. */
-const LINE_COLOURS = [5, 1, 2, 0, 6, 3, 4];
-const REST_COLOUR = 7;
+/** The colours of states in the order of their use, as indexes of the line colours. States of rest begin with the last one. */
+const LINE_COLOURS = [5, 1, 2, 6, 3, 4, 0, 7];
 
 export class Timeline {
   /** `view` is what the charts of a page share: states, range of time, theme and pointer position. */
@@ -20,11 +20,11 @@ export class Timeline {
     this.view = view;
     this.rows = new Map();
     this.spans = new Map();
-    const id = `field-${field}`;
+    const id = `field-${view.urlName(field)}`;
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Timeline of ${field}: no states yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });
-    this.search = new KeySearch(field, MAX_ROWS, () => view.invalidate());
+    this.search = new KeySearch(field, { most: MAX_ROWS, omission: "not listed" }, () => view.invalidate());
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.list = el("ul", { class: "timeline-keys" });
     this.legend = el("ul", { class: "timeline-legend", "aria-label": `${field}: states and the number of keys in each` });
@@ -34,6 +34,7 @@ export class Timeline {
       el("div", { class: "timeline-box" }, this.list, el("div", { class: "plot-box" }, this.canvas, this.tooltip)),
       this.search.note, this.legend, this.dataTable);
     followPointer(this.canvas, this);
+    new DragZoom(this.canvas, (event) => this.timeAt(event), view);
   }
 
   /** The states of the field by key: `{ series, names }`. */
@@ -42,7 +43,7 @@ export class Timeline {
   }
 
   draw() {
-    const { from, to, theme, hover } = this.view;
+    const { from, to, theme, hover, selection } = this.view;
     const { keys } = this;
     this.listed = this.search.choose(keys);
     this.updateRows();
@@ -55,24 +56,23 @@ export class Timeline {
     }
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.frame = timelineFrame(width, height, from, to);
-    this.colours = stateColours([...new Set([...keys.values()].flatMap(({ names }) => names))].sort(), LINE_COLOURS.length);
+    this.looks = stateLooks([...new Set([...keys.values()].flatMap(({ names }) => names))].sort(), LINE_COLOURS.length);
     this.spans = new Map(this.listed.map((key) => [key, spansOf(keys.get(key).series, from, to)]));
     const rows = this.listed.map((key) => this.spans.get(key).map((span) => ({ ...span, ...this.look(keys.get(key).names[span.state]) })));
-    drawTimeline(this.context, this.frame, theme, rows, hover);
+    drawTimeline(this.context, this.frame, theme, rows, { hover, selection });
     showTooltip(this.tooltip, this, hover === null ? 0 : this.frame.x.toPixel(hover), width);
   }
 
-  /** Returns how a state is drawn: name, colour, and the weight of its bar, which tells faults and rest apart without colours. */
   look(name) {
-    const colour = this.colours.get(name);
+    const { weight, colour } = this.looks.get(name);
     const { lines, over } = this.view.theme;
-    if (colour === "over") return { name, colour: over, weight: "fault" };
-    return colour === "rest" ? { name, colour: lines[REST_COLOUR], weight: "rest" } : { name, colour: lines[LINE_COLOURS[colour]], weight: "usual" };
+    return { name, weight, colour: weight === "fault" ? over : lines[LINE_COLOURS[colour]] };
   }
 
   swatchOf(name) {
-    const colour = this.colours?.get(name);
-    return colour === "over" ? "line-over" : `line-${colour === "rest" || colour === undefined ? REST_COLOUR : LINE_COLOURS[colour]}`;
+    const look = this.looks?.get(name);
+    if (look === undefined) return "";
+    return look.weight === "fault" ? "line-over" : `line-${LINE_COLOURS[look.colour]}${look.weight === "rest" ? " hollow" : ""}`;
   }
 
   /** Adds and removes the rows of the list, which have the same height as those of the plot. */
@@ -95,7 +95,7 @@ export class Timeline {
     if (!this.listed) return;
     const { keys } = this;
     const { to, isMoving } = this.view;
-    const counts = new Map([...(this.colours?.keys() ?? [])].map((name) => [name, 0]));
+    const counts = new Map([...(this.looks?.keys() ?? [])].map((name) => [name, 0]));
     const now = statesNow(keys, to);
     for (const { name } of now.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
     for (const [key, row] of this.rows) setText(row.now, now.has(key) ? stateText(now.get(key), to, isMoving) : "no state");
@@ -153,5 +153,5 @@ export class Timeline {
 /** The latest state of a key, with its age if it is not current. */
 function stateText({ name, end }, to, isMoving) {
   if (end >= to) return name;
-  return isMoving ? `${name} · ${format.duration(to - end)} ago` : `${name} · up to ${format.moment(end)}`;
+  return isMoving ? `${name} · ${format.duration(to - end)}` : `${name} · up to ${format.moment(end)}`;
 }

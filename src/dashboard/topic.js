@@ -36,9 +36,8 @@ export class TopicView {
     this.element = el("div", {},
       el("div", { class: "toolbar" }, el("h1", {}, el("bdi", {}, this.name)), this.facts, el("span", { class: "grow" }),
         ...this.charts.controls, this.pauseButton,
-        button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }),
-        button("Produce…", () => produce.open(this.name), { class: "primary" })),
-      this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.records.element);
+        button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" })),
+      this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.charts.also.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
     this.follow();

@@ -1,9 +1,10 @@
 // The charts of one topic: its series for the range in the URL, their state, and the controls of the range.
 
+import { AlsoTopics } from "./also.js";
 import { firstTimestamp } from "./browse.js";
 import { Charts } from "./charts.js";
 import { Chooser } from "./chooser.js";
-import { button, el, setText } from "./dom.js";
+import { button, el } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
@@ -26,16 +27,16 @@ export class TopicCharts {
     this.store = store;
     this.series = null;
     this.pausedAt = null;
-    this.tiles = new Tiles(topic);
     this.charts = new Charts(store, (range) => this.range.apply(range));
+    this.tiles = new Tiles(topic, this.charts.cards);
+    this.also = new AlsoTopics(topic, this.charts);
     this.range = new RangeBar(this.charts, () => this.open());
     this.tracker = new ShapeTracker();
     this.chooser = new Chooser(() => this.choose(), () => this.charts.invalidate());
-    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element];
-    this.nothing = el("p", { class: "card nothing", role: "status", hidden: true });
+    this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element, this.also.menu];
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
-      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.nothing, this.charts.element, this.charts.note);
+      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.charts.nothing, this.charts.element, this.charts.note);
   }
 
   start() {
@@ -50,6 +51,7 @@ export class TopicCharts {
     this.close();
     this.charts.stop();
     this.tiles.stop();
+    this.also.stop();
   }
 
   /** Opens the series of the range in the URL. The charts show the previous ones until the first message. */
@@ -59,10 +61,12 @@ export class TopicCharts {
     feed.latest.series = NOT_OPEN;
     const range = rangeOf(url.state);
     const opening = (this.opening = {});
-    const first = range.window === "all" ? await firstTimestamp(this.topic).catch(() => null) : null;
+    const first = range.window === "all" ? await this.firstTimestamp() : undefined;
     if (opening !== this.opening) return;
-    this.series = new SeriesFeed(this.topic, this.question(range, first ?? undefined), () => this.changed(first ?? undefined));
+    const question = this.question(range, first);
+    this.series = new SeriesFeed(this.topic, question, () => this.changed(first));
     feed.latest.series = this.series;
+    this.also.show({ from: question.from, to: question.to }, first);
   }
 
   /** Looks at new records of the list. The series are opened again if they show that the topic is to be read in another way. */
@@ -77,8 +81,6 @@ export class TopicCharts {
     const { shape } = this.tracker;
     this.charts.use(shape);
     this.chooser.update(shape);
-    this.nothing.hidden = shape.reason === "" || shape.fields.length > 0;
-    setText(this.nothing, `Nothing to draw: the latest values are ${shape.reason}.`);
     if (JSON.stringify(this.tracker.question) !== before) this.open();
   }
 
@@ -87,6 +89,13 @@ export class TopicCharts {
     this.tracker.reset();
     if (this.tracker.total === 0) this.open();
     else this.updateShape();
+  }
+
+  /** Returns the time of the first record of all topics on the page. */
+  async firstTimestamp() {
+    const times = await Promise.all([this.topic, ...this.also.names].map((name) => firstTimestamp(name).catch(() => null)));
+    const known = times.filter((time) => time !== null);
+    return known.length > 0 ? Math.min(...known) : undefined;
   }
 
   close() {
@@ -107,6 +116,7 @@ export class TopicCharts {
   /** Tries again at once, because the topic was created or a session began. */
   retryNow() {
     this.series?.retryNow();
+    this.also.retryNow();
   }
 
   changed(first) {
@@ -132,12 +142,14 @@ export class TopicCharts {
     this.pausedAt = this.charts.pausedAt = this.series?.now() ?? Date.now();
     this.series?.pause(true);
     this.tiles.pause(true);
+    this.also.pause(true);
     this.charts.invalidate();
   }
 
   resume() {
     this.pausedAt = this.charts.pausedAt = null;
     this.tiles.pause(false);
+    this.also.pause(false);
     // A range that was chosen during the pause has an end.
     if (this.series?.question.to && isLive(rangeOf(url.state))) this.open();
     else this.series?.pause(false);

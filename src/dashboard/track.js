@@ -74,3 +74,13 @@ export function positionAt(segments, time) {
   const segment = segments.find((one) => one[0].time <= time && time < one.at(-1).end);
   return segment?.findLast((position) => position.time <= time) ?? null;
 }
+
+/** Returns the last position of one key between two times, or null. */
+export function lastPosition(latitudes, longitudes, from, to) {
+  for (let i = latitudes.length - 1; i >= 0 && latitudes.start[i] >= from; i -= 1) {
+    const at = longitudes.indexFrom(latitudes.start[i]);
+    const isPair = at < longitudes.length && longitudes.start[at] === latitudes.start[i];
+    if (isPair && latitudes.start[i] <= to) return { latitude: latitudes.last[i], longitude: longitudes.last[at] };
+  }
+  return null;
+}

@@ -5,9 +5,11 @@ import { el, setText } from "./dom.js";
 import * as format from "./format.js";
 import { KeySearch } from "./key_search.js";
 import { followPointer, showTooltip } from "./pointer.js";
-import { pathOf, positionAt, projection, scaleBar, trackOf } from "./track.js";
+import { lastPosition, pathOf, positionAt, projection, scaleBar, trackOf } from "./track.js";
 
 const MAX_TRACKS = 40;
+/** The keys without a track are points, to see where they are. The most of them: */
+const MAX_POINTS = 2000;
 /** With more keys, the names beside the last positions would cover each other. */
 const MAX_NAMES = 12;
 const DASHES = ["", "6 3", "2 3"];
@@ -19,10 +21,10 @@ export class Trail {
     Object.assign(this, { name, latitude, longitude, view });
     this.rows = new Map();
     this.tracks = new Map();
-    const id = `field-${name}`;
+    const id = `field-${view.urlName(name)}`;
     this.picture = el("svg:svg", { class: "trail-picture", role: "img", tabindex: 0, "aria-label": `Trail of ${name}: no positions yet` });
     this.tooltip = el("div", { class: "tooltip", hidden: true });
-    this.search = new KeySearch(name, MAX_TRACKS, () => view.invalidate());
+    this.search = new KeySearch(name, { most: MAX_TRACKS, omission: "shown as grey points" }, () => view.invalidate());
     this.body = el("tbody");
     const head = el("tr", {}, ...["Key", "Latitude", "Longitude", "Age"].map((title) => el("th", { scope: "col" }, title)));
     const table = el("table", { class: "legend" }, el("caption", { class: "offscreen" }, `${name}: last positions`), el("thead", {}, head), this.body);
@@ -41,9 +43,12 @@ export class Trail {
     const both = new Map([...latitudes].filter(([key]) => longitudes.has(key)));
     const tracks = this.search.choose(both).map((key) => [key, trackOf(latitudes.get(key), longitudes.get(key), from, to)]);
     this.tracks = new Map(tracks.filter(([, segments]) => segments.length > 0));
-    const { place, metresPerPixel } = projection([...this.tracks.values()].flat(2), width, height);
+    const listed = new Set(tracks.map(([key]) => key));
+    const others = [...both.keys()].filter((key) => !listed.has(key)).slice(0, MAX_POINTS);
+    const points = others.map((key) => lastPosition(latitudes.get(key), longitudes.get(key), from, to)).filter((position) => position !== null);
+    const { place, metresPerPixel } = projection([...[...this.tracks.values()].flat(2), ...points], width, height);
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.picture.replaceChildren(...[...this.tracks].map(([key, segments]) => this.line(key, segments, place)), ...this.lastPositions(place, width),
+    this.picture.replaceChildren(...points.map((position) => circle(...place(position), 3, theme.text, theme.card)), ...[...this.tracks].map(([key, segments]) => this.line(key, segments, place)), ...this.lastPositions(place, width),
       ...(hover === null ? [] : this.positionsAt(hover, place)), ...(this.tracks.size > 0 ? scale(metresPerPixel, width, height, theme) : []));
     showTooltip(this.tooltip, this, width / 2, width);
   }

@@ -70,6 +70,13 @@ export function setFieldShown(name, isShown, atFirst) {
   replace({ [list]: formatNames(names) });
 }
 
+/** The topics whose charts are on the page of another topic. */
+export const alsoTopics = () => [...parseNames(state.also)];
+
+export function setAlsoTopics(names) {
+  replace({ also: formatNames(names) });
+}
+
 /** The fields that are shown as rates. */
 export const rateFields = () => parseNames(state.rate);
 

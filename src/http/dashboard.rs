@@ -54,8 +54,10 @@ static CLIENT: StaticFile = StaticFile {
     gzipped: OnceLock::new(),
 };
 files! {
+static FILES: [StaticFile; 71] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "also.js": SCRIPT,
     "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
@@ -127,8 +129,8 @@ files! {
     "trail.js": SCRIPT,
     "transport.js": SCRIPT,
     "url.js": SCRIPT,
-    "written.js": SCRIPT,
     "worker.js": SCRIPT,
+    "written.js": SCRIPT,
 }
 
 /// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.

@@ -56,3 +56,11 @@ test("a point is in the middle of its step, with its minimum and maximum", () =>
   const { y } = frame(0, 2000);
   assert.deepEqual(segment, [50, y.toPixel(20), 50, y.toPixel(10), 50, y.toPixel(90), 50, y.toPixel(20), 150, y.toPixel(5)]);
 });
+
+test("a line goes out of its way only to extremes that it does not cross", () => {
+  const line = new Series();
+  line.merge([[0, 10, 10, 10, 1], [1000, 11, 20, 20, 9], [2000, 15, 35, 30, 9]], 1000);
+  const [segment] = lineSegments(line, frame(0, 3000));
+  const { y } = frame(0, 3000);
+  assert.deepEqual(segment, [50, y.toPixel(10), 150, y.toPixel(20), 250, y.toPixel(30), 250, y.toPixel(15), 250, y.toPixel(35), 250, y.toPixel(30)]);
+});

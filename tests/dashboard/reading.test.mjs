@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RecordReader, numberIn, pathNames } from "../../src/dashboard/reading.js";
+import { namesIn } from "../../src/dashboard/path.js";
+import { RecordReader } from "../../src/dashboard/reading.js";
 
 const AT = 1_769_846_400_000;
 const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
@@ -55,11 +56,5 @@ test("only the parts that are read are selected", () => {
 
 test("a path has names, plain or quoted", () => {
   const cases = [["value", []], ["value.a.b-c", ["a", "b-c"]], ['value["a.b"]["c\\"d"].e', ["a.b", 'c"d', "e"]], ["key", null], ["value..a", null], ["value[0]", null], ['value["\\x"]', null]];
-  for (const [path, names] of cases) assert.deepEqual(pathNames(path), names, path);
-});
-
-test("a number may have a unit", () => {
-  const cases = [["21.5", 21.5, ""], [" -3 ", -3, ""], ["21.5 °C", 21.5, "°C"], ["80%", 80, "%"], ["1e3 W", 1000, "W"], ["5.", 5, "."]];
-  for (const [text, number, unit] of cases) assert.deepEqual(numberIn(text), { number, unit }, text);
-  for (const text of ["2026-01-31", "10.0.0.1", "12:30", "dev-1", "", ".5", "NaN", "1e999", "7 of the red machines", "0\0"]) assert.equal(numberIn(text), null, text);
+  for (const [path, names] of cases) assert.deepEqual(namesIn(path), names, path);
 });

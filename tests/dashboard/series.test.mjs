@@ -103,3 +103,23 @@ test("the nearest point is the closer one within the distance", () => {
   assert.equal(series.nearest(-500, 500), 0);
   assert.equal(series.nearest(20_000, 1000), null);
 });
+
+test("a device that changes its interval has no gap", () => {
+  const times = [...Array.from({ length: 30 }, (_, i) => i * 5000), ...Array.from({ length: 200 }, (_, i) => 150_000 + i * 1000)];
+  const series = new Series();
+  series.merge(times.map((time) => [time, 1, 1, 1, 1]), 1000);
+  assert.ok(column(series, "broken").every((broken) => broken === 0));
+});
+
+test("gaps are the same whether the points arrive at once or one after the other", () => {
+  let state = 11;
+  const random = (most) => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) % most;
+  for (let round = 0; round < 20; round += 1) {
+    let time = 0;
+    const points = Array.from({ length: 120 }, () => [(time += [1, 1, 1, 2, 5, 30][random(6)] * 1000), 1, 1, 1, 1]);
+    const [atOnce, live] = [new Series(), new Series()];
+    atOnce.merge(points, 1000);
+    points.forEach((point) => live.merge([point], 1000));
+    assert.deepEqual(column(live, "broken"), column(atOnce, "broken"), `round ${round}`);
+  }
+});

@@ -6,7 +6,7 @@ import { ShapeTracker } from "../../src/dashboard/shape_tracker.js";
 let offset = 0;
 const entries = (count, of) => Array.from({ length: count }, (_, i) => {
   const record = { topic: "t", partition: 0, offset: offset++, timestamp: 1000 * offset, key: null, headers: [], value: null, ...of(i) };
-  return { kind: "record", parse: () => record };
+  return { kind: "record", data: JSON.stringify(record), parse: () => record };
 });
 const none = { by: "", each: "", time: "" };
 const paths = ({ shape }) => shape.fields.map(({ path }) => path);
@@ -73,7 +73,17 @@ test("gaps and tombstones say nothing", () => {
 test("a menu offers what was found first, without a value", () => {
   for (const [name, choices, found, expected] of [
     ["by", ["key", "header:device", "value.id", "none"], "value.id", [["", "id (found)"], ["key", "key"], ["header:device", "header device"], ["none", "one series"]]],
+    ["by", ["typo", "key"], "key", [["", "key (found)"], ["typo", "typo"]]],
     ["each", ["value.sensors", "none"], "none", [["", "record (found)"], ["value.sensors", "sensors"]]],
     ["time", ["record", 'value["at time"]'], "record", [["", "arrival (found)"], ['value["at time"]', "at time"]]],
   ]) assert.deepEqual(optionsOf(name, choices, found), expected);
+});
+
+test("of large records, only the newest are looked at", () => {
+  const tracker = new ShapeTracker();
+  tracker.add(entries(5, (i) => ({ value: { [`t${i}`]: 1, text: "x".repeat(400_000) } })));
+  tracker.update(none, 0);
+  assert.deepEqual(paths(tracker), ["value.t3", "value.t4"]);
+  tracker.add(entries(1, () => ({ value: { large: 1, text: "x".repeat(2_000_000) } })));
+  assert.equal(tracker.latest().length, 1);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Series } from "../../src/dashboard/series.js";
-import { spanAt, spansOf, stateColours } from "../../src/dashboard/spans.js";
+import { spanAt, spansOf, stateLooks, statesNow } from "../../src/dashboard/spans.js";
 
 /** Returns the spans of `[second, state]` or `[second, min, max, last]`, in seconds, with `*` after a state that changed. */
 function spans(points, from, to) {
@@ -28,7 +28,15 @@ test("between spans there is no state", () => {
   assert.deepEqual([5, 10, 25].map((time) => spanAt(some, time)?.state ?? null), [0, null, 1]);
 });
 
-test("faults and states of rest have colours of their meaning", () => {
-  const colours = stateColours(["Error", "idle", "running", "starting", "x", "false"], 2);
-  assert.deepEqual([...colours.values()], ["over", "rest", 0, 1, 0, "rest"]);
+test("faults and states of rest look different, and states have different colours as long as there are enough", () => {
+  const looks = stateLooks(["Error", "idle", "running", "starting", "false", "x"], 4);
+  assert.deepEqual([...looks.values()].map(({ weight, colour }) => `${weight} ${colour}`), ["fault 0", "rest 3", "usual 0", "usual 1", "rest 2", "usual 2"]);
+});
+
+test("the latest state of each key is the one before the end of the window, with the end of its step", () => {
+  const series = new Series();
+  series.merge([[0, 0, 0, 0, 1], [1000, 0, 1, 1, 2], [5000, 0, 0, 0, 1]], 1000);
+  const keys = new Map([["a", { series, names: ["off", "on"] }], ["silent", { series: new Series(), names: [] }]]);
+  assert.deepEqual([...statesNow(keys, 3000)], [["a", { name: "on", end: 2000 }]]);
+  assert.deepEqual(statesNow(keys, 9000).get("a"), { name: "off", end: 6000 });
 });

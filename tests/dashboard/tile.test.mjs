@@ -4,15 +4,15 @@ import { SILENT_AFTER_MS, ageText, chooseTiles, tileOf } from "../../src/dashboa
 
 const NOW = 1_769_846_400_000;
 const fields = (...all) => new Map(all.map(([field, value, age]) => [field, { value, time: NOW - age, until: NOW - age }]));
-const none = new Map();
+const none = { thresholds: new Map(), hidden: new Set() };
 
 test("a tile has the age of its newest value, and is above the threshold if one of its numbers is", () => {
-  const thresholds = new Map([["t", 50]]);
-  const tile = tileOf("boiler", fields(["t", 50.5, 1000], ["rpm", 9000, 70_000]), thresholds, NOW);
+  const marks = { thresholds: new Map([["t", 50]]), hidden: new Set(["id"]) };
+  const tile = tileOf("boiler", fields(["t", 50.5, 1000], ["rpm", 9000, 70_000], ["id", 7, 0]), marks, NOW);
   assert.deepEqual([tile.time, tile.isOver, tile.isSilent], [NOW - 1000, true, false]);
   assert.deepEqual(tile.readings.map(({ isOver }) => isOver), [true, false]);
-  assert.ok(!tileOf("boiler", fields(["t", 50, 0]), thresholds, NOW).isOver, "50 is not above 50");
-  assert.ok(!tileOf("boiler", fields(["t", "99", 0]), thresholds, NOW).isOver, "a text is no number");
+  assert.ok(!tileOf("boiler", fields(["t", 50, 0]), marks, NOW).isOver, "50 is not above 50");
+  assert.ok(!tileOf("boiler", fields(["t", "99", 0]), marks, NOW).isOver, "a text is no number");
 });
 
 test("a key is silent after ten minutes", () => {
@@ -23,7 +23,7 @@ test("a key is silent after ten minutes", () => {
 });
 
 test("with more tiles than fit, those above the threshold come first, and the rest is returned", () => {
-  const tiles = Array.from({ length: 200 }, (_, i) => tileOf(`m-${i}`, fields(["t", i === 150 ? 61 : 20, i === 7 ? 1e7 : 0]), new Map([["t", 50]]), NOW));
+  const tiles = Array.from({ length: 200 }, (_, i) => tileOf(`m-${i}`, fields(["t", i === 150 ? 61 : 20, i === 7 ? 1e7 : 0]), { thresholds: new Map([["t", 50]]), hidden: new Set() }, NOW));
   const names = (choice) => chooseTiles(tiles, { search: "", only: "", most: 24, ...choice }).shown.map(({ by }) => by);
   assert.deepEqual(names({}).slice(0, 3), ["m-150", "m-0", "m-1"]);
   assert.equal(chooseTiles(tiles, { search: "", only: "", most: 24 }).rest.length, 176);

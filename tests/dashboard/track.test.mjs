@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Series } from "../../src/dashboard/series.js";
-import { pathOf, projection, scaleBar, trackOf } from "../../src/dashboard/track.js";
+import { lastPosition, pathOf, positionAt, projection, scaleBar, trackOf } from "../../src/dashboard/track.js";
 
 function series(points) {
   const made = new Series();
@@ -53,4 +53,17 @@ test("a segment of one position is drawn as a dot", () => {
   const place = ({ latitude, longitude }) => [longitude, latitude];
   assert.equal(pathOf([{ latitude: 1, longitude: 2 }], place), "M2.0 1.0L2.0 1.0");
   assert.equal(pathOf([{ latitude: 1, longitude: 2 }, { latitude: 3, longitude: 4 }], place), "M2.0 1.0L4.0 3.0");
+});
+
+test("the position at a time is the last one before it, if it was measured then", () => {
+  const one = series([[0, 10], [1, 11], [2, 12], [60, 13]]);
+  const segments = trackOf(one, one, 0, 90_000);
+  for (const [second, latitude] of [[0, 10], [1.5, 11], [2.9, 12], [30, undefined], [60, 13], [61, undefined]]) assert.equal(positionAt(segments, second * 1000)?.latitude, latitude, String(second));
+});
+
+test("the last position of a key is within the window", () => {
+  const [latitudes, longitudes] = [series([[0, 10], [5, 11], [6, 12]]), series([[0, 1], [5, 2]])];
+  assert.deepEqual(lastPosition(latitudes, longitudes, 0, 9000), { latitude: 11, longitude: 2 });
+  assert.deepEqual(lastPosition(latitudes, longitudes, 0, 4000), { latitude: 10, longitude: 1 });
+  assert.equal(lastPosition(latitudes, longitudes, 5500, 9000), null);
 });

@@ -24,7 +24,10 @@ fn produce(served: &TestBridge, topic: &str, readings: &[Reading]) {
             .iter()
             .map(|r| json!({"key": r.key, "timestamp": r.time, "value": {"temperature": r.temperature}}))
             .collect();
-        served.bridge.post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string()).expect(200);
+        served
+            .bridge
+            .post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string())
+            .expect(200);
     }
 }
 

@@ -1,7 +1,10 @@
 //! The dashboard in a real Chromium, on the embedded log and behind real proxies.
 
+mod also;
 mod charts;
 mod client;
+mod exports;
+mod keyboard;
 mod overview;
 mod prefix;
 mod proxies;

@@ -76,7 +76,11 @@ fn wait_for_choice(page: &Page<'_>, menu: &str, text: &str) {
 
 fn assert_accessible(page: &Page<'_>) {
     assert_eq!(page.axe(), Vec::<Value>::new());
-    assert_eq!(page.eval("document.documentElement.scrollWidth <= innerWidth"), json!(true), "the page scrolls sideways");
+    assert_eq!(
+        page.eval("document.documentElement.scrollWidth <= innerWidth"),
+        json!(true),
+        "the page scrolls sideways"
+    );
     assert_no_errors(page);
 }
 
@@ -192,7 +196,15 @@ fn positions_are_a_trail() {
         "(() => { const lines = [...document.querySelectorAll('.trail-picture > path[stroke-dasharray]')]; \
          return lines.length === 2 && lines.every((line) => line.getAttribute('d').split(/[ML]/).length - 1 === 25); })()",
     );
-    assert_eq!(page.eval("document.querySelector('.trail-picture .scale').textContent"), json!("200 m"));
+    // The scale bar is right: van-0 went north by 0.0048°, which is 534 m.
+    let metres = page.eval(
+        "(() => { const heights = document.querySelector('.trail-picture > path[stroke-dasharray]').getAttribute('d') \
+         .match(/[-.0-9]+ [-.0-9]+/g).map((point) => Number(point.split(' ')[1])); const height = Math.max(...heights) - Math.min(...heights); \
+         const [length, unit] = document.querySelector('.trail-picture .scale').textContent.split(' '); \
+         const bar = document.querySelector('.trail-picture > path:not([stroke-dasharray])').getBBox().width; \
+         return height * Number(length) * (unit === 'km' ? 1000 : 1) / bar; })()",
+    );
+    assert!(metres.as_f64().is_some_and(|metres| (metres - 534.0).abs() < 6.0), "{metres}");
     let age = page.eval("document.querySelector('.trail tbody td:last-child').innerText");
     assert!(age.as_str().is_some_and(|age| age.ends_with(" s")), "{age}");
     // The trail replaces the charts of its parts; the menu of fields has them.
@@ -220,7 +232,11 @@ fn booleans_and_enums_are_timelines() {
              [...card.querySelectorAll('button')].find((one) => one.innerText === 'Table').click(); return true; }})()"
         ));
     };
-    let table = |title: &str| format!("[...document.querySelectorAll('#timeline-{title} .data-table tbody tr')].map((row) => row.lastChild.innerText).join()");
+    let table = |title: &str| {
+        format!(
+            "[...document.querySelectorAll('#timeline-{title} .data-table tbody tr')].map((row) => row.lastChild.innerText).join()"
+        )
+    };
     open_table("state");
     page.wait_until(&format!("{} === 'fault,idle,running'", table("state")));
     open_table("open");
@@ -246,7 +262,7 @@ fn the_time_in_the_payload_counts_if_it_clearly_differs() {
     wait_for_legend(&page, "level", &legend_of((0..60).map(|n| ("buoy", value(n)))));
     wait_for_choice(&page, "time", "ts (found)");
     // In a part of the range, the times of measurement choose the values.
-    let (from, to) = (measured(10), measured(30));
+    let (from, to) = (measured(10) - 1000, measured(30) - 1000);
     let part = browser.open(&served.url(&format!("?topic=buoys&from={from}&to={to}")), Screen::Light);
     wait_for_legend(&part, "level", &legend_of((10..30).map(|n| ("buoy", value(n)))));
     choose(&part, "time", "record");

@@ -77,9 +77,9 @@ fn tiles_have_the_latest_value_and_age_of_every_key() {
             ("boiler", json!({"temperature": 70}), 400),
             ("boiler", json!({"temperature": 81.5}), 100),
             ("hall", json!({"temperature": 19}), 3),
+            ("gone", Value::Null, 2),
         ],
     );
-    served.bridge.request("DELETE", "/topics/plant?key=gone", &[], b"").expect(200);
     let page = browser.open(&served.url("?topic=plant&over=temperature%3A80"), Screen::Light);
     wait_for_tiles(&page, 4);
     let expected = latest(&served, "plant");
@@ -119,8 +119,8 @@ fn tiles_follow_the_log_in_every_window() {
         produce(&served, "plant", &[("boiler", json!({"temperature": value}), 0)]);
         page.wait_until(&format!("({TILES}).boiler.values.temperature === '{value}'"));
         let tiles = page.eval(TILES);
-        let (low, high) = age_limits(tiles["boiler"]["age"].as_str().expect("an age"));
-        assert!(low == 0 && high <= 20, "{query}: {tiles}");
+        let (_, oldest) = age_limits(tiles["boiler"]["age"].as_str().expect("an age"));
+        assert!(oldest <= 20, "{query}: {tiles}");
         assert_eq!(tiles["fan"]["silent"], json!(true), "{query}: {tiles}");
         assert_no_errors(&page);
     }
