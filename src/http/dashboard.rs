@@ -54,7 +54,6 @@ static CLIENT: StaticFile = StaticFile {
     gzipped: OnceLock::new(),
 };
 files! {
-static FILES: [StaticFile; 71] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "also.js": SCRIPT,

@@ -13,8 +13,7 @@ pub fn add_description(out: &mut PageBody, topic: &TopicInfo, ends: &[PartitionE
     for (number, (info, ends)) in topic.partitions.iter().zip(ends).enumerate() {
         let comma = if number > 0 { "," } else { "" };
         let PartitionEnds { earliest, latest } = ends;
-        let info =
-            json!({"partition": info.partition, "leader": info.leader, "earliest": earliest, "latest": latest});
+        let info = json!({"partition": info.partition, "leader": info.leader, "earliest": earliest, "latest": latest});
         out.add(&format!("{comma}{info}"))?;
     }
     out.add("]")?;

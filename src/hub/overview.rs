@@ -127,7 +127,8 @@ impl OverviewState {
     /// Whether the state or the error is recent enough for a client.
     fn is_fresh(&self, need: OverviewNeed) -> bool {
         let is_recent = |at: Instant| at.elapsed() < FRESH;
-        let serves = |state: &Arc<SampledTopics>| is_recent(state.read) && (state.has_newest || need == OverviewNeed::Offsets);
+        let serves =
+            |state: &Arc<SampledTopics>| is_recent(state.read) && (state.has_newest || need == OverviewNeed::Offsets);
         match &self.error {
             Some((at, _)) => is_recent(*at),
             None => self.topics.as_ref().is_some_and(serves),

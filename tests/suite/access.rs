@@ -272,7 +272,8 @@ async fn the_newest_record_is_left_out_without_the_right_to_consume_the_topic() 
         let topics: Vec<Value> = serde_json::from_slice(answer.body()).unwrap();
         topics.into_iter().map(|topic| (topic["name"].clone(), topic["last"].clone())).collect::<Vec<_>>()
     };
-    let values = |topics: Vec<(Value, Value)>| topics.into_iter().map(|(name, last)| json!([name, last["value"]])).collect();
+    let values =
+        |topics: Vec<(Value, Value)>| topics.into_iter().map(|(name, last)| json!([name, last["value"]])).collect();
     let read: Vec<Value> = values(newest("r-secret").await);
     assert_eq!(read, [json!(["a", "a"]), json!(["b", "b"])]);
     let written = newest("w-secret").await;

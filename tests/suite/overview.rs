@@ -100,7 +100,8 @@ async fn the_newest_record_of_every_topic_comes_with_the_list() {
     let partition = json!({"partition": 1, "leader": 1, "earliest": 0, "latest": 1});
     assert_eq!(topics["machines"]["partitions"][1], partition);
     assert!(topics["machines"].get("history").is_none() && topics["machines"]["age"].is_u64());
-    let raw = json!({"partition": 0, "offset": 0, "timestamp": null, "key": null, "value": "/wA=", "encoding": "base64"});
+    let raw =
+        json!({"partition": 0, "offset": 0, "timestamp": null, "key": null, "value": "/wA=", "encoding": "base64"});
     assert_eq!(topics["raw"]["last"], raw);
     assert_eq!(topics["deleted"]["last"]["value"], Value::Null);
     // A record that has arrived later is newer, even if its timestamp is older.
@@ -156,7 +157,11 @@ async fn the_history_is_there_before_the_first_request() {
     world.broker.delete("t");
     world.broker.create("t", 2);
     (0..5).for_each(|_| drop(world.broker.append("t", 0, "y")));
-    let is_new = |topic: &Value| topic["history"].as_array().is_some_and(|history| !history.is_empty() && history.iter().all(|sample| sample[1] == json!(5)));
+    let is_new = |topic: &Value| {
+        topic["history"]
+            .as_array()
+            .is_some_and(|history| !history.is_empty() && history.iter().all(|sample| sample[1] == json!(5)))
+    };
     world.until("t", is_new).await;
 }
 

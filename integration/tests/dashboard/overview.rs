@@ -15,7 +15,8 @@ const REQUESTS: &str = "performance.getEntriesByType('resource').map(({ name }) 
 
 /// Returns the names in the order of the page.
 fn names(page: &Page<'_>) -> Vec<String> {
-    let names = page.eval("[...document.querySelectorAll('.topics tbody tr')].map((row) => row.dataset.topic ?? row.innerText)");
+    let names = page
+        .eval("[...document.querySelectorAll('.topics tbody tr')].map((row) => row.dataset.topic ?? row.innerText)");
     serde_json::from_value(names).expect("names")
 }
 
@@ -38,7 +39,11 @@ fn a_page_with_three_hundred_topics_needs_one_request_for_names_rates_and_values
     served.bridge.post("/topics/plant-007", "application/x-ndjson", lines).expect(200);
     let samples = eventually("a sample after the records", SOON, || {
         let samples = history(&served, "plant-007");
-        samples.last().is_some_and(|(_, written)| *written == 401.0).then(|| samples.clone()).ok_or(format!("{samples:?}"))
+        samples
+            .last()
+            .is_some_and(|(_, written)| *written == 401.0)
+            .then(|| samples.clone())
+            .ok_or(format!("{samples:?}"))
     });
     let page = browser.open(&served.url("?share=own"), Screen::Light);
     page.wait_until(
@@ -73,24 +78,35 @@ fn a_page_with_three_hundred_topics_needs_one_request_for_names_rates_and_values
 #[test]
 fn topics_are_sorted_and_grouped_as_the_url_says() {
     let (served, browser) = (serve(&[]), Browser::start());
-    let records = [("web-visits", 3000), ("plant.fan", 2000), ("orders", 1000), ("plant.boiler", 4000), ("web-log", 5000)];
+    let records =
+        [("web-visits", 3000), ("plant.fan", 2000), ("orders", 1000), ("plant.boiler", 4000), ("web-log", 5000)];
     for (topic, time) in records {
         let target = format!("/topics/{topic}?timestamp={time}");
         served.bridge.post(&target, "text/plain", topic).expect(200);
     }
     let page = browser.open(&served.url(""), Screen::Light);
-    page.wait_until("[...document.querySelectorAll('.topics .last bdi')].filter((text) => text.innerText).length === 5");
+    page.wait_until(
+        "[...document.querySelectorAll('.topics .last bdi')].filter((text) => text.innerText).length === 5",
+    );
     assert_eq!(names(&page), ["orders", "plant.boiler", "plant.fan", "web-log", "web-visits"]);
     let click = |label: &str| {
-        page.eval(&format!("[...document.querySelectorAll('button')].find((one) => one.innerText === {}).click()", json!(label)));
+        page.eval(&format!(
+            "[...document.querySelectorAll('button')].find((one) => one.innerText === {}).click()",
+            json!(label)
+        ));
     };
     click("Last record");
     assert_eq!(names(&page), ["web-log", "plant.boiler", "web-visits", "plant.fan", "orders"]);
-    assert_eq!(page.eval("[...document.querySelectorAll('[aria-sort]')].map((one) => one.innerText + one.ariaSort)"), json!(["Last recorddescending"]));
+    assert_eq!(
+        page.eval("[...document.querySelectorAll('[aria-sort]')].map((one) => one.innerText + one.ariaSort)"),
+        json!(["Last recorddescending"])
+    );
     click("Last record");
     assert_eq!(names(&page), ["orders", "plant.fan", "web-visits", "plant.boiler", "web-log"]);
     page.eval("document.getElementById('group').click()");
-    let groups = |rows: Vec<String>| rows.iter().map(|row| row.split_whitespace().next().unwrap_or("").to_owned()).collect::<Vec<_>>();
+    let groups = |rows: Vec<String>| {
+        rows.iter().map(|row| row.split_whitespace().next().unwrap_or("").to_owned()).collect::<Vec<_>>()
+    };
     let all = ["plant.", "plant.fan", "plant.boiler", "web-", "web-visits", "web-log", "Other", "orders"];
     assert_eq!(groups(names(&page)), all);
     assert!(names(&page)[0].contains("2 topics"), "{:?}", names(&page));
@@ -101,7 +117,9 @@ fn topics_are_sorted_and_grouped_as_the_url_says() {
     // The link is the view.
     let link = page.eval("location.search");
     let other = browser.open(&served.url(link.as_str().expect("a link")), Screen::Phone);
-    other.wait_until("[...document.querySelectorAll('.topics .last bdi')].filter((text) => text.innerText).length === 3");
+    other.wait_until(
+        "[...document.querySelectorAll('.topics .last bdi')].filter((text) => text.innerText).length === 3",
+    );
     assert_eq!(groups(names(&other)), closed);
     assert_eq!(other.eval("document.documentElement.scrollWidth > innerWidth"), json!(false), "scrolls sideways");
     assert_eq!(other.axe(), Vec::<Value>::new());
@@ -130,7 +148,8 @@ fn guarded() -> (TestBridge, String) {
     let (key, lines) = made.split_once('\n').expect("a key and its lines");
     let hashed = run_with_input(&["key", "password", "--name", "bob"], format!("{PASSWORD}\n").as_bytes());
     let hashed = String::from_utf8(hashed.stdout).expect("UTF-8");
-    let tokens = format!("[[jwt]]\nname = \"idp\"\nissuer = \"tests\"\nsecret = \"{TOKEN_SECRET}\"\nproduce = [\"*\"]\n");
+    let tokens =
+        format!("[[jwt]]\nname = \"idp\"\nissuer = \"tests\"\nsecret = \"{TOKEN_SECRET}\"\nproduce = [\"*\"]\n");
     let file = std::env::temp_dir().join(format!("curlew-overview-{:08x}.toml", fastrand::u32(..)));
     std::fs::write(&file, format!("{lines}\n{hashed}\n{tokens}")).expect("auth file");
     let served = serve(&["--auth-file", file.to_str().expect("UTF-8")]);
@@ -191,7 +210,9 @@ fn a_password_manager_finds_both_fields_and_all_kinds_of_clients_sign_in() {
         page.wait_for_text(&format!("Sign out {shown}"));
         // Reloads the page.
         page.eval("setTimeout(() => document.getElementById('sign-out').click()); 0");
-        page.wait_until("document.querySelector('dialog.session')?.open === true && !document.body.innerText.includes('Sign out')");
+        page.wait_until(
+            "document.querySelector('dialog.session')?.open === true && !document.body.innerText.includes('Sign out')",
+        );
     }
     assert_eq!(page.eval("location.search"), json!(""), "the password is not in the URL");
     assert_no_errors(&page);

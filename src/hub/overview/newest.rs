@@ -136,8 +136,7 @@ impl NewestReader {
 
     /// Reads from one leader until everything is read or the round is over.
     fn read_from(&mut self, leader: NodeId, mut wants: Vec<NewestWant<'_>>, until: Instant, left: &mut usize) {
-        let limits =
-            FetchLimits { wait: Duration::ZERO, max_bytes: FETCH_BYTES, partition_max_bytes: PARTITION_BYTES };
+        let limits = FetchLimits { wait: Duration::ZERO, max_bytes: FETCH_BYTES, partition_max_bytes: PARTITION_BYTES };
         while !wants.is_empty() && *left > 0 && Instant::now() < until {
             let chunk: Vec<_> = wants.iter().take(FETCH_PARTITIONS).map(|want| want.position.clone()).collect();
             let reader = self.readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.fetched));
@@ -151,9 +150,8 @@ impl NewestReader {
             };
             let mut progress = false;
             for FetchResult { topic, partition, result, .. } in fetched {
-                let is_it = |want: &NewestWant<'_>| {
-                    want.position.partition == partition && want.position.topic == topic
-                };
+                let is_it =
+                    |want: &NewestWant<'_>| want.position.partition == partition && want.position.topic == topic;
                 let Some(at) = wants.iter().position(is_it) else { continue };
                 let data = match result {
                     Ok(data) => data,
@@ -196,9 +194,7 @@ impl NewestReader {
         // timestamp. In other cases, only the timestamps tell.
         let has_arrived = read_to > 0 && known.round != self.rounds;
         if let Some(record) = record {
-            let is_older = |newest: &Newest| {
-                matches!(newest, Newest::Record(newest) if !has_arrived && newest.timestamp > record.timestamp)
-            };
+            let is_older = |newest: &Newest| matches!(newest, Newest::Record(newest) if !has_arrived && newest.timestamp > record.timestamp);
             if !is_older(&known.newest) {
                 // Half of the memory is for the offsets.
                 let has_memory = self.memory.has_free(self.memory.limit() / 2);
@@ -226,7 +222,8 @@ impl NewestOfTopic {
 
     /// Whether this is about the same topic, and not about a deleted topic of the same name.
     fn is_of(&self, info: &TopicInfo, ends: &[PartitionEnds]) -> bool {
-        let has_grown = |(read_to, ends): (&Offset, &PartitionEnds)| ends.latest.is_none_or(|latest| latest >= *read_to);
+        let has_grown =
+            |(read_to, ends): (&Offset, &PartitionEnds)| ends.latest.is_none_or(|latest| latest >= *read_to);
         self.id == info.id && self.read_to.iter().zip(ends).all(has_grown)
     }
 }
