@@ -106,7 +106,7 @@ export class Timeline {
       this.legendShown = legend;
       this.legend.replaceChildren(...[...counts].map(([name, count]) =>
         el("li", {}, el("span", { class: `swatch ${this.swatchOf(name)}` }), el("bdi", {}, name), el("span", { class: "muted" }, String(count)))),
-        hasChanges ? el("li", {}, el("span", { class: "swatch changed" }), `changed within ${format.step(this.view.step)}`) : null);
+        ...(hasChanges ? [el("li", {}, el("span", { class: "swatch changed" }), `changed within ${format.step(this.view.step)}`)] : []));
     }
     const spoken = this.listed.filter((key) => now.has(key)).slice(0, 8).map((key) => `${key} ${now.get(key).name}`);
     const label = `Timeline of ${this.field}: ${spoken.join(", ") || "no states"}. Arrow keys move through time.`;
