@@ -8,7 +8,7 @@ import { KeySearch } from "./key_search.js";
 import { followPointer, showTooltip } from "./pointer.js";
 import { spanAt, spansOf, stateLooks, statesNow } from "./spans.js";
 
-const MAX_ROWS = 40;
+const MAX_ROWS = 24;
 const MAX_CHANGES = 50;
 /** The colours of states in the order of their use, as indexes of the line colours. States of rest begin with the last one. */
 const LINE_COLOURS = [5, 1, 2, 6, 3, 4, 0, 7];
