@@ -1,21 +1,19 @@
 //! The computation of one query over one topic, shared by all of its viewers.
 
 use super::plan::{PlanStep, ReadPlan};
-use super::span::{ComputationKey, RecentWindows, SeriesSpan};
+use super::span::{ComputationKey, SeriesSpan};
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome};
-use super::waiters::{HandleId, Ready, Waiters};
+use super::viewers::{ComputationStatus, ViewerNeeds};
 use crate::broker::{BrokerError, Remedy, TopicInfo};
-use crate::hub::subscription::{ClientTag, Filter};
+use crate::hub::subscription::Filter;
 use crate::record::{Position, Timestamp, now};
 use crate::series::{MAX_POINTS, SeriesQuery, SeriesTable, TimeSource};
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Share;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a computation continues to read after its last request.
-const ACTIVE: Duration = Duration::from_secs(30);
 /// How far a reading may be ahead of the local clock, in milliseconds. Readings further ahead are ignored.
 const MAX_AHEAD: i64 = 24 * 3_600_000;
 /// How far the time in a value may be ahead of the time of its record, in milliseconds.
@@ -41,18 +39,13 @@ pub struct Computation {
     wanted: Timestamp,
     /// Points before this time do not fit into memory.
     memory_limit: Option<Timestamp>,
-    windows: RecentWindows,
-    pub waiters: Waiters,
+    needs: ViewerNeeds,
     /// The error of the last task.
     pub error: Option<BrokerError>,
     /// The computation has ended with `error`.
     pub has_failed: bool,
     backoff: Backoff,
     paused_until: Option<Instant>,
-    pub last_used: Instant,
-    pub client: ClientTag,
-    /// Whether the computation waits for a thread.
-    pub is_queued: bool,
 }
 
 enum LogState {
@@ -108,24 +101,21 @@ impl Computation {
             floor,
             wanted: from,
             memory_limit: None,
-            windows: RecentWindows::default(),
-            waiters: Waiters::default(),
+            needs: ViewerNeeds::default(),
             error: None,
             has_failed: false,
             backoff: Backoff::for_broker(),
             paused_until: None,
-            last_used: Instant::now(),
-            client: ClientTag::default(),
-            is_queued: false,
         }
     }
 
-    /// Adds a request for everything since `from`. `ready` is called when that has been read up to the time of this
-    /// call.
-    pub fn request(&mut self, handle: HandleId, from: Timestamp, client: ClientTag, ready: Ready) {
-        let arrived = Instant::now();
-        (self.last_used, self.client) = (arrived, client);
-        self.windows.add(now().saturating_sub(from), arrived);
+    /// Starts to serve the needs of the viewers.
+    pub fn serve(&mut self, needs: ViewerNeeds) {
+        self.needs = needs;
+        needs.from.into_iter().for_each(|from| self.extend_to(from));
+    }
+
+    fn extend_to(&mut self, from: Timestamp) {
         self.wanted = self.wanted.min(from);
         if from.div_euclid(self.query.step) < self.floor && self.memory_limit.is_none() {
             self.reset();
@@ -133,30 +123,31 @@ impl Computation {
         if let LogState::Open(log) = &mut self.log {
             log.plan.extend_to(plan_time(&self.query, from));
         }
-        self.waiters.add(handle, from, arrived, ready);
+    }
+
+    pub fn status(&self) -> ComputationStatus {
+        ComputationStatus {
+            generation: self.generation,
+            version: self.version,
+            complete_from: self.complete_from(),
+            read_to: self.read_to,
+            memory_limit: self.memory_limit,
+            error: self.error.clone(),
+            has_failed: self.has_failed,
+        }
     }
 
     /// Returns the time since which the table contains everything in the log, or `None` if the log is not open.
-    pub fn complete_from(&self) -> Option<Timestamp> {
+    fn complete_from(&self) -> Option<Timestamp> {
         let LogState::Open(log) = &self.log else { return None };
         let ahead = plan_time(&self.query, 0).saturating_neg();
         let complete = log.plan.complete_from().saturating_add(ahead);
         Some(complete.max(self.floor.saturating_mul(self.query.step)))
     }
 
-    /// Removes the requests that can be answered now, and returns their callbacks.
-    pub fn take_ready(&mut self) -> Vec<Ready> {
-        let complete = self.complete_from();
-        let read_to = self.read_to.map(|(at, _)| at);
-        match self.has_failed {
-            true => self.waiters.take_all(),
-            false => self.waiters.take_ready(complete, self.memory_limit, read_to),
-        }
-    }
-
     /// Returns the next task to run.
     pub fn next_task(&mut self, at: Instant) -> NextTask {
-        if self.has_failed || (self.waiters.is_empty() && at.saturating_duration_since(self.last_used) > ACTIVE) {
+        if self.has_failed || !self.needs.is_active {
             return NextTask::Nothing;
         }
         if let Some(until) = self.paused_until.filter(|until| *until > at) {
@@ -182,7 +173,8 @@ impl Computation {
     }
 
     fn next_kind(&mut self, at: Instant) -> Option<TaskKind> {
-        let is_behind = self.waiters.are_behind(self.read_to.map(|(at, _)| at));
+        let is_behind =
+            self.needs.arrived.is_some_and(|arrived| self.read_to.is_none_or(|(read_to, _)| read_to < arrived));
         let log = match &mut self.log {
             LogState::Unknown => {
                 self.log = LogState::Opening;
@@ -371,8 +363,8 @@ impl Computation {
 
     /// Drops points that no recent request needs.
     fn drop_old(&mut self) {
-        let longest = self.windows.longest(Instant::now());
-        let (step, slack) = (self.query.step, longest / 8);
+        let (step, longest) = (self.query.step, self.needs.longest);
+        let slack = longest / 8;
         let wanted = now().saturating_sub(longest).div_euclid(step);
         if self.table.steps().is_some_and(|steps| steps.start < wanted - slack / step - 16) {
             self.table.drop_before(wanted);
