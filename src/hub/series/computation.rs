@@ -7,7 +7,7 @@ use super::viewers::{ComputationStatus, ViewerNeeds};
 use crate::broker::{BrokerError, Remedy, TopicInfo};
 use crate::hub::subscription::Filter;
 use crate::record::{Position, Timestamp, now};
-use crate::series::{MAX_POINTS, SeriesQuery, SeriesTable, TimeSource};
+use crate::series::{SeriesQuery, SeriesTable};
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Share;
 use std::ops::Range;
@@ -16,8 +16,6 @@ use std::time::Instant;
 
 /// How far a reading may be ahead of the local clock, in milliseconds. Readings further ahead are ignored.
 const MAX_AHEAD: i64 = 24 * 3_600_000;
-/// How far the time in a value may be ahead of the time of its record, in milliseconds.
-const VALUE_AHEAD: i64 = 60_000;
 
 /// The state of a computation. Threads take tasks from it, and return their results.
 pub struct Computation {
@@ -87,7 +85,7 @@ enum Direction {
 impl Computation {
     pub fn new(key: ComputationKey, share: &Arc<Share>, from: Timestamp) -> Self {
         let (query, filter) = (Arc::new(key.query.clone()), Arc::new(key.filter.clone()));
-        let floor = floor_of(&key, from);
+        let floor = key.floor(from);
         Self {
             key,
             query,
@@ -121,7 +119,7 @@ impl Computation {
             self.reset();
         }
         if let LogState::Open(log) = &mut self.log {
-            log.plan.extend_to(plan_time(&self.query, from));
+            log.plan.extend_to(self.key.plan_time(from));
         }
     }
 
@@ -140,7 +138,7 @@ impl Computation {
     /// Returns the time since which the table contains everything in the log, or `None` if the log is not open.
     fn complete_from(&self) -> Option<Timestamp> {
         let LogState::Open(log) = &self.log else { return None };
-        let ahead = plan_time(&self.query, 0).saturating_neg();
+        let ahead = self.key.plan_time(0).saturating_neg();
         let complete = log.plan.complete_from().saturating_add(ahead);
         Some(complete.max(self.floor.saturating_mul(self.query.step)))
     }
@@ -277,7 +275,7 @@ impl Computation {
             SeriesSpan::Past { late_until, .. } => late_until,
         };
         let offsets = ends.iter().map(|position| position.next).collect();
-        let plan = ReadPlan::new(offsets, plan_time(&self.query, self.wanted), to, self.query.step);
+        let plan = ReadPlan::new(offsets, self.key.plan_time(self.wanted), to, self.query.step);
         self.log = LogState::Open(Box::new(OpenLog {
             topic,
             looked_up: started.0,
@@ -323,7 +321,7 @@ impl Computation {
         self.log = LogState::Unknown;
         self.read_to = None;
         self.memory_limit = None;
-        self.floor = floor_of(&self.key, self.wanted);
+        self.floor = self.key.floor(self.wanted);
     }
 
     fn merge(&mut self, tables: Vec<SeriesTable>, direction: Direction) {
@@ -371,22 +369,5 @@ impl Computation {
             self.floor = self.floor.max(wanted);
             self.wanted = self.wanted.max(wanted.saturating_mul(step));
         }
-    }
-}
-
-/// Returns the first step whose readings are kept: early enough for the longest window of a request.
-fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
-    let step = key.query.step;
-    match key.span {
-        SeriesSpan::Live => (now().div_euclid(step) - MAX_POINTS).min(from.div_euclid(step)),
-        SeriesSpan::Past { window, .. } => window.steps().start,
-    }
-}
-
-/// Returns the earliest timestamp of a record that can contain readings at `from` or later.
-fn plan_time(query: &SeriesQuery, from: Timestamp) -> Timestamp {
-    match query.time {
-        TimeSource::Record => from,
-        TimeSource::Value(_) => from.saturating_sub(VALUE_AHEAD),
     }
 }
