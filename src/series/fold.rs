@@ -69,10 +69,7 @@ impl Fold {
         let record_name = match &query.by {
             None => None,
             Some(GroupBy::Key) => record.key.map(text_of),
-            Some(GroupBy::Header(name)) => {
-                let mut headers = record.headers().filter(|(own, _)| *own == name.as_bytes());
-                headers.next().and_then(|(_, value)| value).map(text_of)
-            }
+            Some(GroupBy::Header(name)) => record.last_header(name).map(text_of),
             Some(GroupBy::Value(_)) => of_record.name.map(Cow::Borrowed),
         };
         let record_time = match &query.time {

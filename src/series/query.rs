@@ -40,7 +40,7 @@ pub enum FieldChoice {
 pub enum GroupBy {
     /// The key of the record.
     Key,
-    /// The first header of this name.
+    /// The last header of this name, as for Kafka's `Headers.lastHeader`.
     Header(Box<str>),
     /// The text, number or boolean at this path.
     Value(ValuePath),

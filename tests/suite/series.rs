@@ -380,7 +380,9 @@ async fn a_filter_and_a_header_choose_and_name_series() {
     let world = world();
     world.broker.create("t", 1);
     for (room, number) in [("a", 1), ("b", 20), ("a", 3)] {
-        let headers = vec![Header { name: "room".into(), value: Some(room.into()) }];
+        // The last header of a name counts, as in `where` and `select`.
+        let header = |value: &'static str| Header { name: "room".into(), value: Some(value.into()) };
+        let headers = vec![header("first"), header(room)];
         let value = Some(format!(r#"{{"sensors":[{{"id":"x","t":{number}}},{{"id":"y","t":-{number}}}]}}"#).into());
         world.broker.append_record(
             "t",
