@@ -40,6 +40,8 @@ pub struct Extractor {
     element_names: String,
     /// Whether a field of the current record was skipped because of a limit or an empty name.
     has_passed_over: bool,
+    /// Number of objects read so far.
+    objects: u64,
 }
 
 /// A part of a value.
@@ -50,6 +52,8 @@ struct PathNode {
     children: Vec<usize>,
     field: Option<FieldIndex>,
     use_as: NodeUse,
+    /// The number of the object in which the part was last a member.
+    object: u64,
 }
 
 /// The uses of a part of a value besides readings.
@@ -115,6 +119,7 @@ impl Extractor {
             element_readings: Vec::new(),
             element_names: String::new(),
             has_passed_over: false,
+            objects: 0,
         };
         for path in listed {
             let node = extractor.node_at(path);
@@ -237,6 +242,47 @@ impl Extractor {
         field
     }
 
+    /// Begins an object, and returns its number.
+    fn begin_object(&mut self) -> u64 {
+        self.objects += 1;
+        self.objects
+    }
+
+    /// Begins a member of an object. If the object repeats the name, the last member counts, whatever its value is.
+    fn begin_member(&mut self, node: usize, scope: Scope, object: u64) {
+        if std::mem::replace(&mut self.nodes[node].object, object) == object {
+            self.forget(node, scope);
+        }
+    }
+
+    /// Discards everything that was read from a part of the value.
+    fn forget(&mut self, node: usize, scope: Scope) {
+        let PathNode { field, use_as: NodeUse { by, time, each }, .. } = self.nodes[node];
+        let part = self.part(scope);
+        field.into_iter().for_each(|field| part.unset(field));
+        if by {
+            part.name = None;
+        }
+        if time {
+            part.time = None;
+        }
+        if each && scope == Scope::Record {
+            self.elements.clear();
+            self.element_readings.clear();
+            self.element_names.clear();
+        }
+        for child in 0..self.nodes[node].children.len() {
+            self.forget(self.nodes[node].children[child], scope);
+        }
+    }
+
+    fn part(&mut self, scope: Scope) -> &mut ValuePart {
+        match scope {
+            Scope::Record => &mut self.record,
+            Scope::Element => &mut self.element,
+        }
+    }
+
     fn leaf(&mut self, node: usize, scope: Scope, leaf: Leaf<'_>) {
         let NodeUse { by, time, .. } = self.nodes[node].use_as;
         let field = match (self.nodes[node].field, &leaf) {
@@ -253,10 +299,7 @@ impl Extractor {
             (field, _) => field,
         };
         let is_listed = self.discovery == Discovery::Off;
-        let part = match scope {
-            Scope::Record => &mut self.record,
-            Scope::Element => &mut self.element,
-        };
+        let part = self.part(scope);
         let number = match leaf {
             Leaf::Signed(number) => Some(number as f64),
             Leaf::Unsigned(number) => Some(number as f64),
@@ -310,6 +353,6 @@ impl Extractor {
 impl PathNode {
     fn new(path: ValuePath) -> Self {
         let name = path.names().last().unwrap_or_default().into();
-        Self { path, name, children: Vec::new(), field: None, use_as: NodeUse::default() }
+        Self { path, name, children: Vec::new(), field: None, use_as: NodeUse::default(), object: 0 }
     }
 }

@@ -310,6 +310,20 @@ fn the_payloads_that_devices_send_are_read() {
         (plain(), "9007199254740993", vec![row("value", None, 9_007_199_254_740_992.0)]),
         (plain(), "0.30000000000000004", vec![row("value", None, 0.1 + 0.2)]),
         (plain(), r#"{"t":1,"t":2}"#, vec![row("value.t", None, 2.0)]),
+        (plain(), r#"{"t":1,"t":null}"#, vec![]),
+        (plain(), r#"{"a":{"t":1},"a":{"u":2}}"#, vec![row("value.a.u", None, 2.0)]),
+        (
+            plain(),
+            r#"{"t":1,"t":null,"t":3,"a":{"t":4}}"#,
+            vec![row("value.a.t", None, 4.0), row("value.t", None, 3.0)],
+        ),
+        (named("value.id"), r#"{"t":1,"id":"a","id":null}"#, vec![row("value.t", None, 1.0)]),
+        (each.clone(), r#"{"sensors":[{"id":"a","t":1}],"sensors":null,"t":3}"#, vec![row("value.t", None, 3.0)]),
+        (
+            each.clone(),
+            r#"{"sensors":[{"id":"a","t":1,"t":[]},{"id":"b","t":2}]}"#,
+            vec![row("value.sensors.t", Some("b"), 2.0)],
+        ),
         (plain(), r#"{"a b":{"c":[1,{"d":2}],"e":3}}"#, vec![row(r#"value["a b"].e"#, None, 3.0)]),
         (plain(), r#"{"on":true,"t":"21.5 °C"}"#, vec![]),
         (

@@ -83,11 +83,13 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         let begins = self.begins_elements();
         let Self { of, node, scope } = self;
         let scope = if begins { Scope::Element } else { scope };
+        let object = of.begin_object();
         let mut hint = 0;
         while let Some(child) = entries.next_key_seed(NameSeed { of: &mut *of, node, hint })? {
             match child {
                 Some(child) => {
                     hint += 1;
+                    of.begin_member(child, scope, object);
                     entries.next_value_seed(NodeSeed { of: &mut *of, node: child, scope })?;
                 }
                 None => drop(entries.next_value::<IgnoredAny>()?),
