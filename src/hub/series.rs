@@ -19,7 +19,7 @@ use super::subscription::{ClientTag, Filter};
 use crate::broker::{Broker, BrokerError};
 use crate::os::priority;
 use crate::record::{Timestamp, TopicName, now};
-use crate::series::{SeriesQuery, SeriesTable, Window};
+use crate::series::{SeriesQuery, SeriesTable, StateNames, Window};
 use crate::sync::lock;
 use crate::sync::memory_budget::{MemoryBudget, Share};
 use crate::sync::watchdog;
@@ -100,6 +100,8 @@ pub struct SeriesHandle {
 pub struct SeriesState<'s> {
     /// The points.
     pub table: &'s SeriesTable,
+    /// The names of states in the table. Within a generation, an index always refers to the same name.
+    pub states: &'s StateNames,
     /// Changes when the computation starts over. Versions of different generations cannot be compared.
     pub generation: u32,
     /// The version of the table. Points that change later have a higher version.
@@ -316,8 +318,15 @@ impl SeriesHandle {
     pub fn read<T>(&self, asked: Instant, read: impl FnOnce(SeriesState<'_>) -> T) -> Result<T, Unread> {
         let state = lock(&self.computation.state);
         let (complete_from, complete_to) = state.status().progress(asked)?;
-        let (table, generation, version, late_until) = (&state.table, state.generation, state.version, self.late_until);
-        Ok(read(SeriesState { table, generation, version, complete_from, complete_to, late_until }))
+        Ok(read(SeriesState {
+            table: &state.table,
+            states: &state.states,
+            generation: state.generation,
+            version: state.version,
+            complete_from,
+            complete_to,
+            late_until: self.late_until,
+        }))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `GET /topics/{topic}/series` on a broker in memory.
 
+mod states;
+
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
@@ -353,12 +355,14 @@ async fn an_invalid_parameter_is_named_with_the_allowed_values() {
         ("?from=-5m&to=-10m", ["empty", "from", "later"]),
         ("?from=-1d&step=1s", ["86401 steps", "10000", "longer step"]),
         ("?field=temperature", ["field", "\"temperature\"", "value.temperature"]),
+        ("?state=on", ["state", "\"on\"", "value.temperature"]),
         ("?by=device", ["by", "\"device\"", "header:NAME"]),
         ("?each=sensors", ["each", "\"sensors\"", "value.temperature"]),
         ("?time=arrival", ["time", "\"arrival\"", "record"]),
         ("?where=value.t+%3E", ["where", "column 10", "expected a value"]),
         ("?format=xml", ["format", "\"xml\"", "json and csv"]),
         ("?timeout=1h", ["timeout", "\"1h\"", "0 to 30000"]),
+        (&format!("?{}", "state=value.s&".repeat(33)), ["state", "33 times", "at most 32"]),
         ("?last=1", ["\"last\"", "allowed are", "from, to, step"]),
     ] {
         let (status, detail) = world.error(query).await;
@@ -481,8 +485,14 @@ async fn async_code_does_not_wait_for_a_response_that_is_being_encoded() {
     world.append(0, now(), 1);
     let request = || {
         let (topic, filter) = (TopicName::new("t").unwrap(), Filter::default());
-        let query =
-            SeriesQuery { fields: FieldChoice::AllNumbers, by: None, each: None, time: TimeSource::Record, step: 1000 };
+        let query = SeriesQuery {
+            fields: FieldChoice::AllNumbers,
+            states: Vec::new(),
+            by: None,
+            each: None,
+            time: TimeSource::Record,
+            step: 1000,
+        };
         SeriesRequest { topic, query, filter, window: Window::new(now() - 60_000, now(), 1000).unwrap() }
     };
     let hub = world.app.hub.clone();

@@ -7,7 +7,7 @@ use super::viewers::{ComputationStatus, ViewerNeeds};
 use crate::broker::{BrokerError, Remedy, TopicInfo};
 use crate::hub::subscription::Filter;
 use crate::record::{Position, Timestamp, now};
-use crate::series::{SeriesQuery, SeriesTable};
+use crate::series::{SeriesQuery, SeriesTable, StateNames};
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Share;
 use std::ops::Range;
@@ -28,6 +28,8 @@ pub struct Computation {
     /// Number of merges into the table.
     pub version: u32,
     pub table: SeriesTable,
+    /// The names of states in `table`. Within a generation, an index always refers to the same name.
+    pub states: Arc<StateNames>,
     log: LogState,
     /// Everything written before this time has been read: the time by the monotonic and by the system clock.
     pub read_to: Option<(Instant, Timestamp)>,
@@ -86,6 +88,7 @@ impl Computation {
     pub fn new(key: ComputationKey, share: &Arc<Share>, from: Timestamp) -> Self {
         let (query, filter) = (Arc::new(key.query.clone()), Arc::new(key.filter.clone()));
         let floor = key.floor(from);
+        let states = StateNames::new(&query, share);
         Self {
             key,
             query,
@@ -94,6 +97,7 @@ impl Computation {
             generation: fastrand::u32(1..),
             version: 0,
             table: SeriesTable::new(share),
+            states,
             log: LogState::Unknown,
             read_to: None,
             floor,
@@ -157,6 +161,7 @@ impl Computation {
             name: self.key.topic.clone(),
             query: self.query.clone(),
             filter: self.filter.clone(),
+            states: self.states.clone(),
             steps: self.steps(),
             kind,
         })
@@ -213,6 +218,12 @@ impl Computation {
     /// Applies the result of a task, unless the computation has started over since the task was created.
     pub fn apply(&mut self, generation: u32, outcome: TaskOutcome) {
         if generation != self.generation {
+            return;
+        }
+        if let Some(states) = self.states.after_excess() {
+            // The other points of a field with too many states must not remain.
+            self.reset();
+            self.states = states;
             return;
         }
         let result = match outcome {
@@ -318,6 +329,7 @@ impl Computation {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.version = 0;
         self.table = SeriesTable::new(&self.share);
+        self.states = StateNames::new(&self.query, &self.share);
         self.log = LogState::Unknown;
         self.read_to = None;
         self.memory_limit = None;

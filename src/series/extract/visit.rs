@@ -1,6 +1,7 @@
 //! Walks through JSON with serde, and skips the parts that the query does not need.
 
-use super::{Extractor, Leaf, Scope};
+use super::leaf::Leaf;
+use super::{Extractor, Scope};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
