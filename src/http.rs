@@ -29,6 +29,8 @@ mod server;
 mod shutdown;
 mod stream;
 mod subscribe;
+mod topic_activity;
+mod topic_description;
 mod topics;
 mod trace;
 mod transport;

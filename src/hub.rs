@@ -12,6 +12,7 @@
 mod catch_up;
 mod counts;
 mod live;
+pub mod overview;
 mod produce;
 pub mod series;
 mod status;
@@ -42,6 +43,7 @@ use live::feed::Evicted;
 use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
 use live::sample_clock::SampleClock;
+use overview::TopicOverview;
 use produce::ProduceBridge;
 use series::SeriesService;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -57,7 +59,7 @@ use stream::state::{StreamSettings, StreamState};
 use thiserror::Error;
 use view::follower::ViewFollower;
 use view::keyed_view::{Reach, ViewKey};
-use view::store::{ViewLease, ViewStore};
+use view::store::ViewStore;
 
 /// The limits and timeouts of a [`Hub`].
 #[derive(Debug, Clone)]
@@ -99,6 +101,8 @@ pub struct Settings {
     pub snapshot_bytes: usize,
     /// Threads that read for snapshots.
     pub snapshot_threads: usize,
+    /// Interval at which the offsets of all topics are sampled for the [`overview`].
+    pub sample_interval: Duration,
     /// The memory budget of the process. The hub uses the shares for fetched batches and for chunks.
     pub memory: MemoryBudget,
 }
@@ -123,6 +127,7 @@ impl Default for Settings {
             catch_up_threads: 4,
             snapshot_bytes: usize::MAX,
             snapshot_threads: 2,
+            sample_interval: Duration::from_secs(10),
             memory: MemoryBudget::default(),
         }
     }
@@ -148,6 +153,7 @@ pub struct Hub {
     live: Arc<Live>,
     writer: ProduceBridge,
     series: Arc<SeriesService>,
+    overview: TopicOverview,
     tasks: Arc<TaskQueue>,
     views: Arc<ViewStore>,
     task_settings: Arc<CatchUpSettings>,
@@ -195,6 +201,7 @@ impl Hub {
         let clock = SampleClock { live: live.clone(), ended: is_ended.clone() };
         let series = Arc::new(SeriesService::start(broker.clone(), &settings.memory)?);
         let tidied_series = series.clone();
+        let overview = TopicOverview::start(broker.clone(), settings.sample_interval, &settings.memory)?;
         let refresher = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
@@ -235,6 +242,7 @@ impl Hub {
                 counts.clone(),
             )?,
             series,
+            overview,
             broker,
             live,
             tasks,
@@ -286,6 +294,18 @@ impl Hub {
 
     /// Like [`subscribe`](Self::subscribe), for one of many clients: while streams catch up, their clients take turns.
     pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Rejected> {
+        let prepared = self.prepare_snapshot(client, &subscription);
+        self.subscribe_prepared(client, subscription, prepared)
+    }
+
+    /// Like [`subscribe_for`](Self::subscribe_for), with the result of [`prepare_snapshot`](Self::prepare_snapshot) for the
+    /// same subscription. A snapshot that was found there is not read again.
+    pub fn subscribe_prepared(
+        &self,
+        client: ClientTag,
+        subscription: Subscription,
+        prepared: Option<PreparedSnapshot>,
+    ) -> Result<Mailbox, Rejected> {
         if self.live.is_closing() {
             return Err(Rejected::ShuttingDown);
         }
@@ -306,13 +326,12 @@ impl Hub {
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
-        let views = self.views_of(client, &key.topics, &start);
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds).sampling(&self.samples);
         let (sender, mut mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
-        mailbox.keep(views.clone());
+        mailbox.keep(prepared.clone());
         let stream = StreamState::new(key, encoder, sender, self.stream_settings.clone());
-        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until, views });
+        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until, prepared });
         self.tasks.open(task)?;
         Ok(mailbox)
     }
@@ -322,17 +341,21 @@ impl Hub {
         &self.series
     }
 
+    /// Returns the overview of all topics.
+    pub fn overview(&self) -> &TopicOverview {
+        &self.overview
+    }
+
     /// Leases the views of a stream that starts with a snapshot, so that they can be checked before the stream is
     /// opened. Returns `None` for other streams.
     pub fn prepare_snapshot(&self, client: ClientTag, subscription: &Subscription) -> Option<PreparedSnapshot> {
-        let views = self.views_of(client, &subscription.topics, &subscription.start);
-        (!views.is_empty()).then(|| PreparedSnapshot { views, asked: Instant::now() })
-    }
-
-    fn views_of(&self, client: ClientTag, topics: &[TopicName], start: &Start) -> Vec<ViewLease> {
-        let Start::Snapshot { since } = start else { return Vec::new() };
+        let Start::Snapshot { since } = &subscription.start else { return None };
         let reach = Reach::of(*since, now());
-        topics.iter().map(|topic| self.views.lease(client, ViewKey { topic: topic.clone(), reach })).collect()
+        let lease = |name: &TopicName| self.views.lease(client, ViewKey { topic: name.clone(), reach });
+        // The stream has each topic once, in another order than the request.
+        let stream = Cursor::new(subscription.topics.clone(), subscription.selection.clone());
+        let views = stream.topics().iter().map(|topic| lease(&topic.name)).collect();
+        Some(PreparedSnapshot { views, asked: Instant::now() })
     }
 
     /// Returns the counters, which began at zero when the hub was started.
@@ -351,6 +374,7 @@ impl Hub {
         self.live.close();
         drop(lock(&self.ended).take());
         self.series.shut_down();
+        self.overview.shut_down();
         self.writer.finish();
         lock(&self.threads).clear();
         self.tasks.close();

@@ -13,13 +13,19 @@ mod fanout;
 mod idle;
 mod latency;
 mod load;
+mod machines;
 mod publisher;
+mod reading;
 mod record;
 mod requests;
 mod rivals;
+mod sample;
+mod series;
+mod snapshot;
 mod subscribers;
 mod table;
 mod usage;
+mod viewers;
 
 use curlew_integration::kafka::{Kafka, Options};
 use std::process::Command;
@@ -38,6 +44,12 @@ pub struct Size {
     kept: usize,
     /// Numbers of idle streams.
     idle: &'static [usize],
+    /// Number of keys in a snapshot.
+    keys: u64,
+    /// Number of records in a time series.
+    readings: u64,
+    /// Number of streams that read the same topic.
+    viewers: usize,
 }
 
 const FULL: Size = Size {
@@ -46,20 +58,39 @@ const FULL: Size = Size {
     consumed: 1_000_000,
     kept: 1 << 30,
     idle: &[5_000, 20_000],
+    keys: 100_000,
+    readings: 21_600_000,
+    viewers: 1_000,
 };
-const QUICK: Size =
-    Size { length: Duration::from_secs(1), produced: 100_000, consumed: 200_000, kept: 100 << 20, idle: &[1_000] };
+const QUICK: Size = Size {
+    length: Duration::from_secs(1),
+    produced: 100_000,
+    consumed: 200_000,
+    kept: 100 << 20,
+    idle: &[1_000],
+    keys: 10_000,
+    readings: 2_160_000,
+    viewers: 100,
+};
 
-type Part = fn(&Kafka, &Size, &mut Table);
+#[derive(Clone, Copy)]
+enum Part {
+    OnKafka(fn(&Kafka, &Size, &mut Table)),
+    Embedded(fn(&Size, &mut Table)),
+}
 
-const PARTS: [(&str, Part); 7] = [
-    ("requests", requests::measure),
-    ("bulk", bulk::measure),
-    ("durable", durable::measure),
-    ("fanout", fanout::measure),
-    ("latency", latency::measure),
-    ("backfill", backfill::measure),
-    ("idle", idle::measure),
+const PARTS: [(&str, Part); 11] = [
+    ("requests", Part::OnKafka(requests::measure)),
+    ("bulk", Part::OnKafka(bulk::measure)),
+    ("durable", Part::OnKafka(durable::measure)),
+    ("fanout", Part::OnKafka(fanout::measure)),
+    ("latency", Part::OnKafka(latency::measure)),
+    ("backfill", Part::OnKafka(backfill::measure)),
+    ("idle", Part::OnKafka(idle::measure)),
+    ("snapshot", Part::Embedded(snapshot::measure)),
+    ("series", Part::Embedded(series::measure)),
+    ("viewers", Part::Embedded(viewers::measure)),
+    ("sample", Part::Embedded(sample::measure)),
 ];
 
 fn main() {
@@ -80,11 +111,20 @@ fn measure(parts: impl Iterator<Item = (&'static str, Part)>) {
     let size = if is_quick { QUICK } else { FULL };
     let load = load_average();
     let started = Instant::now();
-    let kafka = Kafka::start(Options { java: &["-Xmx1g"], ..Options::default() });
-    let mut table = Table::default();
+    let (mut kafka, mut table) = (None, Table::default());
     for (name, part) in parts {
         eprintln!("{name}, after {} s", started.elapsed().as_secs());
-        part(&kafka, &size, &mut table);
+        match part {
+            Part::OnKafka(measure) => {
+                let start = || Kafka::start(Options { java: &["-Xmx1g"], ..Options::default() });
+                measure(kafka.get_or_insert_with(start), &size, &mut table);
+            }
+            Part::Embedded(measure) => {
+                // An idle Kafka would use memory and some CPU.
+                kafka = None;
+                measure(&size, &mut table);
+            }
+        }
     }
     let command = if is_quick { "BENCH=quick make bench" } else { "make bench" };
     println!("`{command}` on {}, {}, in {} s;", today(), processor(), started.elapsed().as_secs());

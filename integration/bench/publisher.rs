@@ -111,24 +111,24 @@ impl Publish {
 }
 
 /// A persistent connection with outstanding requests.
-struct Connection {
+pub struct Connection {
     stream: TcpStream,
     got: Vec<u8>,
     outstanding: usize,
 }
 
 impl Connection {
-    fn open(port: u16) -> Self {
+    pub fn open(port: u16) -> Self {
         Self { stream: http::connect(port), got: Vec::new(), outstanding: 0 }
     }
 
-    fn write(&mut self, requests: &[u8], many: usize) {
+    pub fn write(&mut self, requests: &[u8], many: usize) {
         self.outstanding += many;
         self.stream.write_all(requests).expect("request");
     }
 
     /// Waits for all outstanding responses.
-    fn read_responses(&mut self) {
+    pub fn read_responses(&mut self) {
         let mut buffer = [0; 16 << 10];
         while self.outstanding > 0 {
             match response_length(&self.got) {

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 const PER_ADDRESS: usize = 1_000;
 /// Maximum number of streams being opened at a time.
 const MAX_OPENING: usize = 200;
-/// Maximum size of the first frames of a stream.
-const FIRST_FRAMES: usize = 4 << 10;
+/// Maximum size of the first frames of a stream. The first frame of a time series contains all of its points.
+const FIRST_FRAMES: usize = 256 << 10;
 const BUFFER: usize = 256 << 10;
 
 /// A set of open streams.
@@ -107,7 +107,7 @@ fn connect(endpoint: &StreamEndpoint, number: usize) -> Socket {
 
 /// Reads until `ready` and the next empty line have arrived.
 fn first_frames(mut socket: Socket, ready: &str) -> TcpStream {
-    let mut got = [0; FIRST_FRAMES];
+    let mut got = vec![0; FIRST_FRAMES];
     let mut filled = 0;
     loop {
         let read = socket.read(&mut got[filled..]).expect("first frames in time");

@@ -19,19 +19,22 @@ const commands = {
   async open({ page: name, url, width, height, media }) {
     const page = await browser.newPage();
     const complaints = [];
+    const requests = [];
+    page.on("request", (request) => requests.push(request.url()));
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("console", (message) => {
       const text = message.text();
       // An unreachable server is not an error of the page.
       if (message.type() === "error" && !text.startsWith("Failed to load resource")) complaints.push(text);
     });
-    pages.set(name, { page, complaints });
+    pages.set(name, { page, complaints, requests });
     await page.setViewport({ width: width ?? 1280, height: height ?? 800 });
     if (media) await page.emulateMediaFeatures(media);
     await page.goto(url);
   },
   eval: ({ page, script }) => pages.get(page).page.evaluate(script),
   complaints: ({ page }) => pages.get(page).complaints,
+  requests: ({ page }) => pages.get(page).requests,
   front: ({ page }) => pages.get(page).page.bringToFront(),
   async axe({ page: name }) {
     const { page } = pages.get(name);

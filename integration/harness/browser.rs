@@ -130,6 +130,12 @@ impl Page<'_> {
         self.browser.call(json!({"do": "complaints", "page": self.name})).as_array().cloned().unwrap_or_default()
     }
 
+    /// Returns the URLs that the page has requested. Those of a shared worker are not among them.
+    pub fn requests(&self) -> Vec<String> {
+        let urls = self.browser.call(json!({"do": "requests", "page": self.name}));
+        urls.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// Returns the serious and critical findings of axe-core.
     #[track_caller]
     pub fn axe(&self) -> Vec<Value> {

@@ -11,6 +11,7 @@
 //! - [`browser`]: a real Chromium
 //! - [`crowd`]: thousands of streams at once
 //! - [`proxy`]: proxies that cut connections or count Kafka requests
+//! - [`slow_link`]: a slow network
 //! - [`web_proxy`]: nginx, Caddy and HAProxy in front of a bridge
 //!
 //! Everything panics with a readable message on failure, which fails the test.
@@ -28,6 +29,7 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod secured;
+pub mod slow_link;
 pub mod sse;
 pub mod web_proxy;
 /// The test oracle for event streams, shared with the tests of `curlew` itself.

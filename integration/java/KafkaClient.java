@@ -89,6 +89,11 @@ public class KafkaClient {
         String topic = c.path("topic").asText();
         return switch (c.get("do").asText()) {
             case "ready" -> ready(c);
+            case "close_admin" -> {
+                var admin = ADMINS.remove(c.get("bootstrap").asText());
+                if (admin != null) admin.close(Duration.ZERO);
+                yield JSON.nullNode();
+            }
             case "create" -> create(c, topic);
             case "delete" -> {
                 admin(c).deleteTopics(List.of(topic)).all().get();

@@ -77,7 +77,7 @@ fn sign_in(page: &Page<'_>, key: &str) {
     page.wait_until("document.querySelector('dialog.session')?.open === true");
     page.eval(&format!(
         "(() => {{ const form = document.querySelector('dialog.session form'); \
-         form.querySelector('input').value = {}; form.requestSubmit(); }})()",
+         form.querySelector('input[type=password]').value = {}; form.requestSubmit(); }})()",
         json!(key)
     ));
 }
@@ -88,7 +88,7 @@ fn the_dashboard_signs_in_works_and_signs_out() {
     served.produce("machines", r#"{"temperature": 81.5}"#);
     let page = browser.open(&served.url("/?topic=machines"), Screen::Light);
     sign_in(&page, "curlew_wrong");
-    page.wait_for_text("The key, token or password is not valid.");
+    page.wait_for_text("The name, or the password, key or token is not valid.");
     assert_eq!(page.axe(), Vec::<Value>::new());
     sign_in(&page, &served.key);
     page.wait_for_text("Sign out ann");

@@ -106,6 +106,8 @@ pub enum MemorySubject {
     Record(TopicPartition, Offset),
     /// The latest records of this topic.
     Snapshot(TopicName),
+    /// The list of topics with their offsets.
+    TopicList,
 }
 
 impl fmt::Display for MemorySubject {
@@ -115,6 +117,7 @@ impl fmt::Display for MemorySubject {
             Self::Batch(topic_partition, offset) => write!(f, "the batch of {topic_partition} at offset {offset}"),
             Self::Record(topic_partition, offset) => write!(f, "the record of {topic_partition} at offset {offset}"),
             Self::Snapshot(topic) => write!(f, "a snapshot of topic {topic:?}"),
+            Self::TopicList => f.write_str("the list of topics"),
         }
     }
 }

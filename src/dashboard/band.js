@@ -3,25 +3,29 @@
 /** A bucket is at least this many pixels wide. */
 const BUCKET_PIXELS = 4;
 
-/** Returns how many buckets a window has, so that most series have a value in each bucket. */
-export function bucketCount(series, from, to, width) {
+/**
+ * Returns the length of a bucket in ms: a multiple of the step, so that every bucket has as many points of a series, and long
+ * enough that most series have a value in it.
+ */
+export function bucketLength(series, step, from, to, width) {
   const intervals = series.map(({ interval }) => interval).filter((interval) => interval > 0).sort((a, b) => a - b);
   const usual = intervals[intervals.length >> 1] ?? 0;
-  const most = Math.floor(width / BUCKET_PIXELS);
-  return Math.max(1, Math.min(most, usual > 0 ? Math.floor((to - from) / (2 * usual)) : most));
+  const least = Math.max((BUCKET_PIXELS * (to - from)) / Math.max(1, width), usual, 1);
+  return Math.ceil(least / step) * step;
 }
 
 /**
  * Returns the buckets between two times, each with `at` (its middle), `min`, `median`, `max` and `keys` (the number of
- * series with a value), or null for a bucket without values. The median is of the last value of each series.
+ * series with a value), or null for a bucket without values. The median is of the last value of each series. Buckets begin
+ * at multiples of their length, so that they do not change while the window moves.
  */
-export function bandOf(series, from, to, count) {
-  const length = (to - from) / count;
-  const buckets = Array.from({ length: count }, (_, i) => ({ at: from + (i + 0.5) * length, min: Infinity, max: -Infinity, lasts: [] }));
+export function bandOf(series, from, to, length) {
+  const first = Math.floor(from / length);
+  const buckets = Array.from({ length: Math.max(1, Math.floor(to / length) - first + 1) }, (_, i) => ({ at: (first + i + 0.5) * length, min: Infinity, max: -Infinity, lasts: [] }));
   for (const one of series) {
     let current = -1;
-    for (let i = one.indexAt(from); i < one.length && one.start[i] <= to; i += 1) {
-      const index = Math.max(0, Math.min(count - 1, Math.floor((one.start[i] - from) / length)));
+    for (let i = one.indexFrom(from); i < one.length && one.start[i] <= to; i += 1) {
+      const index = Math.floor(one.start[i] / length) - first;
       const bucket = buckets[index];
       bucket.min = Math.min(bucket.min, one.min[i]);
       bucket.max = Math.max(bucket.max, one.max[i]);

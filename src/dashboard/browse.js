@@ -15,6 +15,15 @@ async function fetchJson(url, options) {
 /** Fetches the topic's partitions with their earliest and latest offsets. */
 export const fetchTopic = (topic) => fetchJson(endpoint(`topics/${topic}`));
 
+/** Returns the earliest timestamp of the first records of the partitions, or null if there are no records. */
+export async function firstTimestamp(topic) {
+  const { partitions } = await fetchTopic(topic);
+  const filled = partitions.filter((p) => p.latest > p.earliest);
+  const pages = await Promise.all(filled.map((p) => fetchJson(endpoint(`topics/${topic}/partitions/${p.partition}/records?offset=${p.earliest}&limit=1`))));
+  const times = pages.flatMap(({ records }) => records.map((record) => record.timestamp)).filter(Number.isFinite);
+  return times.length > 0 ? Math.min(...times) : null;
+}
+
 /** Resolves `earliest`, an RFC 3339 time or an offset to an offset for each partition, or for the one given. */
 export async function resolveOffsets(topic, start, partition) {
   const { partitions } = await fetchTopic(topic);
@@ -36,6 +45,16 @@ async function offsetAtTime(topic, partition, time) {
   if (!response.ok) throw new Error(String(JSON.parse(text).detail));
   const line = text.split("\n").find((l) => l.trim());
   return line ? JSON.parse(line).offset : null;
+}
+
+/** Returns the latest entries of a topic, about `count` in all partitions together. */
+export async function latestEntries(topic, count) {
+  const { partitions } = await fetchTopic(topic);
+  const readable = partitions.filter((p) => p.latest !== null && p.latest > p.earliest);
+  const share = Math.ceil(count / Math.max(1, readable.length));
+  const browser = new RecordBrowser(topic, new Map(readable.map((p) => [p.partition, Math.max(p.earliest, p.latest - share)])));
+  await browser.loadLater();
+  return browser.entries;
 }
 
 /** Loads pages in both directions. Entries are sorted oldest first. */

@@ -1,32 +1,35 @@
 // The card of one field: chart, threshold, legend with current values, and the same data as a table.
 
 import { announce, button, el, labelled, setText } from "./dom.js";
-import { bandOf, bucketCount } from "./band.js";
+import { bandOf, bucketLength } from "./band.js";
+import { DragZoom } from "./drag_zoom.js";
 import { createFrame, draw, valueRange } from "./draw.js";
+import { fileName, savePicture } from "./export.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
 import { chooseLines } from "./lines.js";
+import { followPointer, showTooltip } from "./pointer.js";
 import * as url from "./url.js";
 
 const DASHES = [[], [6, 3], [2, 3]];
 const TABLE_ROWS = 12;
 
 export class Chart {
-  /** `view` is what the charts of a page share: time window, theme, pointer position and marks. */
-  constructor(field, keys, view) {
+  /** `view` is what the charts of a page share: series, range of time, theme, pointer position and marks. */
+  constructor(field, view) {
     this.field = field;
-    this.keys = keys;
     this.view = view;
     /** The keys that the user pressed in the legend: see `chooseLines`. */
     this.toggled = new Set();
     this.summaries = new Map();
     this.choice = chooseLines(this.summaries, undefined, this.toggled);
-    this.threshold = url.thresholds().get(field);
+    this.threshold = url.thresholds().get(view.urlName(field));
     this.build();
   }
 
   build() {
-    const id = `field-${this.field}`;
+    const id = `field-${this.view.urlName(this.field)}`;
+    this.title = el("h3", { id }, this.field);
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: no values yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });
@@ -34,25 +37,30 @@ export class Chart {
     this.thresholdInput = el("input", { type: "number", step: "any", class: "threshold", value: this.threshold ?? "", placeholder: "none", oninput: () => this.thresholdChanged() });
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
+    this.pictureButton = button("PNG", () => this.savePicture(), { class: "small", title: "Download this chart as a picture" });
     this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
-      el("header", {}, el("h3", { id }, this.field), this.badge, el("span", { class: "grow" }),
-        labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.fullScreenButton),
+      el("header", {}, this.title, this.badge, el("span", { class: "grow" }),
+        labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.pictureButton, this.fullScreenButton),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
       this.legend.element, this.dataTable);
-    this.canvas.addEventListener("pointermove", (event) => this.pointerMoved(event));
-    this.canvas.addEventListener("pointerleave", () => this.view.setHover(null, null));
-    this.canvas.addEventListener("keydown", (event) => this.keyPressed(event));
-    this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
+    followPointer(this.canvas, this);
+    new DragZoom(this.canvas, (event) => this.timeAt(event), this.view);
+  }
+
+  /** The series of the field by key. */
+  get keys() {
+    return this.view.seriesOf(this.field);
   }
 
   /** The lines that are drawn. */
   get lines() {
     const colours = this.view.theme.lines;
-    return [...this.choice.drawn.keys()].filter((key) => this.keys.has(key)).map((key) => {
+    const { keys } = this;
+    return [...this.choice.drawn.keys()].filter((key) => keys.has(key)).map((key) => {
       const i = this.view.keyIndex(key);
-      return { key, series: this.keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
+      return { key, series: keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
     });
   }
 
@@ -69,15 +77,17 @@ export class Chart {
       this.canvas.height = Math.round(height * ratio);
     }
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const { from, to, theme, marks, hover } = this.view;
+    const { from, to, theme, marks, hover, selection } = this.view;
     if (this.keys.size !== this.summaries.size) this.summarize();
     const lines = this.lines;
     const all = [...this.keys.values()];
-    const band = this.choice.isBand ? bandOf(all, from, to, bucketCount(all, from, to, width)) : null;
+    const band = this.choice.isBand ? bandOf(all, from, to, bucketLength(all, this.view.step, from, to, width)) : null;
     const extremes = band ?? lines.map(({ series }) => series.summary(from, to));
-    this.frame = createFrame(width, height, from, to, valueRange(extremes, this.threshold));
-    draw(this.context, this.frame, theme, { lines, band, threshold: this.threshold, marks, hover });
-    this.updateTooltip();
+    const range = valueRange(extremes, this.threshold);
+    this.frame = createFrame(width, height, from, to, range);
+    this.drawn = { from, to, range, theme, content: { lines, band, threshold: this.threshold, marks } };
+    draw(this.context, this.frame, theme, { ...this.drawn.content, hover, selection });
+    showTooltip(this.tooltip, this, hover === null ? 0 : this.frame.x.toPixel(hover), width);
   }
 
   /** Computes the values of every key in the window, and which keys get a line. */
@@ -89,7 +99,9 @@ export class Chart {
 
   /** Updates the legend, the badge and the accessible label. */
   updateLegend() {
+    const { from, to } = this.view;
     this.summarize();
+    setText(this.title, this.view.titleOf(this.field));
     this.legend.update(this.summaries, this.choice, this.threshold);
     const { aboveThreshold, drawn, isBand } = this.choice;
     const isAbove = (key) => this.summaries.get(key).current > this.threshold;
@@ -101,7 +113,7 @@ export class Chart {
     this.element.classList.toggle("is-over", now.length > 0);
     const spoken = [...drawn.keys()].filter((key) => this.summaries.get(key)).map((key) => `${key} ${format.short(this.summaries.get(key).current)}`);
     const what = isBand ? `Minimum, median and maximum of ${this.keys.size} keys; ` : "";
-    const label = `Chart of ${this.field}, ${url.state.window}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
+    const label = `Chart of ${this.view.titleOf(this.field)}, ${format.moment(from)} to ${format.moment(to)}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
     if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
     if (!this.dataTable.hidden) this.fillTable();
   }
@@ -115,51 +127,30 @@ export class Chart {
   thresholdChanged() {
     const text = this.thresholdInput.value.trim();
     this.threshold = text === "" || !Number.isFinite(Number(text)) ? undefined : Number(text);
-    url.setThreshold(this.field, this.threshold ?? null);
+    url.setThreshold(this.view.urlName(this.field), this.threshold ?? null);
     this.view.invalidate();
     this.updateLegend();
   }
 
-  pointerMoved(event) {
-    if (!this.frame) return;
+  /** Returns the time below the pointer, within the range; null before the chart is drawn. */
+  timeAt(event) {
+    if (!this.frame) return null;
     const x = event.clientX - this.canvas.getBoundingClientRect().left;
-    this.view.setHover(Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x))), this);
+    return Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x)));
   }
 
-  keyPressed(event) {
-    const { from, to, hover } = this.view;
-    const step = (to - from) / (event.shiftKey ? 10 : 100);
-    const at = { ArrowLeft: (hover ?? to) - step, ArrowRight: (hover ?? to) + step, Home: from, End: to, Escape: null }[event.key];
-    if (at === undefined) return;
-    event.preventDefault();
-    this.view.setHover(at === null ? null : Math.max(from, Math.min(to, at)), this);
-    if (at !== null) announce(`${format.time(at)}: ${this.valuesAt(at).map(([line, text]) => `${line.key} ${text}`).join(", ") || "no values"}`);
-  }
-
-  /** Returns the exact value of each line at a time, with the extremes where a point merges several records. */
+  /** Returns the key, the swatch and the exact value of each line at a time, with the extremes where a point merges several records. */
   valuesAt(time) {
-    const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), 1000);
+    const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), this.view.step);
     const found = [];
     for (const line of this.lines) {
       const { series } = line;
       const i = series.nearest(time, Math.max(tolerance, series.interval));
       if (i === null) continue;
       const isMerged = series.min[i] !== series.max[i];
-      found.push([line, isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
+      found.push([line.key, this.swatchOf(line.key), isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
     }
     return found;
-  }
-
-  updateTooltip() {
-    const { hover, hoverChart } = this.view;
-    this.tooltip.hidden = hover === null || hoverChart !== this;
-    if (this.tooltip.hidden) return;
-    const values = this.valuesAt(hover).slice(0, 12);
-    this.tooltip.replaceChildren(el("strong", {}, format.time(hover)), ...values.map(([line, text]) =>
-      el("div", {}, el("span", { class: `swatch ${this.swatchOf(line.key)}` }), el("bdi", {}, line.key), el("span", { class: "value" }, text))));
-    const x = this.frame.x.toPixel(hover);
-    const left = x > this.frame.width / 2 ? x - this.tooltip.offsetWidth - 12 : x + 12;
-    this.tooltip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 8px)`;
   }
 
   toggleTable() {
@@ -181,10 +172,22 @@ export class Chart {
         if (!s) return "–";
         return s.min === s.max ? format.short(s.current) : `${format.short(s.current)} (${format.short(s.min)} to ${format.short(s.max)})`;
       });
-      return el("tr", {}, el("th", { scope: "row" }, format.time(end)), ...cells.map((text) => el("td", {}, text)));
+      return el("tr", {}, el("th", { scope: "row" }, format.moment(end)), ...cells.map((text) => el("td", {}, text)));
     });
     const head = el("tr", {}, el("th", { scope: "col" }, "Up to"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
-    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value (min to max) of every ${Math.round(step / 1000)} s`), el("thead", {}, head), el("tbody", {}, ...rows)));
+    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.view.titleOf(this.field)}: last value (min to max) of every ${format.duration(step)}`), el("thead", {}, head), el("tbody", {}, ...rows)));
+  }
+
+  /** Downloads the chart as it was drawn last. */
+  async savePicture() {
+    if (!this.drawn) return;
+    this.summarize();
+    const { topic } = this.view.feed;
+    const legend = this.drawn.content.lines.map((line) => ({ ...line, summary: this.summaries.get(line.key) }));
+    const band = this.choice.isBand ? [`The band is the minimum, median and maximum of ${this.keys.size} keys`] : [];
+    const note = ["The last value (minimum to maximum of the range)", ...band, ...this.view.notes].join(". ");
+    await savePicture({ ...this.drawn, title: `${topic} · ${this.view.titleOf(this.field)}`, legend, note }, fileName([topic, this.field], this.drawn.from, ".png"));
+    announce("Picture saved");
   }
 
   toggleFullScreen() {

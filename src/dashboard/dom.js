@@ -2,11 +2,12 @@
 
 /** Creates an element with properties, attributes (`data-…`, `aria-…`, `role`), `on…` listeners and children. */
 export function el(tag, props = {}, ...children) {
-  const element = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
+  const isSvg = tag.startsWith("svg:");
+  const element = isSvg ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name.includes("-") || name === "role" || name === "for" || name === "list" || !(name in element)) element.setAttribute(name === "class" ? "class" : name, value === true ? "" : value);
+    else if (name.includes("-") || name === "role" || name === "for" || name === "list" || isSvg || !(name in element)) element.setAttribute(name === "class" ? "class" : name, value === true ? "" : value);
     else element[name] = value;
   }
   element.append(...children.filter((child) => child !== null && child !== undefined));

@@ -1,7 +1,7 @@
 // Draws a chart on a canvas: grid, one line per key, threshold, marks and pointer position.
 //
-// A line is downsampled to the pixel columns. Each column keeps its first, minimum, maximum and last value, so no
-// extreme is lost. A break in a series stays a break in the line.
+// A line goes through the last values of the points, each in the middle of its step, and reaches out to their extremes. Points
+// in the same pixel column are drawn as one, so no extreme is lost. A break in a series stays a break in the line.
 
 import * as format from "./format.js";
 import { Scale, padded, ticks, timeTicks } from "./scale.js";
@@ -14,6 +14,8 @@ const TOP = 10;
 const BOTTOM = 22;
 /** Points that are further apart than this on average are drawn as dots. */
 const DOT_SPACING = 12;
+/** Half the width of a bucket that has no neighbours. */
+const HALF_BUCKET = 2;
 
 /** Reads the chart colours of the current theme from the style sheet. */
 export function readTheme(element) {
@@ -27,6 +29,7 @@ export function readTheme(element) {
     over: of("--over"),
     overArea: of("--over-area"),
     band: of("--band"),
+    card: of("--card"),
     font: `11px ${of("--font")}`,
   };
 }
@@ -69,7 +72,7 @@ export function valueRange(extremes, threshold) {
   return padded(low, high);
 }
 
-export function draw(context, frame, theme, { lines, band, threshold, marks, hover }) {
+export function draw(context, frame, theme, { lines, band, threshold, marks, hover, selection }) {
   context.clearRect(0, 0, frame.width, frame.height);
   context.font = theme.font;
   drawGrid(context, frame, theme);
@@ -82,8 +85,14 @@ export function draw(context, frame, theme, { lines, band, threshold, marks, hov
   if (band) drawBand(context, frame, theme, band);
   for (const line of lines) drawSeries(context, frame, line, theme, threshold);
   if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
-  if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
+  drawPointer(context, frame, theme, { hover, selection });
   context.restore();
+}
+
+/** Draws the time under the pointer, and the part of the range that is being selected. */
+export function drawPointer(context, frame, theme, { hover, selection }) {
+  if (selection) drawSelection(context, frame, theme, selection);
+  if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
 }
 
 function drawGrid(context, frame, theme) {
@@ -99,12 +108,19 @@ function drawGrid(context, frame, theme) {
     strokeLine(context, left, y, frame.width - RIGHT, y);
     context.fillText(label, left - 8, y);
   }
+  drawTimeAxis(context, frame, theme);
+}
+
+/** Draws the labels of the time axis at the bottom. */
+export function drawTimeAxis(context, frame, theme) {
+  context.fillStyle = theme.text;
   context.textBaseline = "alphabetic";
   context.textAlign = "center";
   const count = Math.max(2, Math.floor(frame.width / 110));
-  for (const at of timeTicks(frame.from, frame.to, count)) {
+  const { values, step } = timeTicks(frame.from, frame.to, count);
+  for (const at of values) {
     const x = frame.x.toPixel(at);
-    if (x > left + 24 && x < frame.width - RIGHT - 20) context.fillText(format.time(at), x, frame.height - 6);
+    if (x > frame.left + 24 && x < frame.width - RIGHT - 20) context.fillText(format.timeTick(at, step), x, frame.height - 6);
   }
 }
 
@@ -124,6 +140,12 @@ function drawVertical(context, frame, at, colour, dash) {
   context.setLineDash([]);
 }
 
+function drawSelection(context, frame, theme, [from, to]) {
+  const [left, right] = [frame.x.toPixel(from), frame.x.toPixel(to)];
+  context.fillStyle = theme.band;
+  context.fillRect(left, TOP, right - left, frame.height - BOTTOM - TOP);
+}
+
 /** Fills the area between minimum and maximum, and draws the median. Buckets without values are gaps. */
 function drawBand(context, frame, theme, band) {
   const runs = [];
@@ -131,12 +153,11 @@ function drawBand(context, frame, theme, band) {
     if (bucket && !band[i - 1]) runs.push([]);
     if (bucket) runs.at(-1).push({ x: frame.x.toPixel(bucket.at), low: frame.y.toPixel(bucket.min), high: frame.y.toPixel(bucket.max), median: frame.y.toPixel(bucket.median) });
   }
-  const halfBucket = (frame.x.to - frame.x.from) / band.length / 2;
   context.lineWidth = 1.25;
   context.setLineDash([]);
   for (const run of runs) {
     // A run of one bucket would have no width.
-    const points = run.length > 1 ? run : [{ ...run[0], x: run[0].x - halfBucket }, { ...run[0], x: run[0].x + halfBucket }];
+    const points = run.length > 1 ? run : [{ ...run[0], x: run[0].x - HALF_BUCKET }, { ...run[0], x: run[0].x + HALF_BUCKET }];
     context.fillStyle = theme.band;
     context.beginPath();
     for (const { x, high } of points) context.lineTo(x, high);
@@ -203,28 +224,34 @@ export function lineSegments(series, frame) {
   const segments = [];
   let segment = null;
   let column = null;
+  let previous = null;
   const close = () => {
     if (!column) return;
     const { x, first, last, min, max } = column;
+    // The line from the previous value covers the extremes between the two values.
+    const reached = [first, last, previous ?? first];
     segment.push(x, frame.y.toPixel(first));
-    if (min !== first || max !== last) segment.push(x, frame.y.toPixel(min), x, frame.y.toPixel(max));
-    if (min !== max) segment.push(x, frame.y.toPixel(last));
+    if (min < Math.min(...reached)) segment.push(x, frame.y.toPixel(min));
+    if (max > Math.max(...reached)) segment.push(x, frame.y.toPixel(max));
+    if (segment.at(-1) !== frame.y.toPixel(last)) segment.push(x, frame.y.toPixel(last));
+    previous = last;
     column = null;
   };
   // The axis fits the values in the window, so a line from a point before it could leave the axis.
-  for (let i = series.indexAt(frame.from); i < series.length && series.start[i] <= frame.to; i += 1) {
+  for (let i = series.indexFrom(frame.from); i < series.length && series.start[i] <= frame.to; i += 1) {
     if (series.broken[i] || !segment) {
       close();
+      previous = null;
       segments.push((segment = []));
     }
-    const x = Math.round(frame.x.toPixel(series.start[i]) * 2) / 2;
+    const x = Math.round(frame.x.toPixel(series.middle(i)) * 2) / 2;
     if (column && column.x === x) {
       column.last = series.last[i];
       column.min = Math.min(column.min, series.min[i]);
       column.max = Math.max(column.max, series.max[i]);
     } else {
       close();
-      column = { x, first: series.first[i], last: series.last[i], min: series.min[i], max: series.max[i] };
+      column = { x, first: series.last[i], last: series.last[i], min: series.min[i], max: series.max[i] };
     }
   }
   close();

@@ -7,8 +7,8 @@ let subscription = { topic: null, next: new Map() };
 let epoch = 0;
 let processing = Promise.resolve();
 
-/** The latest update of each kind, for views created later. */
-export const latest = { stream: { kind: "idle" }, topics: null, paused: false };
+/** The latest update of each kind, for views created later, and what the page's state depends on besides. */
+export const latest = { stream: { kind: "idle" }, topics: null, paused: false, series: null };
 
 const isVisible = () => document.visibilityState === "visible";
 const transport = connect(receive, () => subscribe());

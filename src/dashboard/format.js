@@ -7,6 +7,8 @@ const atMostTwoDecimals = new Intl.NumberFormat("en", { maximumFractionDigits: 2
 /** Formatters by their number of decimals. Creating one takes long, and axes are drawn many times a second. */
 const withDecimals = Array.from({ length: 10 }, (_, digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const dayOnly = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
 
 export const count = (number) => integer.format(number);
@@ -44,10 +46,29 @@ export function duration(ms) {
   return seconds < 129_600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
 }
 
+const UNITS = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1000, "s"]];
+
+/** Formats the length of a step exactly: 200 ms, 1 s, 5 min, 1 d. */
+export function step(ms) {
+  const [length, unit] = UNITS.find(([length]) => ms % length === 0) ?? [1, "ms"];
+  return `${ms / length} ${unit}`;
+}
+
 /** Formats a number with the full precision of a double. */
 export const exact = (number) => String(number);
 
-export const time = (ms) => clock.format(ms);
+/** Formats a time to the second, with the date unless it is today. */
+export const moment = (ms) => (isToday(ms) ? clock.format(ms) : `${day.format(ms)} ${clock.format(ms)}`);
+
+const isToday = (ms) => new Date(ms).toDateString() === new Date().toDateString();
+
+/** Formats the tick of a time axis: the day at midnight and between days, otherwise the time of day. */
+export function timeTick(ms, step) {
+  const date = new Date(ms);
+  const isMidnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
+  if (step >= 86_400_000 || isMidnight) return dayOnly.format(date);
+  return step >= 60_000 ? minute.format(date) : clock.format(date);
+}
 
 export function timestamp(ms) {
   if (ms === null || ms === undefined) return "no timestamp";
@@ -60,9 +81,8 @@ export function timestamp(ms) {
 export function listTime(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return "–";
   const date = new Date(ms);
-  const today = date.toDateString() === new Date().toDateString();
   const text = `${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
-  return today ? text : `${day.format(date)} ${clock.format(date)}`;
+  return isToday(ms) ? text : `${day.format(date)} ${clock.format(date)}`;
 }
 
 export function bytes(number) {
@@ -103,4 +123,23 @@ export function envelopeOf(record, value) {
     envelope.headers = record.headers.map((h) => ({ key: h.name, value: h.encoding ? h.value : base64(h.value ?? "") }));
   }
   return envelope;
+}
+
+/**
+ * Returns a curl command that writes a first record to `topic`, or if that is null to any topic. Returns null if the client may not
+ * write there. `session` is the answer of `GET /login`. With `-u NAME`, curl asks for the password, and takes a key or a token there,
+ * too.
+ */
+export function firstRecordCommand(root, { required, name, rights }, topic = null) {
+  const target = rights ? writableTopic(rights.produce ?? [], topic) : (topic ?? "readings");
+  if (target === null) return null;
+  const login = required ? `-u ${quote((name ?? "NAME").replaceAll(":", ""))} ` : "";
+  return `curl ${login}-d '{"temperature": 21.5}' ${quote(`${root}topics/${target}?key=boiler`)}`;
+}
+
+/** Returns `topic`, or if that is null a topic, `readings` if possible, if the patterns allow to write to it, otherwise null. */
+function writableTopic(patterns, topic) {
+  const allows = (name) => patterns.some((pattern) => (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : pattern === name));
+  if (topic !== null) return allows(topic) ? topic : null;
+  return allows("readings") ? "readings" : (patterns[0]?.replace(/\*$/, "readings") ?? null);
 }

@@ -64,7 +64,8 @@ export class Hub {
 
   /** Opens, reopens or closes the stream to match the tabs. */
   updateStream() {
-    this.poller.setActive([...this.tabs.values()].some((tab) => tab.visible));
+    const visible = [...this.tabs.values()].filter((tab) => tab.visible);
+    this.poller.setActive(visible.length > 0, visible.some((tab) => !tab.topic));
     const active = this.activeTabs;
     if (active.length === 0) return this.stream.isOpen && this.stream.close();
     const topics = [...new Set(active.map((tab) => tab.topic))].sort();

@@ -3,6 +3,7 @@
 import { endpoint } from "./base.js";
 import { button, el } from "./dom.js";
 import * as feed from "./feed.js";
+import { ShortcutsDialog, listenToKeys } from "./keyboard.js";
 import { Overview } from "./overview.js";
 import { ProduceDialog } from "./produce.js";
 import { Session } from "./session.js";
@@ -12,6 +13,7 @@ import * as url from "./url.js";
 
 const produce = new ProduceDialog();
 const session = new Session();
+const shortcuts = new ShortcutsDialog();
 const statusBar = new StatusBar();
 const topicNames = el("datalist", { id: "topic-names" });
 const main = document.getElementById("main");
@@ -25,24 +27,28 @@ function show() {
 }
 
 const home = el("a", { ...url.link({}), class: "home" }, el("img", { src: endpoint("dashboard/icon.svg"), alt: "", width: 28, height: 28 }), "Curlew");
-document.getElementById("top").replaceChildren(home, statusBar.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }), session.signOutButton);
+document.getElementById("top").replaceChildren(home, statusBar.element, el("span", { class: "grow" }), shortcuts.openButton, button("Produce…", () => produce.open(url.state.topic), { id: "produce" }), session.signOutButton);
 main.before(statusBar.banner);
-document.body.append(produce.element, session.dialog, topicNames);
+document.body.append(produce.element, session.dialog, shortcuts.element, topicNames);
 
 feed.on("topics", ({ topics }) => {
   if (!topics || topics.length === topicNames.childElementCount) return;
   topicNames.replaceChildren(...topics.slice(0, 500).map((topic) => el("option", { value: topic.name })));
 });
 
-/** `/` searches, space pauses, `p` produces; ignored while a control has the focus. */
-addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, button, summary, dialog, a");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/") document.getElementById(url.state.topic ? "filter-text" : "search")?.focus();
-  else if (event.key === " " && url.state.topic) document.getElementById("pause")?.click();
-  else if (event.key === "p") produce.open(url.state.topic);
-  else return;
-  event.preventDefault();
+/** Returns an action for the page of a topic. On the overview, its key does nothing. */
+const onTopic = (act) => () => (url.state.topic ? act(view) : false);
+
+listenToKeys({
+  search: () => document.getElementById(url.state.topic ? "filter-text" : "search")?.focus(),
+  pause: onTopic((topic) => topic.togglePause()),
+  zoomIn: onTopic((topic) => topic.navigation.zoomIn()),
+  zoomOut: onTopic((topic) => topic.navigation.zoomOut()),
+  earlier: onTopic((topic) => topic.navigation.earlier()),
+  later: onTopic((topic) => topic.navigation.later()),
+  live: onTopic((topic) => topic.navigation.live()),
+  produce: () => produce.open(url.state.topic),
+  help: () => shortcuts.open(),
 });
 
 url.onNavigate(() => {

@@ -1,141 +1,166 @@
-// The overview: every topic with its rate, offsets and last value.
+// The overview: every topic with its rate, offsets and newest record, sorted and grouped as the URL says.
 
-import { endpoint, root } from "./base.js";
-import { copyableCommand, el, setText } from "./dom.js";
+import { button, el, setText } from "./dom.js";
 import { readTheme } from "./draw.js";
 import * as feed from "./feed.js";
+import { firstSteps } from "./first_steps.js";
 import * as format from "./format.js";
-import { Entry } from "./record.js";
+import { formatNames, parseNames } from "./query.js";
+import * as session from "./session.js";
 import { drawSparkline } from "./sparkline.js";
+import { ariaSort, groupTopics, nextOrder, sortTopics, totalRate } from "./topic_rows.js";
+import { COLUMNS, TopicRow } from "./topic_row.js";
 import * as url from "./url.js";
 
-/** Limits how many loops read last values, and how often a row is read. */
-const MAX_READERS = 2;
-const READ_INTERVAL_MS = 1500;
+/** The age at which rates no longer say anything about now. */
+const STALE_MS = 10_000;
 
 export class Overview {
   constructor() {
     this.rows = new Map();
-    this.readers = 0;
+    this.groups = new Map();
+    this.order = [];
     this.theme = readTheme(document.documentElement);
-    this.search = el("input", { type: "search", value: url.state.search, placeholder: "Search topics", "aria-label": "Search topics", id: "search", oninput: () => this.searchChanged() });
+    this.search = el("input", { type: "search", value: url.state.search, placeholder: "Search topics", "aria-label": "Search topics", id: "search", oninput: () => this.changeView({ search: this.search.value }) });
+    this.grouping = el("input", { type: "checkbox", id: "group", checked: url.state.group === "prefix", onchange: () => this.changeView({ group: this.grouping.checked ? "prefix" : "" }) });
     this.body = el("tbody");
-    const head = [["Topic", ""], ["Partitions", "number"], ["Records/s", "number"], ["Last 5 minutes", "line"], ["Earliest", "number"], ["Latest", "number"], ["Last value", "last"]];
-    this.table = el("table", { class: "topics" }, el("caption", { class: "offscreen" }, "Topics"),
-      el("thead", {}, el("tr", {}, ...head.map(([name, kind]) => el("th", { scope: "col", class: kind }, name)))), this.body);
+    this.headings = new Map(COLUMNS.map((column) => [column, this.heading(column)]));
+    this.table = el("table", { class: "topics" }, el("caption", { class: "offscreen" }, "Topics"), el("thead", {}, el("tr", {}, ...this.headings.values())), this.body);
     this.count = el("span", { class: "muted", role: "status" });
     this.empty = el("div", { class: "empty", hidden: true });
-    this.element = el("div", {}, el("div", { class: "toolbar" }, el("h1", {}, "Topics"), this.count, el("span", { class: "grow" }), this.search),
-      el("div", { class: "card scroll", tabIndex: 0, role: "region", "aria-label": "Topics" }, this.table, this.empty));
-    this.subscriptions = [feed.on("topics", (update) => this.update(update))];
+    this.card = el("div", { class: "card scroll", tabIndex: 0, role: "region", "aria-label": "Topics" }, this.table, this.empty);
+    this.element = el("div", {}, el("div", { class: "toolbar" }, el("h1", {}, "Topics"), this.count, el("span", { class: "grow" }), el("label", { class: "check" }, this.grouping, "Group by prefix"), this.search), this.card);
+    this.observer = new IntersectionObserver((entries) => this.visibilityChanged(entries));
+    this.subscriptions = [feed.on("topics", (update) => this.update(update)), session.onChange(() => feed.latest.topics && this.update(feed.latest.topics))];
     feed.follow(null);
     if (feed.latest.topics) this.update(feed.latest.topics);
   }
 
   stop() {
     this.subscriptions.forEach((unsubscribe) => unsubscribe());
+    this.observer.disconnect();
   }
 
-  searchChanged() {
-    url.replace({ search: this.search.value });
+  heading({ label, kind, sort }) {
+    const content = sort ? button(label, () => this.changeView({ sort: nextOrder(url.state.sort, sort) }), { class: "sort" }) : label;
+    return el("th", { scope: "col", class: sort ? `${kind} sortable` : kind }, content);
+  }
+
+  changeView(parts) {
+    url.replace(parts);
+    this.order = [];
     if (feed.latest.topics) this.update(feed.latest.topics);
   }
 
   update(update) {
     if (!update.topics) return;
     this.theme = readTheme(document.documentElement);
-    const search = url.state.search.toLowerCase();
-    const topics = update.topics.filter((topic) => topic.name.toLowerCase().includes(search));
-    setText(this.count, search ? `${topics.length} of ${update.topics.length}` : String(topics.length));
-    for (const [name, row] of this.rows) if (!topics.some((topic) => topic.name === name)) { row.element.remove(); this.rows.delete(name); }
-    topics.forEach((topic, i) => {
-      const row = this.rowFor(topic.name);
-      if (this.body.children[i] !== row.element) this.body.insertBefore(row.element, this.body.children[i] ?? null);
-      this.fill(row, topic);
-    });
-    this.table.hidden = topics.length === 0;
-    this.updateEmpty(topics.length, update.topics.length);
-    this.readLastValues(topics);
-  }
-
-  rowFor(name) {
-    const existing = this.rows.get(name);
-    if (existing) return existing;
-    const cell = (kind) => el("td", { class: kind });
-    const cells = { partitions: cell("number"), rate: cell("number"), line: cell("line"), earliest: cell("number"), latest: cell("number"), last: cell("last") };
-    const canvas = el("canvas", { class: "spark", role: "img", "aria-label": `${name}: no rate yet` });
-    cells.line.append(canvas);
-    const text = el("bdi", { dir: "auto" });
-    cells.last.append(text);
-    const element = el("tr", {}, el("th", { scope: "row" }, el("a", url.link({ topic: name }), name)), ...Object.values(cells));
-    const row = { element, cells, canvas, text, written: null, readAt: 0 };
-    this.rows.set(name, row);
-    return row;
-  }
-
-  fill(row, topic) {
-    const { cells } = row;
-    const pick = (name, choose) => { const all = topic.partitions.map((p) => p[name]).filter((o) => o !== null); return all.length ? choose(...all) : null; };
-    setText(cells.partitions, String(topic.partitions.length));
-    setText(cells.rate, format.rate(topic.rate));
-    const [earliest, latest] = [pick("earliest", Math.min), pick("latest", Math.max)];
-    setText(cells.earliest, earliest === null ? "no leader" : format.count(earliest));
-    setText(cells.latest, latest === null ? "no leader" : format.count(latest));
-    cells.rate.classList.toggle("live", topic.rate > 0);
-    row.canvas.setAttribute("aria-label", `${topic.name}: ${format.rate(topic.rate)} records/s now, max ${format.rate(Math.max(0, ...topic.rates.map(([, r]) => r ?? 0)))} in the last 5 minutes`);
-    drawSparkline(row.canvas, topic.rates, this.theme);
-    row.topic = topic;
-  }
-
-  /** Reads the last values of visible rows whose topics have new records. */
-  async readLastValues(topics) {
-    if (this.readers >= MAX_READERS) return;
-    this.readers += 1;
-    for (const { name } of topics) {
-      const row = this.rows.get(name);
-      if (!row || row.written === row.topic.written || Date.now() - row.readAt < READ_INTERVAL_MS || !isVisible(row.element)) continue;
-      row.readAt = Date.now();
-      const before = row.written;
-      row.written = row.topic.written;
-      const entry = await fetchLastRecord(row, before === null).catch(() => undefined);
-      if (entry) this.showLast(row, entry);
+    const { search, sort } = url.state;
+    const topics = update.topics.filter((topic) => topic.name.toLowerCase().includes(search.toLowerCase()));
+    // Without a session, the list is empty because nothing is known.
+    this.card.hidden = update.broker.kind === "signed-out";
+    setText(this.count, this.card.hidden ? "" : search ? `${topics.length} of ${update.topics.length}` : String(topics.length));
+    for (const [{ sort: column }, heading] of this.headings) {
+      const direction = column && ariaSort(sort, column);
+      if (direction) heading.setAttribute("aria-sort", direction);
+      else heading.removeAttribute("aria-sort");
     }
-    this.readers -= 1;
+    this.now = Date.now();
+    this.isStale = this.now - update.receivedAt > STALE_MS;
+    const sorted = this.keepOrder(sortTopics(topics, sort));
+    this.place(url.state.group === "prefix" ? this.grouped(sorted) : sorted.map((topic) => this.rowFor(topic)));
+    this.table.hidden = topics.length === 0;
+    this.updateEmpty(topics.length, update);
   }
 
-  showLast(row, entry) {
-    const { key, text } = entry.summary;
-    setText(row.text, entry.kind === "tombstone" ? `${key}: tombstone` : key ? `${key}: ${text}` : text);
+  /** Returns the topics in the previous order, new ones last, while the reader points at a row or has moved the focus there. */
+  keepOrder(topics) {
+    if (this.order.length > 0 && this.body.matches(":hover, :focus-within")) {
+      const places = new Map(this.order.map((name, place) => [name, place]));
+      const place = ({ name }) => places.get(name) ?? Infinity;
+      topics = topics.toSorted((a, b) => place(a) - place(b) || 0);
+    }
+    this.order = topics.map(({ name }) => name);
+    return topics;
   }
 
-  updateEmpty(shown, all) {
+  grouped(topics) {
+    const closed = parseNames(url.state.closed);
+    return groupTopics(topics).flatMap(([prefix, members]) => {
+      const isOpen = !closed.has(prefix || "*");
+      return [this.groupFor(prefix, members, isOpen), ...(isOpen ? members.map((topic) => this.rowFor(topic)) : [])];
+    });
+  }
+
+  groupFor(prefix, members, isOpen) {
+    let group = this.groups.get(prefix);
+    if (!group) {
+      const toggle = button(prefix || "Other topics", () => this.toggle(prefix || "*"), { class: "toggle" });
+      const summary = el("span", { class: "muted" });
+      group = { element: el("tr", { class: "group" }, el("td", { colSpan: COLUMNS.length }, toggle, " ", summary)), toggle, summary };
+      this.groups.set(prefix, group);
+    }
+    group.toggle.setAttribute("aria-expanded", isOpen);
+    const topics = members.length === 1 ? "1 topic" : `${format.count(members.length)} topics`;
+    setText(group.summary, `${topics}, ${format.rate(this.isStale ? null : totalRate(members))} records/s`);
+    return group.element;
+  }
+
+  toggle(name) {
+    const closed = parseNames(url.state.closed);
+    if (!closed.delete(name)) closed.add(name);
+    this.changeView({ closed: formatNames(closed) });
+  }
+
+  rowFor(topic) {
+    let row = this.rows.get(topic.name);
+    if (!row) {
+      row = new TopicRow(topic.name);
+      this.rows.set(topic.name, row);
+      this.observer.observe(row.element);
+    }
+    row.update(topic, this.now, this.isStale);
+    if (row.isVisible) this.draw(row);
+    return row.element;
+  }
+
+  /** Puts the rows into the table, and removes all others. */
+  place(elements) {
+    elements.forEach((element, i) => {
+      if (this.body.children[i] !== element) this.body.insertBefore(element, this.body.children[i] ?? null);
+    });
+    while (this.body.childElementCount > elements.length) this.body.lastElementChild.remove();
+    for (const [name, row] of this.rows) {
+      if (row.element.isConnected || !this.body.isConnected) continue;
+      this.observer.unobserve(row.element);
+      this.rows.delete(name);
+    }
+  }
+
+  visibilityChanged(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const row = this.rows.get(target.dataset.topic);
+      if (!row) continue;
+      row.isVisible = isIntersecting;
+      if (isIntersecting) this.draw(row);
+    }
+  }
+
+  draw(row) {
+    drawSparkline(row.canvas, row.rates, this.now - row.span, this.now, this.theme);
+  }
+
+  updateEmpty(shown, { topics }) {
     this.empty.hidden = shown > 0;
-    if (shown > 0 || this.empty.dataset.for === `${all}`) return;
-    this.empty.dataset.for = `${all}`;
-    if (all > 0) return this.empty.replaceChildren(el("p", {}, "No topic name matches the search."));
-    this.empty.replaceChildren(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
-      copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/readings?key=boiler'`));
+    if (shown > 0) return;
+    if (topics.length > 0) return this.showEmpty("search", [el("p", {}, "No topic name matches the search.")]);
+    const steps = firstSteps(null);
+    if (steps) this.showEmpty(steps.key, steps.elements);
   }
-}
 
-function isVisible(element) {
-  const { top, bottom } = element.getBoundingClientRect();
-  return bottom > 0 && top < innerHeight;
-}
-
-/** Fetches the newest record: at first from up to four partitions, later from one that has grown. */
-async function fetchLastRecord(row, isFirst) {
-  const { partitions, name } = row.topic;
-  const before = row.ends ?? new Map();
-  row.ends = new Map(partitions.map((p) => [p.partition, p.latest ?? 0]));
-  const filled = partitions.filter((p) => p.latest > p.earliest);
-  const grown = filled.filter((p) => isFirst || p.latest > (before.get(p.partition) ?? 0));
-  let newest = null;
-  for (const p of (isFirst ? grown : grown.slice(0, 1)).slice(0, 4)) {
-    const response = await fetch(endpoint(`topics/${name}/partitions/${p.partition}/records?offset=${p.latest - 1}&limit=1`));
-    if (!response.ok) continue;
-    const [record] = (await response.json()).records;
-    if (record && (!newest || (record.timestamp ?? 0) >= (newest.timestamp ?? 0))) newest = record;
+  showEmpty(key, elements) {
+    if (this.empty.dataset.for === key) return;
+    this.empty.dataset.for = key;
+    this.empty.replaceChildren(...elements);
   }
-  return newest && new Entry(newest.value === null ? "tombstone" : "record", JSON.stringify(newest), 0);
 }

@@ -1,7 +1,11 @@
 // The state of the view as a query string. Pure functions; `url.js` applies them to the browser's location.
 
-export const DEFAULTS = { topic: "", window: "5m", q: "", key: "", header: "", partition: "", hide: "", over: "", at: "", search: "" };
-export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3]]);
+export const DEFAULTS = {
+  topic: "", window: "5m", from: "", to: "", by: "", each: "", time: "", rate: "", also: "", hide: "", show: "", over: "",
+  q: "", key: "", header: "", partition: "", at: "", search: "", sort: "", group: "", closed: "",
+};
+/** The windows with their lengths in ms; "all" begins at the first record. */
+export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3], ["24h", 86400e3], ["7d", 604800e3], ["all", null]]);
 
 /** Parses `location.search`; missing parameters and an unknown window have their defaults. */
 export function parse(search) {

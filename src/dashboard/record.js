@@ -8,9 +8,6 @@ export function locationOf(data) {
   return match && { topic: match[1], partition: Number(match[2]), offset: Number(match[3]) };
 }
 
-const MAX_FIELDS = 32;
-const MAX_DEPTH = 4;
-
 /** An entry of the list (record, tombstone or gap): the raw JSON text, parsed on demand. */
 export class Entry {
   constructor(kind, data, serial) {
@@ -68,23 +65,6 @@ function valueText(record) {
 
 export function decodedLength(base64) {
   return (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0);
-}
-
-/** Returns the numbers in a value by path: `temperature`, `motor.rpm`, `phases.0`; `value` for a plain number. */
-export function numericFields(value) {
-  const found = new Map();
-  collectNumbers(value, "", MAX_DEPTH, found);
-  return found;
-}
-
-function collectNumbers(value, path, depth, found) {
-  if (found.size >= MAX_FIELDS) return;
-  if (typeof value === "number" && Number.isFinite(value)) {
-    found.set(path || "value", value);
-  } else if (value && typeof value === "object" && depth > 0) {
-    const entries = Array.isArray(value) ? value.slice(0, 8).entries() : Object.entries(value);
-    for (const [name, inner] of entries) collectNumbers(inner, path ? `${path}.${name}` : String(name), depth - 1, found);
-  }
 }
 
 /** Returns the value indented, with numbers exactly as sent if the browser supports `JSON.rawJSON`. */

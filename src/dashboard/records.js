@@ -15,6 +15,7 @@ export class RecordsPanel {
     this.store = store;
     this.produceAgain = produceAgain;
     this.browser = null;
+    this.topicTotal = 0;
     this.filtered = new FilteredList(() => this.browser?.entries ?? store.entries, () => this.refresh(0));
     this.list = new VirtualList({ rows: () => this.filtered.rows, fillRow, onSelect: (entry) => this.showDetail(entry), label: `Records of ${topic}, newest first` });
     this.pane = el("aside", { class: "detail", hidden: true, "aria-label": "Record" });
@@ -65,11 +66,22 @@ export class RecordsPanel {
 
   refresh(added) {
     this.list?.update(added);
-    const rows = this.filtered.rows.length;
+    this.updateCount();
+  }
+
+  /** `total` is the number of offsets in the topic. */
+  setTopicTotal(total) {
+    this.topicTotal = total;
+    this.updateCount();
+  }
+
+  updateCount() {
     const all = this.browser ? this.browser.entries.length : this.store.total;
     const kept = this.browser ? all : this.store.entries.length;
+    const matching = this.filtered.test ? `${format.count(this.filtered.rows.length)} of ` : "";
+    const loaded = this.topicTotal > all ? ` loaded, ${format.count(this.topicTotal)} offsets in the topic` : "";
     const older = kept < all ? `, newest ${format.count(kept)} kept` : "";
-    setText(this.count, this.filtered.test ? `${format.count(rows)} of ${format.count(all)}${older}` : `${format.count(all)}${older}`);
+    setText(this.count, `${matching}${format.count(all)}${loaded}${older}`);
   }
 
   showDetail(entry) {

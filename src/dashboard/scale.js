@@ -39,13 +39,14 @@ export function ticks(low, high, count) {
   return { values, step };
 }
 
-const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].map((s) => s * 1000);
+const DAY = 86_400;
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY, 365 * DAY].map((s) => s * 1000);
 
-/** Returns about `count` times at round minutes or hours of the local time zone. */
+/** Returns about `count` times at round seconds, minutes, hours or days of the local time zone, and their distance. */
 export function timeTicks(from, to, count) {
   const step = TIME_STEPS.find((s) => s >= (to - from) / count) ?? TIME_STEPS.at(-1);
   const zone = new Date(to).getTimezoneOffset() * 60_000;
   const values = [];
-  for (let at = Math.ceil((from - zone) / step) * step + zone; at <= to; at += step) values.push(at);
-  return values;
+  for (let at = Math.ceil((from - zone) / step) * step + zone; at <= to && values.length < 100; at += step) values.push(at);
+  return { values, step };
 }

@@ -1,122 +1,138 @@
-// A time series in bounded memory. Older data gets coarser but keeps its extremes.
-//
-// A point is a time span with its first, last, minimum and maximum value. A new record is a span of zero length. At
-// the limit, neighbouring points in the older half are merged in pairs.
+// The points of one field and key in order of time. A point has the minimum, maximum, last value and count of one step.
 
-const COLUMNS = ["start", "end", "first", "last", "min", "max"];
-const INITIAL_CAPACITY = 32;
-/** A silence is a gap if it exceeds both this multiple of the usual interval and the minimum. */
-const GAP_FACTOR = 6;
-const MIN_GAP_MS = 3000;
+const COLUMNS = ["start", "end", "min", "max", "last", "count"];
+const INITIAL_CAPACITY = 16;
+/** How many of the newest points tell the usual interval. */
+const SAMPLE = 64;
+/** How many points before and after a silence tell whether it is usual. */
+const NEARBY = 8;
+/** A silence breaks the line if it exceeds both this multiple of the usual time between two values and the minimum. */
+const GAP_FACTOR = 3;
+const MIN_GAP_MS = 1000;
 
 export class Series {
   constructor() {
     this.length = 0;
-    this.capacity = INITIAL_CAPACITY;
-    for (const name of COLUMNS) this[name] = new Float64Array(this.capacity);
-    /** 1 if the line breaks before the point. */
-    this.broken = new Uint8Array(this.capacity);
+    this.capacity = 0;
+    /** Grows with every change, so that what is computed from the points can be kept. */
+    this.version = 0;
+    /** The usual time between two points in ms, 0 if unknown. */
     this.interval = 0;
+    /** 1 if the line breaks before the point. */
+    this.broken = new Uint8Array(0);
+    for (const name of COLUMNS) this[name] = new Float64Array(0);
+    this.grow(INITIAL_CAPACITY);
   }
 
-  /** Adds a value and keeps at most `maxPoints` points. */
-  add(time, value, maxPoints) {
-    if (this.length >= maxPoints) this.downsample();
-    if (this.length === this.capacity) this.grow(Math.min(2 * this.capacity, Math.max(maxPoints, this.capacity + 1)));
-    const at = this.insertionIndex(time);
-    if (at < this.length) this.shift(at);
-    this.start[at] = this.end[at] = time;
-    this.first[at] = this.last[at] = this.min[at] = this.max[at] = value;
-    this.broken[at] = at > 0 && this.observeInterval(time - this.end[at - 1]) ? 1 : 0;
-    this.length += 1;
+  /**
+   * Replaces the points that have the same time, and inserts the others. `points` are `[time, min, max, last, count]` in
+   * order of time; `step` is the length of a point in ms.
+   */
+  merge(points, step) {
+    if (points.length === 0) return;
+    let added = 0;
+    for (const [time] of points) if (!this.has(time)) added += 1;
+    if (this.length + added > this.capacity) this.grow(Math.max(this.length + added, 2 * this.capacity));
+    // Merges from the end, so that no point moves twice.
+    let [from, to] = [this.length - 1, this.length + added - 1];
+    for (let i = points.length - 1; i >= 0; i -= 1) {
+      const [time, min, max, last, count] = points[i];
+      while (from >= 0 && this.start[from] > time) this.move(from--, to--);
+      if (from >= 0 && this.start[from] === time) from -= 1;
+      this.start[to] = time;
+      this.end[to] = time + step;
+      this.min[to] = min;
+      this.max[to] = max;
+      this.last[to] = last;
+      this.count[to] = count;
+      to -= 1;
+    }
+    this.length += added;
+    this.version += 1;
+    this.findGaps(step, this.indexFrom(points[0][0]));
   }
 
-  /** Breaks the line before the next point, because records are known to be missing. */
-  breakNext() {
-    this.breakPending = true;
+  has(time) {
+    const at = this.indexFrom(time);
+    return at < this.length && this.start[at] === time;
   }
 
-  /** Updates the usual interval; returns whether a gap ended. */
-  observeInterval(elapsed) {
-    const known = this.interval > 0;
-    const gap = this.breakPending || (known && elapsed > Math.max(MIN_GAP_MS, GAP_FACTOR * this.interval));
-    this.breakPending = false;
-    // A moving average. The cap keeps a single gap from raising it much.
-    const counted = known ? Math.min(elapsed, 4 * this.interval + 1) : elapsed;
-    this.interval = known ? this.interval + (counted - this.interval) / 16 : Math.max(elapsed, 1);
-    return gap;
-  }
-
-  /** Returns where a point belongs. Records are mostly in order, so the search starts at the end. */
-  insertionIndex(time) {
-    let at = this.length;
-    while (at > 0 && this.start[at - 1] > time) at -= 1;
-    return at;
-  }
-
-  shift(at) {
-    for (const name of COLUMNS) this[name].copyWithin(at + 1, at, this.length);
-    this.broken.copyWithin(at + 1, at, this.length);
+  move(from, to) {
+    if (from === to) return;
+    for (const name of COLUMNS) this[name][to] = this[name][from];
+    this.broken[to] = this.broken[from];
   }
 
   grow(capacity) {
     for (const name of COLUMNS) {
       const larger = new Float64Array(capacity);
-      larger.set(this[name]);
+      larger.set(this[name].subarray(0, this.length));
       this[name] = larger;
     }
     const broken = new Uint8Array(capacity);
-    broken.set(this.broken);
+    broken.set(this.broken.subarray(0, this.length));
     this.broken = broken;
     this.capacity = capacity;
   }
 
-  /** Merges pairs of neighbours in the older half, but never across a gap. */
-  downsample() {
-    const half = this.length >> 1;
-    let to = 0;
-    for (let from = 0; from < this.length; to += 1) {
-      this.copyPoint(from, to);
-      from += 1;
-      if (from < half && !this.broken[from]) {
-        this.mergePoint(from, to);
-        from += 1;
-      }
+  /**
+   * Breaks the line where nothing was measured, from the point `changed` on. A series with several values per step has no empty
+   * steps; one with a value every minute has many, and only a longer silence is a gap. What is usual depends on the points
+   * nearby, because a device may change its interval.
+   */
+  findGaps(step, changed) {
+    const first = Math.max(1, this.length - SAMPLE);
+    this.interval = median(this.distances(first, this.length));
+    const perStep = Math.max(1, median(this.count.slice(first - 1, this.length)));
+    for (let i = Math.max(1, changed - NEARBY); i < this.length; i += 1) {
+      const silence = this.start[i] - this.start[i - 1] - step;
+      this.broken[i] = silence > MIN_GAP_MS && silence > (GAP_FACTOR * this.usualDistance(i)) / perStep ? 1 : 0;
     }
-    this.length = to;
+    this.broken[0] = 0;
   }
 
-  copyPoint(from, to) {
-    for (const name of COLUMNS) this[name][to] = this[name][from];
-    this.broken[to] = this.broken[from];
+  /** Returns the median of the times between the points before and after `i`. */
+  usualDistance(i) {
+    return median(this.distances(Math.max(1, i - NEARBY), Math.min(this.length, i + NEARBY + 1)));
   }
 
-  mergePoint(from, to) {
-    this.end[to] = Math.max(this.end[to], this.end[from]);
-    this.last[to] = this.last[from];
-    this.min[to] = Math.min(this.min[to], this.min[from]);
-    this.max[to] = Math.max(this.max[to], this.max[from]);
+  /** Returns the times from one point to the next, for the points `from` to `to`. */
+  distances(from, to) {
+    const distances = new Float64Array(Math.max(0, to - from));
+    for (let i = from; i < to; i += 1) distances[i - from] = this.start[i] - this.start[i - 1];
+    return distances;
   }
 
-  /** Returns the index of the first point that ends at or after `time`. */
+  /** Drops the points that begin before `time`. */
+  dropBefore(time) {
+    const dropped = this.indexFrom(time);
+    if (dropped === 0) return;
+    for (const name of COLUMNS) this[name].copyWithin(0, dropped, this.length);
+    this.broken.copyWithin(0, dropped, this.length);
+    this.length -= dropped;
+    this.version += 1;
+    this.broken[0] = 0;
+  }
+
+  /** Returns the index of the first point that begins at or after `time`. */
+  indexFrom(time) {
+    return search(this.start, this.length, (start) => start >= time);
+  }
+
+  /** Returns the index of the first point that ends after `time`. */
   indexAt(time) {
-    let [low, high] = [0, this.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.end[middle] < time) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return search(this.end, this.length, (end) => end > time);
   }
 
-  /** Returns the current, minimum and maximum value between two times, or null without values. */
+  /** Returns the current, minimum and maximum value of the steps that begin between two times, and the number of values. */
   summary(from, to) {
     let summary = null;
-    for (let i = this.indexAt(from); i < this.length && this.start[i] <= to; i += 1) {
-      summary ??= { current: 0, min: Infinity, max: -Infinity };
+    for (let i = this.indexFrom(from); i < this.length && this.start[i] <= to; i += 1) {
+      summary ??= { current: 0, min: Infinity, max: -Infinity, count: 0 };
       summary.current = this.last[i];
       summary.min = Math.min(summary.min, this.min[i]);
       summary.max = Math.max(summary.max, this.max[i]);
+      summary.count += this.count[i];
     }
     return summary;
   }
@@ -128,4 +144,24 @@ export class Series {
     const index = distance(at - 1) <= distance(at) ? at - 1 : at;
     return distance(index) <= maxDistance ? index : null;
   }
+
+  /** The middle of a step, where its point is drawn. */
+  middle(i) {
+    return this.start[i] / 2 + this.end[i] / 2;
+  }
+}
+
+/** Returns the first index of a sorted column whose value passes the test. */
+function search(column, length, test) {
+  let [low, high] = [0, length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (test(column[middle])) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function median(values) {
+  return values.length === 0 ? 0 : values.sort()[values.length >> 1];
 }

@@ -4,13 +4,29 @@ import { endpoint } from "./base.js";
 import { announce, button, el, labelled, setText } from "./dom.js";
 import * as feed from "./feed.js";
 
+/** The answer of `GET /login`: whether clients must sign in, and the name and rights of this client. Null until it is known. */
+export let current = null;
+
+const listeners = new Set();
+
+/** Calls `listener` when `current` changes. Returns a function that ends that. */
+export function onChange(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
 export class Session {
   constructor() {
-    this.token = el("input", { type: "password", required: true, autocomplete: "current-password" });
+    // Password managers recognize these names and autocomplete values.
+    this.name = el("input", { name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: false, "aria-describedby": "session-help" });
+    this.secret = el("input", { name: "password", type: "password", required: true, autocomplete: "current-password" });
     this.error = el("p", { class: "receipt bad", role: "alert" });
-    this.signInButton = el("button", { class: "primary" }, "Sign in");
-    const form = el("form", { onsubmit: (event) => { event.preventDefault(); this.signIn(); } },
-      labelled("Key, token, or NAME:PASSWORD", this.token),
+    this.signInButton = el("button", { class: "primary", type: "submit" }, "Sign in");
+    // If this script failed, a GET would put the password into the URL.
+    const form = el("form", { method: "post", onsubmit: (event) => { event.preventDefault(); this.signIn(); } },
+      labelled("Name", this.name),
+      labelled("Password, key or token", this.secret),
+      el("p", { class: "note", id: "session-help" }, "A key or a token works without a name, too."),
       el("div", { class: "actions" }, this.signInButton, this.error));
     this.dialog = el("dialog", { class: "session", "aria-labelledby": "session-title", oncancel: (event) => event.preventDefault() },
       el("h2", { id: "session-title" }, "Sign in"), form);
@@ -28,7 +44,7 @@ export class Session {
   open() {
     this.signOutButton.hidden = true;
     this.dialog.showModal();
-    this.token.focus();
+    this.name.focus();
   }
 
   signedIn() {
@@ -41,11 +57,14 @@ export class Session {
     this.signInButton.disabled = true;
     setText(this.error, "");
     try {
-      const body = JSON.stringify({ token: this.token.value.trim() });
+      const name = this.name.value.trim();
+      // A password may begin or end with a space, but a pasted key or token does not.
+      const token = name ? `${name}:${this.secret.value}` : this.secret.value.trim();
+      const body = JSON.stringify({ token });
       const response = await fetch(endpoint("login"), { method: "POST", headers: { "content-type": "application/json" }, body });
       const result = await response.json();
-      if (!response.ok) throw new Error(response.status === 401 ? "The key, token or password is not valid." : String(result.detail ?? response.status));
-      this.token.value = "";
+      if (!response.ok) throw new Error(response.status === 401 ? "The name, or the password, key or token is not valid." : String(result.detail ?? response.status));
+      this.secret.value = "";
       this.dialog.close();
       this.show(result);
       announce("Signed in");
@@ -67,12 +86,15 @@ export class Session {
   }
 
   async load() {
-    const result = await fetch(endpoint("login")).then((response) => response.json(), () => ({}));
-    this.show(result);
+    const result = await fetch(endpoint("login")).then((response) => response.json(), () => null);
+    if (result) this.show(result);
   }
 
-  show({ required, name }) {
+  show(result) {
+    current = result;
+    const { required, name } = result;
     this.signOutButton.hidden = !required || !name;
     if (name) setText(this.signOutButton, `Sign out ${name}`);
+    listeners.forEach((listener) => listener());
   }
 }

@@ -1,34 +1,58 @@
-/** Draws the rates of the last 5 minutes, [time, rate] each; a null rate is a gap. */
-export function drawSparkline(canvas, rates, theme) {
+/**
+ * Draws the rates from `from` to `to`: [start, end, rate] each, as steps, because a rate is an average. A dotted line marks the
+ * time in which the rate is unknown.
+ */
+export function drawSparkline(canvas, rates, from, to, theme) {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (width === 0) return;
   const ratio = devicePixelRatio;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
+  const [pixels, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== pixels) canvas.width = pixels;
+  if (canvas.height !== lines) canvas.height = lines;
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  const max = Math.max(...rates.map(([, rate]) => rate ?? 0), 1e-9);
-  const to = rates.at(-1)?.[0] ?? 0;
-  const from = to - 300_000;
-  const x = (at) => ((at - from) / (to - from)) * (width - 4) + 1;
+  const max = Math.max(...rates.map(([, , rate]) => rate), 1e-9);
+  const x = (at) => ((Math.max(at, from) - from) / (to - from)) * (width - 4) + 1;
   const y = (rate) => height - 3 - (rate / max) * (height - 7);
-  context.strokeStyle = context.fillStyle = theme.lines[0];
   context.lineWidth = 1.5;
   context.lineJoin = "round";
-  let drawing = false;
+  context.strokeStyle = theme.text;
+  context.setLineDash([1, 4]);
   context.beginPath();
-  for (const [at, rate] of rates) {
-    if (rate === null) drawing = false;
-    else if (drawing) context.lineTo(x(at), y(rate));
-    else context.moveTo(x(at), y(rate));
-    drawing = rate !== null;
+  for (const [start, end] of unknownSpans(rates, from, to)) {
+    context.moveTo(x(start), y(0));
+    context.lineTo(x(end), y(0));
+  }
+  context.stroke();
+  context.setLineDash([]);
+  context.strokeStyle = context.fillStyle = theme.lines[0];
+  context.beginPath();
+  let before = null;
+  for (const [start, end, rate] of rates) {
+    if (end < from) continue;
+    if (before === start) context.lineTo(x(start), y(rate));
+    else context.moveTo(x(start), y(rate));
+    context.lineTo(x(end), y(rate));
+    before = end;
   }
   context.stroke();
   const last = rates.at(-1);
-  if (last && last[1] !== null) {
+  if (last && to - last[1] < 10_000) {
     context.beginPath();
-    context.arc(x(last[0]), y(last[1]), 2, 0, 7);
+    context.arc(x(last[1]), y(last[2]), 2, 0, 7);
     context.fill();
   }
+}
+
+/** Returns the spans between `from` and `to` without a rate, but not the time since the last response. */
+export function unknownSpans(rates, from, to) {
+  const spans = [];
+  let known = from;
+  for (const [start, end] of rates) {
+    if (start > known) spans.push([known, start]);
+    known = Math.max(known, end);
+  }
+  if (to - known > 10_000) spans.push([known, to]);
+  return spans;
 }

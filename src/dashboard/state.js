@@ -1,4 +1,4 @@
-// The one state of the page, from what is known of the stream, the topics and the position of this tab.
+// The one state of the page, from what is known of the streams, the topics and the position of this tab.
 
 import * as format from "./format.js";
 
@@ -7,17 +7,20 @@ const STALE_AFTER_MS = 10_000;
 /** A page is live if it is behind by less than this many records, or less than this many seconds of the topic's rate. */
 const LIVE_RECORDS = 100;
 const LIVE_SECONDS = 2;
+/** Charts are live if they are behind by less than this, besides the usual time between their updates. */
+const LIVE_CHARTS_MS = 3000;
 
 /**
  * Returns `{ kind, text, detail }`: `kind` is "good", "idle" or "bad", and `detail` explains a "bad" state.
  *
- * `stream` is the state of the event stream, `topics` the last response about the topics (or null), `lag` the number of
- * records that this tab has not received (null if unknown), `rate` the topic's records per second, and `visibleSince` the
- * time from which on the topics are requested.
+ * `stream` is the state of the event stream of the records, `topics` the last response about the topics (or null), `lag` the
+ * number of records that this tab has not received (null if unknown), `rate` the topic's records per second, and `visibleSince`
+ * the time from which on the topics are requested. `charts` has the `state` of the series, their `lag` in ms, and `isFixed` if
+ * their range does not end now; it is null on a page without charts.
  */
-export function pageState({ stream, topics, lag, rate, paused, visibleSince, now }) {
-  const retry = stream.kind === "waiting" ? `, ${retryText(stream.retryAt, now)}` : "";
-  const bad = (label, detail) => ({ kind: "bad", text: label + retry, detail: detail ? `${label}: ${detail}` : "" });
+export function pageState({ stream, topics, lag, rate, charts, paused, visibleSince, now }) {
+  const retry = ({ kind, retryAt }) => (kind === "waiting" || kind === "failed" ? `, ${retryText(retryAt, now)}` : "");
+  const bad = (label, detail, of = stream) => ({ kind: "bad", text: label + retry(of), detail: detail ? `${label}: ${detail}` : "" });
   const idle = (text) => ({ kind: "idle", text, detail: "" });
   const good = (text) => ({ kind: "good", text, detail: "" });
   switch (topics?.broker.kind) {
@@ -38,10 +41,23 @@ export function pageState({ stream, topics, lag, rate, paused, visibleSince, now
   if (topics.receivedAt < visibleSince) return idle("Connecting…");
   if (paused) return idle("Paused");
   if (stream.kind !== "open") return good("Connected");
-  if (lag === null) return idle("Connecting…");
-  if (lag <= Math.max(LIVE_RECORDS, LIVE_SECONDS * (rate ?? 0))) return good("Live");
+  if (charts?.state.kind === "failed") return bad("Charts unavailable", charts.state.detail, charts.state);
+  if (lag === null || charts?.state.kind === "connecting") return idle("Connecting…");
+  return lagState({ lag, rate, charts }, idle, good);
+}
+
+/** Returns the state of a page whose streams are open. */
+function lagState({ lag, rate, charts }, idle, good) {
+  const isLive = lag <= Math.max(LIVE_RECORDS, LIVE_SECONDS * (rate ?? 0));
   const seconds = rate > 0 ? ` (${format.duration((lag / rate) * 1000)})` : "";
-  return idle(`Behind by ${format.count(lag)} records${seconds}`);
+  const records = `${format.count(lag)} records${seconds}`;
+  if (charts && charts.lag > LIVE_CHARTS_MS) {
+    const late = format.duration(charts.lag);
+    return idle(isLive ? `Charts behind by ${late}` : `Behind by ${records}, charts by ${late}`);
+  }
+  if (!isLive) return idle(charts ? `Charts live, list behind by ${records}` : `Behind by ${records}`);
+  if (charts?.state.kind === "reading") return idle("Reading history…");
+  return charts?.isFixed ? idle("Fixed range") : good("Live");
 }
 
 function retryText(retryAt, now) {

@@ -19,14 +19,15 @@ export class StatusBar {
 
   update() {
     if (document.hidden) return;
-    const { stream, topics, paused } = feed.latest;
+    const { stream, topics, paused, series } = feed.latest;
     const topic = topics?.topics?.find(({ name }) => name === url.state.topic);
     // Before the page follows its topic, the stream belongs to other tabs.
     const isFollowing = topics?.topics && feed.topic() === url.state.topic;
     // A topic that does not exist yet has no records to be behind.
     const lag = !isFollowing ? null : topic ? lagOf(topic, feed.position()) : 0;
+    const charts = topic && series ? { state: series.state, lag: series.lag, isFixed: series.isFixed } : null;
     const { visibleSince } = this;
-    const { kind, text, detail } = pageState({ stream, topics, lag, rate: topic?.rate, paused, visibleSince, now: Date.now() });
+    const { kind, text, detail } = pageState({ stream, topics, lag, rate: topic?.rate, charts, paused, visibleSince, now: Date.now() });
     this.element.className = `indicator ${kind}`;
     setText(this.element, text);
     this.banner.hidden = detail === "";

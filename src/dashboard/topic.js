@@ -1,19 +1,19 @@
 // The page of one topic: live charts and records, with pause, resume and jump to now.
 
-import { root } from "./base.js";
 import { fetchTopic } from "./browse.js";
-import { Charts } from "./charts.js";
-import { button, copyableCommand, el, labelled, setText } from "./dom.js";
+import { button, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
+import { firstSteps } from "./first_steps.js";
 import * as format from "./format.js";
-import { WINDOWS } from "./query.js";
+import { Navigation } from "./navigate.js";
 import { RecordsPanel } from "./records.js";
 import { lagOf } from "./state.js";
 import { Store } from "./store.js";
+import { TopicCharts } from "./topic_charts.js";
 import * as url from "./url.js";
 
-/** Earlier records that the page loads first. */
-const BACKFILL_RECORDS = 10_000;
+/** Earlier records that the list loads first. The charts need none of them. */
+const BACKFILL_RECORDS = 1000;
 /** Records that a paused page keeps; beyond that, it stops acknowledging. */
 const MAX_WAITING = 20_000;
 /** The lag at which the page offers to jump to now. */
@@ -24,24 +24,20 @@ export class TopicView {
   constructor(produce) {
     this.name = url.state.topic;
     this.store = new Store();
-    this.charts = new Charts(this.store);
+    this.charts = new TopicCharts(this.name, this.store);
+    this.navigation = new Navigation(this.charts.charts, (range) => this.charts.range.apply(range));
     this.records = new RecordsPanel(this.name, this.store, (record, value) => produce.open(this.name, record, value));
     this.waiting = [];
     this.unblock = null;
-    this.pauseButton = button("Pause", () => (this.paused ? this.resume() : this.pause()), { "aria-pressed": "false", id: "pause" });
+    this.pauseButton = button("Pause", () => this.togglePause(), { "aria-pressed": "false", id: "pause" });
     this.behindBanner = el("div", { class: "banner", role: "status", hidden: true });
     this.empty = el("div", { class: "card empty", hidden: true });
-    const windows = el("select", { id: "window", onchange: () => { url.replace({ window: windows.value }); this.charts.invalidate(); } },
-      ...[...WINDOWS.keys()].map((name) => el("option", { value: name, selected: name === url.state.window }, name)));
     this.facts = el("span", { class: "muted" });
-    this.chartsSection = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
-      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.charts.element, this.charts.note);
     this.element = el("div", {},
       el("div", { class: "toolbar" }, el("h1", {}, el("bdi", {}, this.name)), this.facts, el("span", { class: "grow" }),
-        labelled("Window", windows, { class: "field inline" }), this.charts.menu, this.pauseButton,
-        button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }),
-        button("Produce…", () => produce.open(this.name), { class: "primary" })),
-      this.behindBanner, this.empty, this.chartsSection, this.records.element);
+        ...this.charts.controls, this.pauseButton,
+        button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" })),
+      this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.charts.also.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
     this.follow();
@@ -101,23 +97,27 @@ export class TopicView {
     const added = this.store.entries.slice(from - this.store.dropped);
     this.store.trim();
     this.records.entriesAdded(added);
-    this.charts.invalidate();
+    this.charts.recordsAdded(added);
     if (!this.firstAt && this.store.total > 0) performance.mark("first-record", { detail: (this.firstAt = performance.now()) });
     this.updateEmpty();
     return this.store.total;
   }
 
+  togglePause() {
+    if (this.paused) this.resume();
+    else this.pause();
+  }
+
   pause() {
     feed.latest.paused = true;
-    this.charts.pausedAt = Date.now();
-    this.charts.invalidate();
+    this.charts.pause();
     this.pauseButton.setAttribute("aria-pressed", "true");
     this.updatePauseButton();
   }
 
   async resume() {
     feed.latest.paused = false;
-    this.charts.pausedAt = null;
+    this.charts.resume();
     this.pauseButton.setAttribute("aria-pressed", "false");
     setText(this.pauseButton, "Pause");
     const waiting = this.waiting;
@@ -134,11 +134,14 @@ export class TopicView {
 
   update(update) {
     const topic = update.topics?.find(({ name }) => name === this.name);
+    if (topic && !this.topic) this.charts.retryNow();
     this.topic = topic;
     this.updateEmpty();
     if (!topic) return setText(this.facts, update.topics ? "does not exist yet" : "");
     setText(this.facts, `${topic.partitions.length} ${topic.partitions.length === 1 ? "partition" : "partitions"} · ${format.rate(topic.rate)} records/s`);
     this.lag = lagOf(topic, feed.position());
+    this.records.setTopicTotal(topic.partitions.reduce((sum, p) => sum + (p.latest ?? 0) - (p.earliest ?? 0), 0));
+    this.charts.updateOutside();
     this.updatePauseButton();
     this.behindBanner.hidden = this.paused || this.lag < FAR_BEHIND_RECORDS;
     if (this.behindBanner.hidden) return;
@@ -159,9 +162,7 @@ export class TopicView {
   updateEmpty() {
     const isEmpty = this.store.total === 0 && (!this.topic || this.topic.written === 0 || this.topic.partitions.every((p) => p.latest === p.earliest));
     this.empty.hidden = !isEmpty;
-    this.chartsSection.hidden = this.store.fields.size === 0;
-    if (!isEmpty || this.empty.childElementCount) return;
-    this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
-      copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/${this.name}?key=boiler'`));
+    this.charts.element.hidden = isEmpty;
+    if (isEmpty && !this.empty.childElementCount) this.empty.append(...(firstSteps(this.name)?.elements ?? []));
   }
 }

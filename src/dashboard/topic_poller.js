@@ -1,26 +1,29 @@
 // Polls all topics with their offsets, once for all tabs, and computes the rate of each topic over the last 5 minutes.
 
 import { endpoint } from "./base.js";
+import { addSample, currentRate, mergeHistory, rateHistory, writtenTo } from "./written.js";
 
 const POLL_MS = 2000;
-const MAX_POINTS = 150;
-/** The current rate is an average over this time, to keep it steady between responses. */
-const RATE_WINDOW_MS = 4000;
+/** After a longer pause, the bridge knows the rates in between. */
+const PAUSE_MS = 10_000;
 
 export class TopicPoller {
   constructor(onUpdate) {
     this.onUpdate = onUpdate;
     this.active = false;
-    this.histories = new Map();
+    this.withLast = false;
+    this.samples = new Map();
     this.last = null;
+    this.answeredAt = 0;
+    this.polls = 0;
   }
 
-  /** Polls only while a tab is visible. */
-  setActive(active) {
-    if (active === this.active) return;
-    this.active = active;
-    if (active) this.poll();
-    else clearTimeout(this.timer);
+  /** Polls only while a tab is visible, and reads the newest records only while a tab shows them. */
+  setActive(active, withLast) {
+    const isDue = active && (!this.active || (withLast && !this.withLast));
+    Object.assign(this, { active, withLast });
+    if (!active || isDue) clearTimeout(this.timer);
+    if (isDue) this.poll();
   }
 
   /** Polls now instead of after the interval. */
@@ -36,8 +39,14 @@ export class TopicPoller {
 
   async poll() {
     const started = Date.now();
-    const update = await fetchTopics();
-    if (update.topics) this.addRates(update);
+    const poll = (this.polls += 1);
+    const update = await fetchTopics(this.withLast, started - this.answeredAt > PAUSE_MS);
+    // A later poll may request more, and answer first.
+    if (poll !== this.polls) return;
+    if (update.topics) {
+      this.addRates(update);
+      this.answeredAt = update.receivedAt ?? 0;
+    }
     this.last = update.topics ? update : { ...this.last, ...update };
     if (!this.active) return;
     this.onUpdate(this.last);
@@ -47,27 +56,29 @@ export class TopicPoller {
   }
 
   addRates(update) {
-    const histories = new Map();
+    const samples = new Map();
     for (const topic of update.topics) {
-      const written = topic.partitions.reduce((sum, p) => sum + (p.latest ?? 0), 0);
-      const history = this.histories.get(topic.name) ?? [];
-      // Offsets went back: the topic was recreated.
-      if (history.length > 0 && written < history.at(-1).written) history.length = 0;
-      history.push({ at: update.at, written });
-      if (history.length > MAX_POINTS) history.shift();
-      histories.set(topic.name, history);
-      topic.written = written;
-      topic.rate = currentRate(history);
-      topic.rates = rateHistory(history);
+      // Without an age, the offsets are as old as the request.
+      const timeOf = (age) => update.receivedAt - age;
+      const at = topic.age === undefined ? update.at : timeOf(topic.age);
+      let own = this.samples.get(topic.name) ?? [];
+      if (topic.history) own = mergeHistory(own, topic.history.map(([age, written]) => ({ at: timeOf(age), written })));
+      topic.written = writtenTo(topic);
+      if (topic.written !== null) own = addSample(own, { at, written: topic.written });
+      samples.set(topic.name, own);
+      topic.rate = topic.written === null ? null : currentRate(own);
+      topic.rates = rateHistory(own);
+      delete topic.history;
     }
-    this.histories = histories;
+    this.samples = samples;
   }
 }
 
-async function fetchTopics() {
+async function fetchTopics(withLast, withHistory) {
   const at = Date.now();
+  const query = [withLast && "last=true", withHistory && "history=true"].filter(Boolean).join("&");
   try {
-    const response = await fetch(endpoint("topics?offsets=true"));
+    const response = await fetch(endpoint(`topics?${query || "offsets=true"}`));
     if (response.ok) {
       const topics = await response.json();
       return { at, receivedAt: Date.now(), broker: { kind: "up" }, topics };
@@ -80,22 +91,4 @@ async function fetchTopics() {
   } catch {
     return { at, broker: { kind: "unreachable", detail: "no response" } };
   }
-}
-
-/** Returns the current rate in records per second, or null before the second response. */
-function currentRate(history) {
-  const now = history.at(-1);
-  const before = history.findLast((point) => now.at - point.at >= RATE_WINDOW_MS) ?? history[0];
-  return before === now ? null : ((now.written - before.written) * 1000) / (now.at - before.at);
-}
-
-/** Returns the rates between responses as [time, rate]; the rate is null after a pause in polling. */
-function rateHistory(history) {
-  const rates = [];
-  for (let i = 1; i < history.length; i += 1) {
-    const [before, now] = [history[i - 1], history[i]];
-    const gap = now.at - before.at > 5 * POLL_MS;
-    rates.push([now.at, gap ? null : ((now.written - before.written) * 1000) / (now.at - before.at)]);
-  }
-  return rates;
 }

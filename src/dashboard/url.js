@@ -1,6 +1,6 @@
 // The URL holds the state of the view, so a link shows the same view to another person.
 
-import { DEFAULTS, WINDOWS, formatNames, formatThresholds, href, parse, parseNames, parseThresholds } from "./query.js";
+import { DEFAULTS, formatNames, formatThresholds, href, parse, parseNames, parseThresholds } from "./query.js";
 
 const listeners = new Set();
 
@@ -10,6 +10,12 @@ export let state = parse(location.search);
 export function replace(parts) {
   state = { ...state, ...parts };
   history.replaceState(null, "", href(state));
+}
+
+/** Changes parts of the state with a new history entry, and without opening another view. */
+export function push(parts) {
+  state = { ...state, ...parts };
+  history.pushState(null, "", href(state));
 }
 
 /** Opens another view with a new history entry. */
@@ -40,8 +46,6 @@ export function link(parts) {
   };
 }
 
-export const windowMs = () => WINDOWS.get(state.window);
-
 export const thresholds = () => parseThresholds(state.over);
 
 /** Sets the threshold of a field; null removes it. */
@@ -52,8 +56,30 @@ export function setThreshold(field, limit) {
   replace({ over: formatThresholds(all) });
 }
 
-export const hiddenFields = () => parseNames(state.hide);
+/** Returns the names of the hidden cards. Those in `atFirst` are hidden unless the user shows them. */
+export function hiddenFields(atFirst) {
+  const shown = parseNames(state.show);
+  return new Set([...[...atFirst].filter((name) => !shown.has(name)), ...parseNames(state.hide)]);
+}
 
-export function setHiddenFields(names) {
-  replace({ hide: formatNames(names) });
+/** Shows or hides a card. */
+export function setFieldShown(name, isShown, atFirst) {
+  const [list, isListed] = atFirst.has(name) ? ["show", isShown] : ["hide", !isShown];
+  const names = parseNames(state[list]);
+  names[isListed ? "add" : "delete"](name);
+  replace({ [list]: formatNames(names) });
+}
+
+/** The topics whose charts are on the page of another topic. */
+export const alsoTopics = () => [...parseNames(state.also)];
+
+export function setAlsoTopics(names) {
+  replace({ also: formatNames(names) });
+}
+
+/** The fields that are shown as rates. */
+export const rateFields = () => parseNames(state.rate);
+
+export function setRateFields(names) {
+  replace({ rate: formatNames(names) });
 }

@@ -34,7 +34,8 @@ impl StaticFile {
 
 macro_rules! files {
     ($($name:literal: $content_type:expr,)*) => {
-        [$(StaticFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*]
+        static FILES: [StaticFile; [$($name),*].len()] =
+            [$(StaticFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*];
     };
 }
 
@@ -52,45 +53,84 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 37] = files! {
+files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "also.js": SCRIPT,
     "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
+    "cards.js": SCRIPT,
     "chart.js": SCRIPT,
     "charts.js": SCRIPT,
+    "choices.js": SCRIPT,
+    "chooser.js": SCRIPT,
     "detail.js": SCRIPT,
     "dom.js": SCRIPT,
+    "drag_zoom.js": SCRIPT,
     "draw.js": SCRIPT,
+    "draw_timeline.js": SCRIPT,
+    "encoding.js": SCRIPT,
+    "export.js": SCRIPT,
     "feed.js": SCRIPT,
     "filter.js": SCRIPT,
+    "first_steps.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
+    "key_search.js": SCRIPT,
+    "keyboard.js": SCRIPT,
+    "kinds.js": SCRIPT,
+    "latest.js": SCRIPT,
+    "leaves.js": SCRIPT,
     "legend.js": SCRIPT,
     "lines.js": SCRIPT,
     "list.js": SCRIPT,
     "main.js": SCRIPT,
+    "navigate.js": SCRIPT,
+    "number_text.js": SCRIPT,
     "overview.js": SCRIPT,
+    "path.js": SCRIPT,
+    "picture.js": SCRIPT,
+    "pointer.js": SCRIPT,
     "produce.js": SCRIPT,
     "query.js": SCRIPT,
+    "question.js": SCRIPT,
+    "range.js": SCRIPT,
+    "range_bar.js": SCRIPT,
+    "rate.js": SCRIPT,
+    "reading.js": SCRIPT,
     "record.js": SCRIPT,
     "records.js": SCRIPT,
     "scale.js": SCRIPT,
     "series.js": SCRIPT,
+    "series_data.js": SCRIPT,
+    "series_feed.js": SCRIPT,
+    "series_notes.js": SCRIPT,
     "session.js": SCRIPT,
+    "shape.js": SCRIPT,
+    "shape_tracker.js": SCRIPT,
+    "spans.js": SCRIPT,
     "sparkline.js": SCRIPT,
     "start.js": SCRIPT,
     "state.js": SCRIPT,
     "status.js": SCRIPT,
     "store.js": SCRIPT,
     "stream.js": SCRIPT,
+    "tile.js": SCRIPT,
+    "tiles.js": SCRIPT,
+    "timeline.js": SCRIPT,
     "topic.js": SCRIPT,
+    "topic_charts.js": SCRIPT,
     "topic_poller.js": SCRIPT,
+    "topic_row.js": SCRIPT,
+    "topic_rows.js": SCRIPT,
+    "track.js": SCRIPT,
+    "trail.js": SCRIPT,
     "transport.js": SCRIPT,
     "url.js": SCRIPT,
     "worker.js": SCRIPT,
-};
+    "written.js": SCRIPT,
+}
 
 /// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \

@@ -4,7 +4,7 @@
 
 pub mod csv;
 pub mod envelope;
-mod json;
+pub mod json;
 mod ndjson;
 pub mod projection;
 mod sse;

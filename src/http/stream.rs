@@ -65,7 +65,8 @@ impl StreamStyle {
             Self::Sse => Some(Bytes::from_static(b": heartbeat\n\n")),
             // Readers of NDJSON skip empty lines.
             Self::Ndjson => Some(Bytes::from_static(b"\n")),
-            // Some readers count an empty line as a record.
+            // CSV has no comments, and some readers count an empty line as a record. A blank or a byte order mark would
+            // become a part of the next cell.
             Self::Csv => None,
         }
     }

@@ -87,14 +87,14 @@ async fn open(
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
-    start::check_snapshot(app, tag(&request.caller(permit)), &subscription).await?;
+    let caller = request.caller(permit);
+    let prepared = start::check_snapshot(app, tag(&caller), &subscription).await?;
     // A HEAD request does not open a stream.
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
     } else {
-        let caller = request.caller(permit);
         let slot = app.limits.stream(&caller)?;
-        let mailbox = app.hub.subscribe_for(tag(&caller), subscription)?;
+        let mailbox = app.hub.subscribe_prepared(tag(&caller), subscription, prepared)?;
         let revoked = app.shutdown.end_of_stream(revoked);
         let mut response =
             warp::reply::stream(Frames::new(mailbox, slot, (style, head), app.settings.heartbeat, revoked))

@@ -6,23 +6,29 @@ use super::query::Query;
 use super::records::{PageBody, one_topic};
 use super::request::Request;
 use super::response::{as_json, beyond_small};
+use super::topic_activity::{Activity, activity};
+use super::topic_description::add_description;
 use crate::auth::Permit;
-use crate::broker::{Broker, OffsetAt, PartitionInfo, TopicInfo};
-use crate::record::{TopicName, TopicPartition};
-use serde_json::json;
+use crate::broker::{Broker, PartitionInfo, TopicInfo};
+use crate::hub::overview::{PARTITION_REQUEST_BYTES, partition_ends, split_for_request};
+use crate::record::TopicName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use warp::reply::Response;
 
 /// `GET /topics`: the names of all topics that the client may see, or with `?offsets=true` their descriptions, as in
-/// [`topic`].
+/// [`topic`], or with `last` or `history` their descriptions as all clients share them.
 pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Result<Response, Problem> {
-    let query = Query::parse(&request.query, &["offsets"])?;
-    let with_offsets = match query.one("offsets")? {
-        Some("true" | "1" | "") => true,
-        Some("false" | "0") | None => false,
-        Some(other) => return Err(Problem::bad_request(format!("offsets is {other:?}; allowed are true and false"))),
+    let query = Query::parse(&request.query, &["offsets", "last", "history"])?;
+    let flag = |name| match query.one(name)? {
+        Some("true" | "1" | "") => Ok(true),
+        Some("false" | "0") | None => Ok(false),
+        Some(other) => Err(Problem::bad_request(format!("{name} is {other:?}; allowed are true and false"))),
     };
+    let (with_offsets, wanted) = (flag("offsets")?, Activity { last: flag("last")?, history: flag("history")? });
+    if wanted.last || wanted.history {
+        return activity(app, permit, wanted).await;
+    }
     let (shared, permit) = (app.clone(), permit.clone());
     let json = app.ask(move || {
         let (broker, pages) = (shared.hub.broker(), &shared.settings.memory.pages);
@@ -71,48 +77,24 @@ fn topic_bytes(topic: &TopicInfo) -> usize {
     size_of::<TopicInfo>() + topic.name.as_str().len() + topic.partitions.len() * size_of::<PartitionInfo>()
 }
 
-/// Appends the descriptions of topics. Requests the offsets of all partitions from the broker at once, or in several requests
-/// if there are many partitions.
+/// Appends the descriptions of topics, with offsets that are looked up now.
 fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Result<(), Problem> {
-    /// Maximum number of partitions in one request, unless a single topic has more.
-    const PARTITIONS: usize = 2000;
-    /// Memory of a partition in a request and its response, in bytes.
-    const PARTITION_BYTES: usize = 512;
     let (mut rest, mut comma) = (topics, "");
     while !rest.is_empty() {
-        let mut partitions = 0;
-        let fits = |topic: &&TopicInfo| {
-            partitions += topic.partitions.len();
-            partitions <= PARTITIONS
-        };
-        let (part, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        let (part, after) = split_for_request(rest);
         rest = after;
         let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
-        let _memory = out.reserve(beyond_small(PARTITION_BYTES * partitions))?;
-        let partitions = part.iter().flat_map(|topic| topic.partitions.iter().map(|p| topic_partition(&topic.name, p)));
-        let positions: Vec<_> =
-            partitions.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
-        let offsets = broker.offsets(&positions);
-        let mut ends = offsets.chunks(2);
+        let _memory = out.reserve(beyond_small(PARTITION_REQUEST_BYTES * partitions))?;
+        let ends = partition_ends(broker, part);
+        let mut ends = ends.as_slice();
         for topic in part {
-            // A topic name contains no character that JSON escapes.
-            out.add(&format!("{comma}{{\"name\":\"{}\",\"partitions\":[", topic.name))?;
-            for (number, info) in topic.partitions.iter().enumerate() {
-                let ends = ends.next().unwrap_or_default();
-                // The offsets of a partition without a leader are unknown.
-                let end = |at: usize| ends.get(at).and_then(|offset| offset.as_ref().ok());
-                let comma = if number > 0 { "," } else { "" };
-                let info =
-                    json!({"partition": info.partition, "leader": info.leader, "earliest": end(0), "latest": end(1)});
-                out.add(&format!("{comma}{info}"))?;
-            }
-            out.add("]}")?;
+            let (own, others) = ends.split_at(topic.partitions.len().min(ends.len()));
+            ends = others;
+            out.add(comma)?;
+            add_description(out, topic, own)?;
+            out.add("}")?;
             comma = ",";
         }
     }
     Ok(())
-}
-
-fn topic_partition(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
-    TopicPartition { topic: topic.clone(), partition: info.partition }
 }

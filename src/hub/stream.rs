@@ -12,6 +12,7 @@ pub mod gap;
 pub mod lag;
 pub mod log_span;
 pub mod mailbox;
+pub mod positions_by_leader;
 pub mod sampler;
 pub mod slot;
 pub mod state;

@@ -73,6 +73,8 @@ impl CrateDriver {
     }
 }
 
+/// Returns the topics that the client has loaded. The crate numbers their partitions from 0 without gaps, and panics on
+/// other numbers, which the client reports as a malformed response.
 fn topic_infos(kafka: &KafkaClient) -> HashMap<TopicName, TopicInfo> {
     let topics = kafka.topics();
     let info = |topic: kafka::client::metadata::Topic<'_>| {

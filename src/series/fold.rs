@@ -67,7 +67,7 @@ impl Fold {
         let of_record = extractor.record(buffer);
         let record_name = match &query.by {
             None => None,
-            Some(GroupBy::Key) => record.key.map(text_of),
+            Some(GroupBy::Key) => record.key.map(name_of_key),
             Some(GroupBy::Header(name)) => record.last_header(name).map(text_of),
             Some(GroupBy::Value(_)) => of_record.name.map(Cow::Borrowed),
         };
@@ -126,10 +126,38 @@ impl ReadingSink<'_> {
     }
 }
 
+/// Returns the name of a key: the text of a JSON string, as the envelope of a record has it, or else the key itself.
+fn name_of_key(key: &[u8]) -> Cow<'_, str> {
+    let is_quoted = key.trim_ascii_start().first() == Some(&b'"');
+    let text = if is_quoted { serde_json::from_slice::<String>(key).ok() } else { None };
+    text.map_or_else(|| text_of(key), Cow::Owned)
+}
+
 /// Returns the text of a key or header, or its base64 if it is not UTF-8.
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(STANDARD.encode(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_a_json_string_is_its_text() {
+        let names = [
+            (&b"boiler"[..], "boiler"),
+            (br#""boiler""#, "boiler"),
+            (br#" "\u00fc" "#, "ü"),
+            (br#""unfinished"#, "\"unfinished"),
+            (br#"{"id": 1}"#, r#"{"id": 1}"#),
+            (b"89490200001234567890", "89490200001234567890"),
+            (b"\xff\xff", "//8="),
+        ];
+        for (key, name) in names {
+            assert_eq!(name_of_key(key), name);
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct MemoryBudget {
     pub pages: Arc<Share>,
     /// Tables of time series.
     pub series: Arc<Share>,
+    /// The offsets, samples and newest records of all topics, for lists of topics.
+    pub topics: Arc<Share>,
     /// Batches that the live flow fetches, including those cached for streams that reconnect.
     pub live: Arc<Share>,
     /// Batches fetched for streams that catch up, including those cached for other streams.
@@ -53,12 +55,14 @@ impl MemoryBudget {
         // The reserve is a quarter of the memory for chunks.
         let live_chunks = sixteenth / 2;
         let samples = sixteenth / 4;
+        let topics = sixteenth / 4;
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
-            bodies: share("bodies", 3 * sixteenth, 1),
+            bodies: share("bodies", 3 * sixteenth - topics, 1),
             pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
             series: share("series", sixteenth - samples, 1),
+            topics: share("topics", topics, 1),
             live: Share::new("live", 5 * sixteenth / 2, 3 * sixteenth / 2),
             catch_up: Share::new("catch_up", 5 * sixteenth / 2, 3 * sixteenth / 2),
             snapshots: share("snapshots", 2 * sixteenth, 1),
@@ -74,13 +78,14 @@ impl MemoryBudget {
     }
 
     /// Returns all shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 10] {
+    pub fn shares(&self) -> [&Arc<Share>; 11] {
         let Self {
             total: _,
             small_bodies,
             bodies,
             pages,
             series,
+            topics,
             live,
             catch_up,
             snapshots,
@@ -88,7 +93,7 @@ impl MemoryBudget {
             live_chunks,
             samples,
         } = self;
-        [small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks, samples]
+        [small_bodies, bodies, pages, series, topics, live, catch_up, snapshots, chunks, live_chunks, samples]
     }
 }
 

@@ -5,7 +5,8 @@ import { Series } from "../../src/dashboard/series.js";
 
 const series = (points) => {
   const all = new Series();
-  for (const [time, value] of points) all.add(time, value, 1000);
+  // Points without a length are drawn at their time.
+  all.merge(points.map(([time, value]) => [time, value, value, value, 1]), 0);
   return all;
 };
 /** A frame whose pixels are easy to compare: 1000 ms are 100 pixels. */
@@ -46,4 +47,20 @@ test("a pixel column keeps its first, least, greatest and last value", () => {
   const [segment] = lineSegments(line, frame(0, 1000));
   const { y } = frame(0, 1000);
   assert.deepEqual(segment.filter((_, i) => i % 2 === 1), [50, 0, 100, 40].map((value) => y.toPixel(value)));
+});
+
+test("a point is in the middle of its step, with its minimum and maximum", () => {
+  const line = new Series();
+  line.merge([[0, 10, 90, 20, 60], [1000, 5, 5, 5, 60]], 1000);
+  const [segment] = lineSegments(line, frame(0, 2000));
+  const { y } = frame(0, 2000);
+  assert.deepEqual(segment, [50, y.toPixel(20), 50, y.toPixel(10), 50, y.toPixel(90), 50, y.toPixel(20), 150, y.toPixel(5)]);
+});
+
+test("a line goes out of its way only to extremes that it does not cross", () => {
+  const line = new Series();
+  line.merge([[0, 10, 10, 10, 1], [1000, 11, 20, 20, 9], [2000, 15, 35, 30, 9]], 1000);
+  const [segment] = lineSegments(line, frame(0, 3000));
+  const { y } = frame(0, 3000);
+  assert.deepEqual(segment, [50, y.toPixel(10), 150, y.toPixel(20), 250, y.toPixel(30), 250, y.toPixel(15), 250, y.toPixel(35), 250, y.toPixel(30)]);
 });

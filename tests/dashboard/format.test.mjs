@@ -132,3 +132,33 @@ test("durations have one unit", () => {
   const cases = [[0, "0 s"], [89_400, "89 s"], [90_000, "2 min"], [5_399_000, "90 min"], [7_200_000, "2 h"], [172_800_000, "2 d"]];
   for (const [ms, text] of cases) assert.equal(format.duration(ms), text, String(ms));
 });
+
+test("the command for a first record has the login, a topic that may be written, and a key", () => {
+  const command = (session) => format.firstRecordCommand("https://example.org/left/", session);
+  const body = `-d '{"temperature": 21.5}' 'https://example.org/left/topics`;
+  assert.equal(command({ required: false, name: null, rights: null }), `curl ${body}/readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: { produce: ["*"] } }), `curl -u 'ann' ${body}/readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "it's", rights: { produce: ["plant.*", "x"] } }), `curl -u 'it'\\''s' ${body}/plant.readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: { produce: ["x", "read*"] } }), `curl -u 'ann' ${body}/readings?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: { produce: ["orders"] } }), `curl -u 'ann' ${body}/orders?key=boiler'`);
+  assert.equal(command({ required: true, name: "ann", rights: {} }), null);
+  const inTopic = (produce) => format.firstRecordCommand("https://example.org/left/", { required: true, name: "ann", rights: { produce } }, "t");
+  assert.equal(inTopic(["t"]), `curl -u 'ann' ${body}/t?key=boiler'`);
+  assert.equal(inTopic(["x"]), null);
+});
+
+test("the length of a step is exact", () => {
+  const cases = [[200, "200 ms"], [1000, "1 s"], [15_000, "15 s"], [60_000, "1 min"], [90_000, "90 s"], [3_600_000, "1 h"], [86_400_000, "1 d"]];
+  for (const [ms, text] of cases) assert.equal(format.step(ms), text);
+});
+
+test("the ticks of a time axis have the day where it changes", () => {
+  const at = (hour, minute, second) => new Date(2026, 0, 31, hour, minute, second).getTime();
+  const cases = [[at(8, 5, 10), 10_000, "08:05:10"], [at(8, 5, 0), 60_000, "08:05"], [at(0, 0, 0), 3_600_000, "31 Jan"], [at(8, 0, 0), 86_400_000, "31 Jan"]];
+  for (const [ms, step, text] of cases) assert.equal(format.timeTick(ms, step), text);
+});
+
+test("a moment of another day has its date", () => {
+  assert.equal(format.moment(new Date().setHours(8, 5, 10, 0)), "08:05:10");
+  assert.equal(format.moment(new Date(2020, 0, 31, 8, 5, 10).getTime()), "31 Jan 2020 08:05:10");
+});

@@ -26,7 +26,7 @@ test("a link omits default values", () => {
 });
 
 test("every view survives a round trip through a link", () => {
-  const view = { ...DEFAULTS, topic: "a.b-c", window: "6h", q: "50% & <b>", key: "ä=1", header: "h:v", partition: "3", over: "t:9", at: "14:30", search: "?#" };
+  const view = { ...DEFAULTS, topic: "a.b-c", window: "6h", from: "2026-01-31T08:00:00Z", to: "1769846400000", by: "header:a b", also: "x,y", q: "50% & <b>", key: "ä=1", header: "h:v", partition: "3", over: "t:9", at: "14:30", search: "?#" };
   assert.deepEqual(parse(href(view)), view);
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Entry, decodedLength, locationOf, numericFields, prettyValue, textOf } from "../../src/dashboard/record.js";
+import { Entry, decodedLength, locationOf, prettyValue, textOf } from "../../src/dashboard/record.js";
 
 test("the location is read from the start of the text", () => {
   assert.deepEqual(locationOf('{"topic":"a.b-c_1","partition":12,"offset":9007199254740991,"value":'), { topic: "a.b-c_1", partition: 12, offset: 9_007_199_254_740_991 });
@@ -10,23 +10,6 @@ test("the location is read from the start of the text", () => {
 
 test("a key or value that is not a string is shown as JSON", () => {
   assert.deepEqual([null, undefined, "", "a", 0, false, { n: [1] }].map(textOf), ["", "", "", "a", "0", "false", '{"n":[1]}']);
-});
-
-test("numbers are found by path", () => {
-  const value = { temperature: 81.5, motor: { rpm: 3000 }, phases: [1, 2], state: "ok", on: true, none: null };
-  assert.deepEqual([...numericFields(value)], [["temperature", 81.5], ["motor.rpm", 3000], ["phases.0", 1], ["phases.1", 2]]);
-  assert.deepEqual([...numericFields(7)], [["value", 7]]);
-  assert.deepEqual([...numericFields("7")], []);
-  assert.deepEqual([...numericFields(null)], []);
-});
-
-test("hostile values are bounded in width and depth", () => {
-  const wide = Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`f${n}`, n]));
-  assert.equal(numericFields(wide).size, 32);
-  assert.equal(numericFields(Array.from({ length: 1000 }, (_, n) => n)).size, 8);
-  assert.deepEqual([...numericFields(JSON.parse(`${'{"a":'.repeat(5)}1${"}".repeat(5)}`)).keys()], []);
-  assert.deepEqual([...numericFields(JSON.parse(`${'{"a":'.repeat(4)}1${"}".repeat(4)}`)).keys()], ["a.a.a.a"]);
-  assert.deepEqual([...numericFields(JSON.parse('{"__proto__":{"x":1},"big":1e999}'))], [["__proto__.x", 1]]);
 });
 
 test("the length of base64 data accounts for its padding", () => {

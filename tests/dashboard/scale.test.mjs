@@ -63,7 +63,7 @@ test("ticks of an empty, reversed or invalid range are empty", () => {
 
 test("time ticks are round in local time", () => {
   const from = new Date(2026, 0, 31, 8, 10).getTime();
-  const values = timeTicks(from, from + 3 * 3_600_000, 4);
+  const { values } = timeTicks(from, from + 3 * 3_600_000, 4);
   const clock = values.map((at) => `${new Date(at).getHours()}:${String(new Date(at).getMinutes()).padStart(2, "0")}`);
   assert.equal(new Date(from).getTimezoneOffset(), -330);
   assert.deepEqual(clock, ["9:00", "10:00", "11:00"]);
@@ -71,12 +71,16 @@ test("time ticks are round in local time", () => {
 
 test("time ticks include both ends of the window", () => {
   const from = new Date(2026, 0, 31, 8, 0).getTime();
-  assert.deepEqual(timeTicks(from, from + 60_000, 2), [from, from + 30_000, from + 60_000]);
+  assert.deepEqual(timeTicks(from, from + 60_000, 2).values, [from, from + 30_000, from + 60_000]);
 });
 
-test("time ticks of a window longer than the longest step use that step", () => {
-  const from = new Date(2026, 0, 31, 0, 0).getTime();
-  const values = timeTicks(from, from + 24 * 3_600_000, 4);
-  assert.equal(values.length, 13);
-  assert.equal(values[1] - values[0], 2 * 3_600_000);
+test("time ticks of days are at midnight in local time", () => {
+  const from = new Date(2026, 0, 31, 9, 10).getTime();
+  const { values, step } = timeTicks(from, from + 7 * 86_400_000, 4);
+  assert.equal(step, 2 * 86_400_000);
+  assert.ok(values.every((at) => new Date(at).getHours() === 0), `${values.map((at) => new Date(at))}`);
+});
+
+test("time ticks of centuries are few", () => {
+  assert.ok(timeTicks(0, 8e14, 4).values.length <= 100);
 });

@@ -10,7 +10,8 @@ const idle = { kind: "idle" };
 const waiting = { kind: "waiting", retryAt: NOW + 2500, detail: "the stream's reason" };
 
 /** The state of a page that shows a topic, up to date, unless `facts` say otherwise. */
-const stateOf = (facts) => pageState({ stream: open, topics: up, lag: 0, rate: 0, paused: false, visibleSince: 0, now: NOW, ...facts });
+const charts = (kind, lag = 0) => ({ state: { kind, detail: "the series' reason", retryAt: NOW + 4000 }, lag });
+const stateOf = (facts) => pageState({ stream: open, topics: up, lag: 0, rate: 0, charts: null, paused: false, visibleSince: 0, now: NOW, ...facts });
 
 test("a page has one state", () => {
   const cases = [
@@ -24,6 +25,17 @@ test("a page has one state", () => {
     ["fifteen seconds behind", { lag: 150_000, rate: 10_000 }, "idle", "Behind by 150,000 records (15 s)"],
     ["behind in a topic without new records", { lag: 5000, rate: 0 }, "idle", "Behind by 5,000 records"],
     ["behind at an unknown rate", { lag: 5000, rate: null }, "idle", "Behind by 5,000 records"],
+    ["with live charts", { charts: charts("live") }, "good", "Live"],
+    ["with a range of the past", { charts: { ...charts("complete"), isFixed: true } }, "idle", "Fixed range"],
+    ["while the charts open", { charts: charts("connecting") }, "idle", "Connecting…"],
+    ["while the charts are read", { charts: charts("reading") }, "idle", "Reading history…"],
+    ["with charts a moment behind", { charts: charts("live", 3000) }, "good", "Live"],
+    ["with charts far behind", { charts: charts("live", 12_000) }, "idle", "Charts behind by 12 s"],
+    ["with only the list behind", { charts: charts("live"), lag: 150_000, rate: 10_000 }, "idle", "Charts live, list behind by 150,000 records (15 s)"],
+    ["with everything behind", { charts: charts("reading", 9000), lag: 150_000, rate: 10_000 }, "idle", "Behind by 150,000 records (15 s), charts by 9 s"],
+    ["without charts", { charts: charts("failed") }, "bad", "Charts unavailable, reconnecting in 4 s"],
+    ["without Kafka and charts", { topics: failed("down"), charts: charts("failed") }, "bad", "Kafka unreachable"],
+    ["paused with failed charts", { paused: true, charts: charts("failed") }, "idle", "Paused"],
     ["paused", { paused: true, lag: 0 }, "idle", "Paused"],
     ["while Curlew does not respond", { topics: { ...up, receivedAt: NOW - 12_000 } }, "idle", "No response for 12 s"],
     ["just after the page became visible", { visibleSince: NOW - 500, topics: { ...up, receivedAt: NOW - 300_000 } }, "idle", "Connecting…"],
@@ -41,18 +53,21 @@ test("a page has one state", () => {
   }
 });
 
-test("a page is live only with an open stream, a recent response, all records and no pause", () => {
+test("a page is live only with open streams, a recent response, all records, complete charts and no pause", () => {
   const streams = [open, idle, waiting, { kind: "connecting" }];
   const responses = [null, up, { ...up, receivedAt: 0 }, ...["down", "failed", "unreachable", "signed-out"].map(failed)];
-  for (const stream of streams) for (const topics of responses) for (const lag of [null, 0, 1e6]) for (const paused of [false, true]) {
-    const isLive = stateOf({ stream, topics, lag, paused }).text === "Live";
-    assert.equal(isLive, stream === open && topics === up && lag === 0 && !paused, JSON.stringify({ stream, topics, lag, paused }));
+  const series = [null, ...["connecting", "reading", "live", "failed"].map((kind) => charts(kind)), { ...charts("complete"), isFixed: true }, charts("live", 60_000)];
+  for (const stream of streams) for (const topics of responses) for (const lag of [null, 0, 1e6]) for (const charts of series) for (const paused of [false, true]) {
+    const isLive = stateOf({ stream, topics, lag, charts, paused }).text === "Live";
+    const areChartsLive = charts === null || (charts.state.kind === "live" && charts.lag === 0);
+    assert.equal(isLive, stream === open && topics === up && lag === 0 && areChartsLive && !paused, JSON.stringify({ stream, topics, lag, charts, paused }));
   }
 });
 
 test("a bad state has the reason of what failed", () => {
   assert.equal(stateOf({ topics: failed("down") }).detail, "Kafka unreachable: why");
   assert.equal(stateOf({ stream: waiting }).detail, "Disconnected: the stream's reason");
+  assert.equal(stateOf({ charts: charts("failed") }).detail, "Charts unavailable: the series' reason");
   assert.equal(stateOf({}).detail, "");
 });
 

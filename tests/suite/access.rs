@@ -264,6 +264,26 @@ async fn topics_without_any_right_are_not_listed() {
 }
 
 #[tokio::test]
+async fn the_newest_record_is_left_out_without_the_right_to_consume_the_topic() {
+    let world = world();
+    let newest = async |key: &str| {
+        let bearer = format!("Bearer {key}");
+        let answer = world.get("/topics?last=true&history=true", &[("authorization", &bearer)]).await;
+        let topics: Vec<Value> = serde_json::from_slice(answer.body()).unwrap();
+        topics.into_iter().map(|topic| (topic["name"].clone(), topic["last"].clone())).collect::<Vec<_>>()
+    };
+    let values =
+        |topics: Vec<(Value, Value)>| topics.into_iter().map(|(name, last)| json!([name, last["value"]])).collect();
+    let read: Vec<Value> = values(newest("r-secret").await);
+    assert_eq!(read, [json!(["a", "a"]), json!(["b", "b"])]);
+    let written = newest("w-secret").await;
+    assert_eq!(written.len(), 1);
+    let (name, last) = &written[0];
+    assert_eq!((name, last.as_object().unwrap().len()), (&json!("a"), 1));
+    assert!(last["problem"].as_str().unwrap().contains("lacks the right consume"), "{last}");
+}
+
+#[tokio::test]
 async fn a_rejection_names_the_missing_right() {
     let world = world();
     let answer = world.get("/topics/c/events", &[("authorization", "Bearer r-secret")]).await;

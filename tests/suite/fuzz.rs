@@ -14,7 +14,7 @@ use warp::http::uri::PathAndQuery;
 use warp::http::{HeaderName, HeaderValue, Method};
 
 /// Targets from which requests are generated. A target that once caused a bug is added here.
-const TARGETS: [&str; 24] = [
+const TARGETS: [&str; 25] = [
     "/topics/t?key=a%20b&partition=0&timestamp=2026-01-31T08:00:00Z&acks=all",
     "/topics/t?timestamp=1769846400000&acks=0&key=%F0%9F%90%A6",
     "/topics/t?key=%FF",
@@ -22,6 +22,7 @@ const TARGETS: [&str; 24] = [
     "/topics/t?records=all",
     "/topics/%2e%2e?offsets=true",
     "/topics?offsets=true",
+    "/topics?last=true&history=1",
     "/topics/t/events?from=earliest&format=record&key=k&header=a:b&partition=0&partition=1",
     "/topics/t/events?from=-1h30m&where=value.a%20%3E%2030%20%26%26%20key%20%3D%3D%20%22b%22",
     "/topics/t/events?from=t:0:0&limit=1",

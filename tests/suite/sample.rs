@@ -282,6 +282,9 @@ fn a_stream_that_reaches_its_limit_before_a_gap_is_complete() {
         client.read_to_end();
         assert_eq!(client.story(), ["at", "record t/0@0 1"], "{:?}", client.lines);
         assert!(client.id.ends_with('~'), "{}", client.id);
+        plain.until("gap");
+        let gaps: u64 = GapReason::ALL.iter().map(|reason| hub.counts().gaps(*reason)).sum();
+        assert_eq!(gaps, 1, "the gap of the other stream");
     }
 }
 

@@ -6,6 +6,7 @@
 //! long, and that time must not exceed 1.2 times the Java client's plus a second.
 
 mod load;
+mod others;
 mod recreated;
 mod regrown;
 mod unknown;

@@ -1,10 +1,10 @@
 //! A topic is recreated while one broker is cut off from the controller and still knows the deleted one.
 
+use crate::others::OtherBrokers;
 use crate::{LONG, SharedCluster, shared_cluster};
 use curlew_integration::bridge::Bridge;
 use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
-use curlew_integration::java_client::JavaClient;
 use serde_json::{Value, json};
 
 const RECORDS: usize = 10;
@@ -26,25 +26,15 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     follower.seen.wait_for_records(RECORDS, LONG);
 
     kafka.cut_off(1);
-    // A client connected to broker 1 could see the deleted topic.
-    let at = |brokers: &[usize], mut command: Value| {
-        command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
-        command["topic"] = json!(topic);
-        JavaClient::shared().try_call(command)
-    };
-    eventually("the others know that broker 1 is gone", LONG, || {
-        match at(&[2], json!({"do": "ready", "brokers": 0}))? {
-            up if up == 2 => Ok(()),
-            up => Err(format!("{up} brokers are up")),
-        }
-    });
-    at(&[2, 3], json!({"do": "delete"})).expect("deleted");
-    eventually("the topic is gone", LONG, || match at(&[2, 3], json!({"do": "leaders"})) {
+    let others = OtherBrokers::new(kafka, &topic);
+    others.wait_for_brokers(2);
+    others.call(json!({"do": "delete"}));
+    eventually("the topic is gone", LONG, || match others.try_call(json!({"do": "leaders"})) {
         Err(error) if error.contains("UnknownTopic") => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    at(&[2, 3], json!({"do": "create", "assignment": assignment, "config": {}})).expect("created");
-    at(&[2, 3], json!({"do": "produce", "compression": "gzip", "records": records("new")})).expect("written");
+    others.call(json!({"do": "create", "assignment": assignment, "config": {}}));
+    others.call(json!({"do": "produce", "compression": "gzip", "records": records("new")}));
     follower.seen.wait_for_records(RECORDS * 2, LONG);
 
     // Broker 1 has responded at least twice, a few seconds apart.
@@ -54,7 +44,7 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
         if log.contains(&responses) { Ok(()) } else { Err(log) }
     });
     kafka.reconnect(1);
-    at(&[2, 3], json!({"do": "produce", "compression": "gzip", "records": records("last")})).expect("written");
+    others.call(json!({"do": "produce", "compression": "gzip", "records": records("last")}));
     follower.seen.wait_for_records(RECORDS * 3, LONG);
     let events = follower.seen.events();
     let gaps: Vec<_> = events.iter().filter(|event| event.kind == "gap").map(|gap| gap.json()).collect();
@@ -67,10 +57,5 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     expected.sort();
     assert_eq!(values, expected);
     kafka.wait_for_isr(&topic, 2);
-    eventually("the others know that broker 1 is back", LONG, || {
-        match at(&[2], json!({"do": "ready", "brokers": 0}))? {
-            up if up == 3 => Ok(()),
-            up => Err(format!("{up} brokers are up")),
-        }
-    });
+    others.wait_for_brokers(3);
 }

@@ -1,10 +1,9 @@
 //! A topic is created while one broker is cut off from the controller and does not know it.
 
-use crate::{LONG, SharedCluster, shared_cluster};
+use crate::others::OtherBrokers;
+use crate::{SharedCluster, shared_cluster};
 use curlew_integration::bridge::Bridge;
-use curlew_integration::eventually;
-use curlew_integration::java_client::JavaClient;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[test]
 fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
@@ -14,24 +13,10 @@ fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
     bridge.get("/ready").expect(200);
     kafka.cut_off(1);
     let topic = curlew_integration::fresh_topic("unknown");
-    let at = |brokers: &[usize], mut command: Value| {
-        command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
-        command["topic"] = json!(topic);
-        JavaClient::shared().try_call(command)
-    };
-    // Until then the Java client might ask broker 1.
-    let wait_for_brokers = |count: u64| {
-        eventually("the others know which brokers are up", LONG, || {
-            match at(&[2], json!({"do": "ready", "brokers": 0}))? {
-                up if up == count => Ok(()),
-                up => Err(format!("{up} brokers are up")),
-            }
-        });
-    };
-    wait_for_brokers(2);
-    at(&[2, 3], json!({"do": "create", "assignment": [[2, 3], [3, 2]], "config": {}})).expect("created");
-    at(&[2, 3], json!({"do": "produce", "compression": "none", "records": [{"partition": 0, "value": "first"}]}))
-        .expect("written");
+    let others = OtherBrokers::new(kafka, &topic);
+    others.wait_for_brokers(2);
+    others.call(json!({"do": "create", "assignment": [[2, 3], [3, 2]], "config": {}}));
+    others.call(json!({"do": "produce", "compression": "none", "records": [{"partition": 0, "value": "first"}]}));
 
     // Lookups rotate over the brokers.
     let page = format!("/topics/{topic}/partitions/0/records?offset=0&limit=1");
@@ -50,5 +35,5 @@ fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
     assert_eq!(missing, 404, "a topic that no broker knows is missing");
 
     kafka.reconnect(1);
-    wait_for_brokers(3);
+    others.wait_for_brokers(3);
 }

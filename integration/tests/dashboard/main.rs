@@ -1,9 +1,20 @@
 //! The dashboard in a real Chromium, on the embedded log and behind real proxies.
 
+mod also;
+mod charts;
 mod client;
-mod numbers;
+mod devices;
+mod exports;
+mod fold;
+mod keyboard;
+mod load;
+mod outages;
+mod overview;
 mod prefix;
 mod proxies;
+mod shapes;
+mod shown;
+mod tiles;
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};
@@ -136,26 +147,40 @@ fn a_restart_is_shown_and_no_record_is_lost_or_duplicated() {
     assert_eq!(numbers, expected);
 }
 
+/// Returns the number of open streams of records.
+fn record_streams(served: &TestBridge) -> u64 {
+    let metrics = served.bridge.get("/metrics").text();
+    let states = metrics.lines().filter(|line| line.starts_with("curlew_streams{"));
+    states.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).expect(line)).sum()
+}
+
 #[test]
-fn tabs_share_one_stream() {
-    // A second stream would be rejected.
-    let (served, browser) = (serve(&["--max-streams", "1"]), Browser::start());
+fn tabs_share_the_stream_of_records_and_only_visible_ones_have_another_for_their_charts() {
+    // Three tabs: if they did not share the stream of records, or hidden ones kept their charts, streams would be rejected.
+    let (served, browser) = (serve(&["--max-streams", "2"]), Browser::start());
     served.produce("a", "k", "first of a");
     served.produce("b", "k", "first of b");
+    let live = "document.getElementById('state').innerText === 'Live'";
     let one = browser.open(&served.url("?topic=a"), Screen::Light);
     one.wait_for_text("first of a");
+    one.wait_until(live);
     let other = browser.open(&served.url("?topic=b"), Screen::Light);
     other.wait_for_text("first of b");
+    other.wait_until(live);
     let same = browser.open(&served.url("?topic=b"), Screen::Light);
     same.wait_for_text("first of b");
     served.produce("b", "k", "second of b");
     same.wait_for_text("second of b");
+    same.wait_until(live);
+    assert_eq!(record_streams(&served), 1);
     served.produce("a", "k", "second of a");
     // A hidden tab catches up when it becomes visible.
     one.bring_to_front();
     one.wait_for_text("second of a");
+    one.wait_until(live);
     other.bring_to_front();
     other.wait_for_text("second of b");
+    other.wait_until(live);
     for page in [&one, &other, &same] {
         let twice = page.eval("document.body.innerText.split('second of').length - 1");
         assert!(twice.as_u64() <= Some(2), "{}", page.text());
@@ -299,29 +324,6 @@ fn the_url_holds_the_state_of_the_view() {
     );
     page.wait_until("location.search.includes('q=number')");
     page.wait_until("document.querySelectorAll('.list .row:not([hidden])').length === 1");
-}
-
-#[test]
-fn a_downsampled_series_keeps_its_extremes_and_its_gaps() {
-    let (served, browser) = (serve(&[]), Browser::start());
-    let page = browser.open(&served.url(""), Screen::Light);
-    let downsampled = page.eval(
-        "import('/dashboard/series.js').then(({ Series }) => {
-            const series = new Series();
-            for (let n = 0; n < 20000; n += 1) {
-                const time = n * 1000 + (n >= 9000 ? 3600000 : 0);
-                series.add(time, n === 4321 ? 1e6 : n === 15432 ? -1e6 : Math.sin(n), 500);
-            }
-            const of = (column) => [...column.slice(0, series.length)];
-            return { points: series.length, most: Math.max(...of(series.max)), least: Math.min(...of(series.min)),
-                gaps: of(series.broken).filter(Boolean).length, first: series.start[0], last: series.end[series.length - 1] };
-        })",
-    );
-    let points = downsampled["points"].as_u64().expect("a number");
-    assert!((250..=500).contains(&points), "{downsampled}");
-    let expected = json!({"points": points, "most": 1e6 as i64, "least": -1e6 as i64, "gaps": 1, "first": 0,
-                          "last": 19_999 * 1000 + 3_600_000});
-    assert_eq!(downsampled, expected);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The dashboard behind a proxy: under a prefix, beside another bridge, and with a misconfigured proxy.
 
+use crate::devices::readings;
+use crate::fold::{fold, log, write};
+use crate::shown::{pictures, wait_for_numbers};
 use crate::{SOON, TestBridge, assert_no_errors, serve};
 use curlew_integration::bridge::run;
 use curlew_integration::browser::{Browser, Page, Screen};
@@ -74,6 +77,23 @@ fn two_bridges_under_two_prefixes_show_their_own_topics() {
     }
 }
 
+#[test]
+fn the_numbers_under_a_prefix_are_those_of_the_log() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
+    let url = proxy.url("/curlew/?topic=plant");
+    let expected = || fold(&log(&served.bridge, "plant", "temperature"), 0);
+    write(&served.bridge, "plant", "temperature", &readings(10, 0..240, 0, &[(4, 200, 60.0)]));
+    let page = browser.open(&url, Screen::Light);
+    wait_for_numbers(&page, "temperature", &expected(), SOON);
+    write(&served.bridge, "plant", "temperature", &readings(11, 0..1, 0, &[(7, 0, 70.5)]));
+    wait_for_numbers(&page, "temperature", &expected(), SOON);
+    let elsewhere = page.requests().into_iter().filter(|url| !url.starts_with(&proxy.url("/curlew/")));
+    assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<String>::new());
+    assert_no_errors(&page);
+    pictures(&browser, &url, "prefix", |page| wait_for_numbers(page, "temperature", &expected(), SOON));
+}
+
 /// A bridge with one key, called `name`.
 fn guarded(name: &str) -> (TestBridge, String) {
     let made = String::from_utf8(run(&["key", "new", "--name", name]).stdout).expect("UTF-8");
@@ -94,7 +114,7 @@ fn a_user_is_signed_in_to_two_bridges_under_two_prefixes() {
         page.wait_until("document.querySelector('dialog.session')?.open === true");
         page.eval(&format!(
             "(() => {{ const form = document.querySelector('dialog.session form'); \
-             form.querySelector('input').value = {}; form.requestSubmit(); }})()",
+             form.querySelector('input[type=password]').value = {}; form.requestSubmit(); }})()",
             json!(key)
         ));
         page

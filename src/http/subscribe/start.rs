@@ -6,7 +6,7 @@ use crate::http::App;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
-use crate::hub::{ClientTag, Missing, SnapshotCheck, Start, Subscription};
+use crate::hub::{ClientTag, Missing, PreparedSnapshot, SnapshotCheck, Start, Subscription};
 use crate::record::{Timestamp, TopicName, now};
 use crate::start_position::{StartPosition, parse_start};
 use std::sync::Arc;
@@ -61,18 +61,23 @@ fn since(text: &str) -> Result<Timestamp, Problem> {
 }
 
 /// Rejects a stream if its snapshot soon turns out to be impossible, for instance because the topic is too large. If
-/// that is found out later, the open stream ends with a problem.
-pub async fn check_snapshot(app: &Arc<App>, client: ClientTag, subscription: &Subscription) -> Result<(), Problem> {
-    let Some(prepared) = app.hub.prepare_snapshot(client, subscription) else { return Ok(()) };
+/// that is found out later, the open stream ends with a problem. Returns the views for the stream, which need not be read
+/// again.
+pub async fn check_snapshot(
+    app: &Arc<App>,
+    client: ClientTag,
+    subscription: &Subscription,
+) -> Result<Option<PreparedSnapshot>, Problem> {
+    let Some(prepared) = app.hub.prepare_snapshot(client, subscription) else { return Ok(None) };
     let deadline = Instant::now() + SNAPSHOT_WAIT;
     loop {
         match prepared.check() {
-            SnapshotCheck::Ready => return Ok(()),
+            SnapshotCheck::Ready => return Ok(Some(prepared)),
             SnapshotCheck::Failed(BrokerError::UnknownTopic(_)) if subscription.missing == Missing::Wait => {
-                return Ok(());
+                return Ok(Some(prepared));
             }
             SnapshotCheck::Failed(error) => return Err(error.into()),
-            SnapshotCheck::Pending if Instant::now() >= deadline => return Ok(()),
+            SnapshotCheck::Pending if Instant::now() >= deadline => return Ok(Some(prepared)),
             SnapshotCheck::Pending => tokio::time::sleep(SNAPSHOT_PAUSE).await,
         }
     }

@@ -11,12 +11,12 @@ use crate::hub::stream::encoder::{EncodeLimits, Encoder};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Missing;
 use crate::hub::view::keyed_view::ViewProgress;
-use crate::hub::view::store::ViewLease;
+use crate::hub::view::prepared::PreparedSnapshot;
 use crate::hub::view::topic_snapshot::TopicSnapshot;
 use crate::record::Timestamp;
 use crate::sync::backoff::Backoff;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// First and longest pause between checks of a view that is being read.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
@@ -24,12 +24,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_m
 /// Makes the stream wait for the views of its topics.
 pub fn begin(
     mut task: Box<CatchUpTask>,
-    views: Vec<ViewLease>,
+    prepared: PreparedSnapshot,
     since: Option<Timestamp>,
     ends: Option<Ends>,
 ) -> TurnOutcome {
-    let (asked, pauses) = (Instant::now(), Backoff::new(PAUSES.0, PAUSES.1));
-    task.phase = CatchUpPhase::AwaitingSnapshot(Box::new(AwaitedSnapshot { views, since, ends, asked, pauses }));
+    let pauses = Backoff::new(PAUSES.0, PAUSES.1);
+    task.phase = CatchUpPhase::AwaitingSnapshot(Box::new(AwaitedSnapshot { prepared, since, ends, pauses }));
     task.backoff.reset();
     TurnOutcome::Again(task)
 }
@@ -37,9 +37,10 @@ pub fn begin(
 /// Checks whether the views have been read. If they have, moves the stream to their positions.
 pub fn look(mut task: Box<CatchUpTask>) -> TurnOutcome {
     let CatchUpPhase::AwaitingSnapshot(awaited) = &mut task.phase else { return TurnOutcome::Again(task) };
-    let topics = task.stream.topics.iter().zip(&awaited.views);
+    let AwaitedSnapshot { prepared: PreparedSnapshot { views, asked }, .. } = &**awaited;
+    let topics = task.stream.topics.iter().zip(views);
     // Ask every view, so that all of them are read at the same time.
-    let found: Vec<_> = topics.map(|(topic, view)| topic.here().is_some().then(|| view.ask(awaited.asked))).collect();
+    let found: Vec<_> = topics.map(|(topic, view)| topic.here().is_some().then(|| view.ask(*asked))).collect();
     let (mut snapshots, mut is_pending) = (Vec::new(), false);
     for view in found {
         match view {

@@ -16,8 +16,8 @@ use std::time::Instant;
 
 /// Finds the position at which the stream starts, and sends its id.
 pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
-    let CatchUpPhase::Opening(Opening { start, until, .. }) = &task.phase else { return TurnOutcome::Again(task) };
-    let (start, until) = (start.clone(), *until);
+    let CatchUpPhase::Opening(opening) = &task.phase else { return TurnOutcome::Again(task) };
+    let Opening { start, until, prepared } = opening.clone();
     // If a feed has these topics, its cursor saves the look-up.
     if until == Until::Forever
         && let Some(live_cursor) = live.cursor_of(&task.stream.key)
@@ -43,19 +43,18 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     if let Err(error) = look_up_first(&mut task, broker) {
         return task.retry(RequestKind::Metadata, &error);
     }
-    match find_ends_and_start(&mut task, &start, until, broker) {
-        Ok((_, EndsFound::Unknown)) => task.later(),
-        Ok((_, ends)) if let Start::Snapshot { since } = start => {
-            let views = match &mut task.phase {
-                CatchUpPhase::Opening(opening) => std::mem::take(&mut opening.views),
-                _ => Vec::new(),
-            };
+    let (at_end, ends) = match find_ends_and_start(&mut task, &start, until, broker) {
+        Ok((_, EndsFound::Unknown)) => return task.later(),
+        Ok(found) => found,
+        Err(error) => return task.retry(RequestKind::Metadata, &error),
+    };
+    match (start, prepared) {
+        (Start::Snapshot { since }, Some(prepared)) => {
             ends.apply(&mut task);
             let ends = task.stream.encoder.bounds.ends.take();
-            from_snapshot::begin(task, views, since, ends)
+            from_snapshot::begin(task, prepared, since, ends)
         }
-        Ok((at_end, ends)) => begin(task, at_end, ends),
-        Err(error) => task.retry(RequestKind::Metadata, &error),
+        _ => begin(task, at_end, ends),
     }
 }
 
@@ -129,8 +128,8 @@ fn topic_state(
             let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
             if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
                 // Only the topic id proves that a topic which was missing has not been recreated.
-                task.stream.settings.counts.count_gaps(GapReason::Recreated, 1);
-                task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
+                let gaps = task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
+                task.stream.settings.counts.count_gaps(GapReason::Recreated, gaps);
             }
             Ok(TopicState::Here(info))
         }
@@ -216,8 +215,8 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let info = match &task.stream.topics[topic] {
         TopicState::Unknown | TopicState::Away(_) => return,
         TopicState::Missing if known > 0 => {
-            counts.count_gaps(GapReason::Recreated, 1);
-            return encoder.recreated(out, topic, IdTag::default(), 0);
+            let gaps = encoder.recreated(out, topic, IdTag::default(), 0);
+            return counts.count_gaps(GapReason::Recreated, gaps);
         }
         TopicState::Missing => return,
         TopicState::Here(info) => info,
@@ -228,8 +227,8 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     // metadata is outdated.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
-        counts.count_gaps(GapReason::Recreated, 1);
-        encoder.recreated(out, topic, id, partitions);
+        let gaps = encoder.recreated(out, topic, id, partitions);
+        counts.count_gaps(GapReason::Recreated, gaps);
     } else {
         encoder.cursor.set_id(topic, id);
         encoder.grow(topic, partitions);

@@ -375,8 +375,8 @@ impl CatchUp {
                     match find_gap(&*self.broker, reader, &position, error) {
                         Ok(LogChange::Lost(loss)) => {
                             self.cache.forget(&name, partition);
-                            task.stream.encoder.gap(&mut out, topic, partition, loss);
-                            self.live.counts.count_gaps(loss.reason, 1);
+                            let gaps = task.stream.encoder.gap(&mut out, topic, partition, loss);
+                            self.live.counts.count_gaps(loss.reason, gaps);
                         }
                         Ok(LogChange::FetchAgain(at)) => task.stream.encoder.cursor.set(topic, partition, at),
                         Ok(LogChange::InRange) => {

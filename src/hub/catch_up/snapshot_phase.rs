@@ -3,24 +3,21 @@
 use crate::hub::stream::bounds::Ends;
 use crate::hub::stream::encoder::snapshot::SnapshotRecord;
 use crate::hub::stream::encoder::{EncodeLimits, Encoder};
-use crate::hub::view::store::ViewLease;
+use crate::hub::view::prepared::PreparedSnapshot;
 use crate::hub::view::topic_snapshot::TopicSnapshot;
 use crate::record::Timestamp;
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Shortage;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// A snapshot that a stream waits for.
 pub struct AwaitedSnapshot {
-    /// The views, in the order of the stream's topics.
-    pub views: Vec<ViewLease>,
+    /// The views, and the time of the request.
+    pub prepared: PreparedSnapshot,
     /// The timestamp of the oldest records in the snapshot. `None`: no limit.
     pub since: Option<Timestamp>,
     /// The end offsets of the stream. `None`: it continues with new records.
     pub ends: Option<Ends>,
-    /// The time of the request.
-    pub asked: Instant,
     /// Pauses between checks of the views.
     pub pauses: Backoff,
 }

@@ -1,20 +1,19 @@
 //! The state of a stream in the catch-up pool between its turns.
 
 use super::snapshot_phase::{AwaitedSnapshot, SentSnapshot};
-use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
+use crate::broker::{BrokerError, Remedy};
 use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
 use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
 use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
+use crate::hub::stream::positions_by_leader::{PositionsByLeader, by_leader};
 use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
-use crate::hub::view::store::ViewLease;
-use crate::record::Position;
+use crate::hub::view::prepared::PreparedSnapshot;
 use crate::start_position::Start;
 use crate::sync::backoff::Backoff;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -103,8 +102,8 @@ pub struct Opening {
     pub start: Start,
     /// The end of the stream.
     pub until: Until,
-    /// For a start with a snapshot: the view of each topic.
-    pub views: Vec<ViewLease>,
+    /// For a start with a snapshot: the views of the topics.
+    pub prepared: Option<PreparedSnapshot>,
 }
 
 /// The first attempt of the next turn.
@@ -293,32 +292,20 @@ impl CatchUpTask {
     }
 
     /// Returns the positions to fetch, by leader. Returns `None` if the topics must be looked up first.
-    pub fn fetch_positions(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
-        let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
+    pub fn fetch_positions(&self) -> Option<PositionsByLeader> {
+        let encoder = &self.stream.encoder;
+        let mut positions = Vec::new();
         for (topic, info) in self.stream.topics.iter().enumerate() {
             let Some(info) = info.here() else {
-                if !matches!(info, TopicState::Away(_)) && self.stream.encoder.cursor.offsets(topic).next().is_some() {
+                if !matches!(info, TopicState::Away(_)) && encoder.cursor.offsets(topic).next().is_some() {
                     // The stream has positions in a topic whose metadata it does not have.
                     return None;
                 }
                 continue;
             };
-            for (partition, Position { next: offset, epoch }) in self.stream.encoder.cursor.positions(topic) {
-                if self.stream.encoder.has_ended(topic, partition) {
-                    continue;
-                }
-                let partition_info = info.partitions.get(usize::try_from(partition).ok()?)?;
-                let position = FetchPosition {
-                    topic: info.name.clone(),
-                    topic_id: info.id,
-                    partition,
-                    offset,
-                    leader_epoch: partition_info.leader_epoch,
-                    last_epoch: epoch,
-                };
-                by_leader.entry(partition_info.leader?).or_default().push(position);
-            }
+            let open = encoder.cursor.positions(topic).filter(|(partition, _)| !encoder.has_ended(topic, *partition));
+            positions.extend(open.map(|(partition, position)| (info, partition, position)));
         }
-        Some(by_leader)
+        by_leader(positions).ok()
     }
 }

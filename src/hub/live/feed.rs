@@ -250,19 +250,22 @@ impl Feed {
 
     /// Reports lost records to all streams, and continues after them.
     pub fn gap(&self, name: &TopicName, partition: Partition, loss: Loss) {
-        let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, loss));
-        self.settings.counts.count_gaps(loss.reason, streams);
+        let gaps = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, loss));
+        self.settings.counts.count_gaps(loss.reason, gaps);
     }
 
     /// Tells all streams that a topic is missing for now.
     pub fn waits_for(&self, name: &TopicName) {
-        self.change(name, |encoder, topic, out| out.extend(encoder.waiting(topic)));
+        self.change(name, |encoder, topic, out| {
+            out.extend(encoder.waiting(topic));
+            0
+        });
     }
 
     /// Moves all streams to the beginning of a topic that was recreated, and reports the gap.
     pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
-        let streams = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
-        self.settings.counts.count_gaps(GapReason::Recreated, streams);
+        let gaps = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
+        self.settings.counts.count_gaps(GapReason::Recreated, gaps);
     }
 
     /// Adds the new partitions of a topic, each at offset 0. `partitions` is the new number of partitions.
@@ -270,6 +273,7 @@ impl Feed {
         self.change(name, |encoder, topic, _| {
             encoder.cursor.set_id(topic, id);
             encoder.grow(topic, partitions);
+            0
         });
     }
 
@@ -320,23 +324,23 @@ impl Feed {
         state.status
     }
 
-    /// Changes the encoder, sends the frames that this writes, and returns the number of streams.
-    fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>)) -> usize {
+    /// Changes the encoder, and sends the frames that this writes. `change` returns the number of gaps that it has written.
+    /// Returns this number for all streams together.
+    fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>) -> usize) -> usize {
         let mut state = self.state();
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return 0 };
         self.evict_full(&mut state);
         state.last_join = None;
         let mut out = Vec::new();
-        change(&mut state.encoder, topic, &mut out);
+        let gaps = change(&mut state.encoder, topic, &mut out) * state.members.len();
         self.send(&mut state, out);
         if state.encoder.is_finished() {
-            // The held records before a gap have reached the limit, so no gap was written.
+            // The held records before a gap have reached the limit.
             state.complete();
-            return 0;
+        } else {
+            self.check_id(&mut state);
         }
-        let streams = state.members.len();
-        self.check_id(&mut state);
-        streams
+        gaps
     }
 
     /// Sends frames to all streams. Returns the number of records delivered, over all streams.

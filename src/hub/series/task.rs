@@ -1,9 +1,9 @@
 //! The tasks of a computation, each of which takes one turn of a thread.
 
 use super::plan::LogBlock;
-use crate::broker::{BrokerError, FetchPosition, NodeId, Staleness, TopicInfo};
+use crate::broker::{BrokerError, TopicInfo};
 use crate::hub::subscription::Filter;
-use crate::record::{NO_EPOCH, Offset, Partition, Position, Timestamp, TopicName, TopicPartition};
+use crate::record::{NO_EPOCH, Offset, Partition, Position, Timestamp, TopicName};
 use crate::series::{SeriesQuery, SeriesTable, StateNames};
 use std::ops::Range;
 use std::sync::Arc;
@@ -96,27 +96,6 @@ pub enum TaskOutcome {
         result: Result<(), BrokerError>,
     },
     Failed(BrokerError),
-}
-
-/// Returns the leader of a partition, and the position to fetch from it.
-pub fn position_of(
-    topic: &TopicInfo,
-    partition: Partition,
-    at: Position,
-) -> Result<(NodeId, FetchPosition), BrokerError> {
-    let info = usize::try_from(partition).ok().and_then(|index| topic.partitions.get(index));
-    let leader = info.and_then(|info| Some((info.leader?, info.leader_epoch)));
-    let without = || Staleness::NoLeader(TopicPartition { topic: topic.name.clone(), partition });
-    let (leader, leader_epoch) = leader.ok_or_else(without)?;
-    let position = FetchPosition {
-        topic: topic.name.clone(),
-        topic_id: topic.id,
-        partition,
-        offset: at.next,
-        leader_epoch,
-        last_epoch: at.epoch,
-    };
-    Ok((leader, position))
 }
 
 /// Returns a position without a leader epoch, because the epoch of an old record is unknown.

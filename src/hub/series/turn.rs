@@ -2,17 +2,18 @@
 //! the task.
 
 use super::plan::LogBlock;
-use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome, position_of, without_epoch};
+use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome, without_epoch};
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionData, PartitionReader,
     Staleness, Support, TopicInfo,
 };
 use crate::hub::stream::filter_input::FilterInput;
+use crate::hub::stream::positions_by_leader::{by_leader, fetch_position};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::record::{Offset, Partition, Position, Timestamp, TopicPartition, now};
 use crate::series::{Fold, SeriesTable};
 use crate::sync::memory_budget::Share;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,7 @@ impl SeriesTurn<'_> {
     /// Reads a block until its end, or until the turn is over.
     fn read(&mut self, block: &mut LogBlock, topic: &TopicInfo) -> Result<(), BrokerError> {
         while block.next < block.end && !self.is_over() {
-            let (leader, want) = position_of(topic, block.partition, without_epoch(block.next))?;
+            let (leader, want) = fetch_position(topic, block.partition, without_epoch(block.next))?;
             let fetched = self.fetch(leader, vec![want])?;
             let progress = match fetched.into_iter().next().map(|fetched| fetched.result) {
                 Some(Ok(data)) => self.fold(block.partition, block.next, block.end, &data),
@@ -168,7 +169,8 @@ impl SeriesTurn<'_> {
         }
         while !self.is_over() && !pass.is_complete() {
             let mut progress = 0;
-            for (leader, wants) in wants(pass)? {
+            let behind = pass.behind().map(|(partition, position)| (&pass.topic, partition, position));
+            for (leader, wants) in by_leader(behind)? {
                 for FetchResult { partition, offset, result, .. } in self.fetch(leader, wants)? {
                     let data = result?;
                     let next = self.fold(partition, offset, Offset::MAX, &data);
@@ -231,14 +233,4 @@ impl SeriesTurn<'_> {
     fn into_tables(self) -> Vec<SeriesTable> {
         self.tables.into_iter().chain(self.fold.map(|(_, fold)| fold.into_table())).collect()
     }
-}
-
-/// Returns the positions that a pass still has to fetch, by leader.
-fn wants(pass: &FollowPass) -> Result<BTreeMap<NodeId, Vec<FetchPosition>>, BrokerError> {
-    let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
-    for (partition, position) in pass.behind() {
-        let (leader, want) = position_of(&pass.topic, partition, position)?;
-        by_leader.entry(leader).or_default().push(want);
-    }
-    Ok(by_leader)
 }

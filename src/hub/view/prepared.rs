@@ -1,4 +1,5 @@
-//! Checks whether a stream can start with a snapshot, before the stream is opened.
+//! The views of a stream that starts with a snapshot. They are requested, and can be checked, before the stream is
+//! opened.
 
 use super::keyed_view::ViewProgress;
 use super::store::ViewLease;
@@ -6,9 +7,9 @@ use crate::broker::BrokerError;
 use std::time::Instant;
 
 /// The views that a stream needs to start with a snapshot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PreparedSnapshot {
-    /// The leases of the views.
+    /// The leases of the views, in the order of the stream's topics.
     pub(in crate::hub) views: Vec<ViewLease>,
     /// The time of the request.
     pub(in crate::hub) asked: Instant,

@@ -1,11 +1,11 @@
 //! The progress of reading a view. A round reads every partition up to the end that it had when the round first read it.
 
 use super::fold::PartitionFold;
-use crate::broker::{BrokerError, FetchPosition, NodeId, Staleness, TopicInfo};
+use crate::broker::{BrokerError, TopicInfo};
+use crate::hub::stream::positions_by_leader::{PositionsByLeader, by_leader};
 use crate::record::{EpochSpan, Offset, Partition, Position, Records, Timestamp, TopicPartition};
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::{Share, Shortage};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -156,28 +156,10 @@ impl ViewReading {
     }
 
     /// Returns the positions to fetch in this round, by leader. Returns an error if a partition has no leader.
-    pub fn wants(&self) -> Result<BTreeMap<NodeId, Vec<FetchPosition>>, BrokerError> {
-        let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
-        let Some(info) = &self.info else { return Ok(by_leader) };
-        for (index, (place, fold)) in info.partitions.iter().zip(&self.partitions).enumerate() {
-            let Some(Position { next: offset, epoch: last_epoch }) = fold.at else { continue };
-            if self.is_at_end(index) {
-                continue;
-            }
-            let partition = place.partition;
-            let leader = place
-                .leader
-                .ok_or_else(|| Staleness::NoLeader(TopicPartition { topic: info.name.clone(), partition }))?;
-            by_leader.entry(leader).or_default().push(FetchPosition {
-                topic: info.name.clone(),
-                topic_id: info.id,
-                partition,
-                offset,
-                leader_epoch: place.leader_epoch,
-                last_epoch,
-            });
-        }
-        Ok(by_leader)
+    pub fn wants(&self) -> Result<PositionsByLeader, BrokerError> {
+        let Some(info) = &self.info else { return Ok(PositionsByLeader::new()) };
+        let behind = (0..self.partitions.len()).filter(|partition| !self.is_at_end(*partition));
+        by_leader(behind.filter_map(|partition| Some((info, partition as Partition, self.partitions[partition].at?))))
     }
 
     /// Returns the memory of the latest records, in bytes.

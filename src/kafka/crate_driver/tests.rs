@@ -13,14 +13,14 @@ fn driver(address: String) -> CrateDriver {
 
 /// Answers the first request with `bytes`, then closes the connection. The driver's first connection carries no request:
 /// it only checks that the port is open.
-fn impostor(bytes: &'static [u8]) -> (CrateDriver, std::thread::JoinHandle<()>) {
+fn impostor(bytes: impl Into<Vec<u8>>) -> (CrateDriver, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let driver = driver(listener.local_addr().unwrap().to_string());
+    let (driver, bytes) = (driver(listener.local_addr().unwrap().to_string()), bytes.into());
     let thread = std::thread::spawn(move || {
         drop(listener.accept().unwrap());
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 1024]);
-        let _ = stream.write_all(bytes);
+        let _ = stream.write_all(&bytes);
     });
     (driver, thread)
 }
@@ -45,6 +45,34 @@ fn malformed_bytes_are_an_error() {
         assert!(matches!(error, BrokerError::Corrupt(_) | BrokerError::Unavailable(_)), "{bytes:?}: {error:?}");
         thread.join().unwrap();
     }
+}
+
+/// The response to the first metadata request: topic `t` with partitions of these numbers.
+fn metadata(partitions: &[i32]) -> Vec<u8> {
+    let correlation_id = 1i32.to_be_bytes();
+    let (no_brokers, one_topic, name) = ([0; 4], [0, 0, 0, 1], [0, 0, 0, 1, b't']);
+    let mut body = [&correlation_id[..], &no_brokers, &one_topic, &name].concat();
+    body.extend((partitions.len() as i32).to_be_bytes());
+    for partition in partitions {
+        // The error code, the number, the leader, and empty lists of replicas.
+        body.extend([&[0, 0][..], &partition.to_be_bytes(), &[0; 12]].concat());
+    }
+    [&(body.len() as i32).to_be_bytes()[..], &body].concat()
+}
+
+#[test]
+fn partitions_are_numbered_from_0_without_gaps() {
+    for numbers in [&[1][..], &[0, 2], &[-1, 0], &[0, 1, 99]] {
+        let (driver, thread) = impostor(metadata(numbers));
+        let error = driver.list_topics().unwrap_err();
+        assert!(matches!(error, BrokerError::Corrupt(_)), "{numbers:?}: {error:?}");
+        thread.join().unwrap();
+    }
+    let (driver, thread) = impostor(metadata(&[2, 0, 1]));
+    let topics = driver.list_topics().unwrap();
+    let numbers: Vec<_> = topics[0].partitions.iter().map(|partition| partition.partition).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    thread.join().unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crossbeam_channel::Receiver;
 use curlew::broker::*;
 use curlew::record::*;
 use curlew::sync::memory_budget::{Share, Shortage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Instant;
@@ -21,10 +21,19 @@ pub struct MemoryBroker {
     pub fetches: AtomicUsize,
     /// The number of records returned to all readers.
     pub records_read: AtomicUsize,
+    /// The number of partitions whose log start offset was looked up.
+    pub start_look_ups: AtomicUsize,
     /// Makes `write_all` return at the next submission, as after a fault.
     pub ends_write_all: AtomicBool,
     /// The result of `backlogs()`.
     pub backlogs: Mutex<Vec<Backlog>>,
+}
+
+/// Whether compaction removes tombstones. Kafka keeps them for `delete.retention.ms`, so that readers see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tombstones {
+    Kept,
+    Removed,
 }
 
 pub type FakeDivergence = fn(&FetchPosition) -> Option<(Epoch, Offset)>;
@@ -69,6 +78,7 @@ impl MemoryBroker {
             changed: Condvar::new(),
             fetches: AtomicUsize::new(0),
             records_read: AtomicUsize::new(0),
+            start_look_ups: AtomicUsize::new(0),
             ends_write_all: AtomicBool::new(false),
             backlogs: Mutex::default(),
         })
@@ -155,6 +165,21 @@ impl MemoryBroker {
     /// Adds offsets without records: transaction markers, aborted records, or holes left by compaction.
     pub fn skip(&self, name: &str, partition: usize, offsets: Offset) {
         self.with(name, |topic| topic.partitions[partition].end += offsets);
+    }
+
+    /// Removes the records that a later record of the same key replaces, as log compaction does, and with
+    /// `Tombstones::Removed` also tombstones. The last record stays, because it is in the active segment.
+    pub fn compact(&self, name: &str, partition: usize, tombstones: Tombstones) {
+        self.with(name, |topic| {
+            let records = &mut topic.partitions[partition].records;
+            let last: HashMap<_, _> = records.iter().map(|(offset, record)| (record.key.clone(), *offset)).collect();
+            let active = records.last().map(|(offset, _)| *offset);
+            records.retain(|(offset, record)| {
+                let is_latest = record.key.is_none() || last[&record.key] == *offset;
+                let is_kept = tombstones == Tombstones::Kept || record.value.is_some();
+                Some(*offset) == active || (is_latest && is_kept)
+            });
+        });
     }
 
     /// Elects a new leader without losing records, as a clean election does.
@@ -372,7 +397,10 @@ impl Broker for MemoryBroker {
             let log = self.healthy()?;
             let log = log.partition(place)?;
             Ok(match at {
-                OffsetAt::Earliest => log.start.into(),
+                OffsetAt::Earliest => {
+                    self.start_look_ups.fetch_add(1, Ordering::Relaxed);
+                    log.start.into()
+                }
                 OffsetAt::Latest => log.position(log.end),
                 OffsetAt::Time(time) => {
                     let found = log.records.iter().find(|(_, r)| r.timestamp.unwrap_or(0) >= *time);

@@ -7,14 +7,14 @@ use crate::hub::subscription::{Gap, GapReason};
 use crate::record::Partition;
 
 impl Encoder {
-    /// Writes a gap, and moves the cursor to the position where the log continues. Writes none if the held records before
-    /// it have reached the limit of the stream.
-    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
+    /// Writes a gap, and moves the cursor to the position where the log continues. Returns the number of gaps that were
+    /// written: none if the held records before the gap have reached the limit of the stream.
+    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) -> usize {
         self.write_before_gap(out, (topic, partition));
         if self.bounds.remaining == Some(0) {
-            return;
+            return 0;
         }
-        let Some(from) = self.cursor.next(topic, partition) else { return };
+        let Some(from) = self.cursor.next(topic, partition) else { return 0 };
         let name = self.cursor.topics()[topic].name.clone();
         let Loss { to, reason, end: log_end } = loss;
         self.cursor.set(topic, partition, to);
@@ -33,15 +33,17 @@ impl Encoder {
         self.passed = 0;
         self.replayable = Replayable::No;
         self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.resume_at().text());
+        1
     }
 
     /// Writes a gap for each partition of a topic that was recreated, and moves the cursor to the beginning of the new topic.
-    /// The cursor changes before the first frame is written, so that no id mixes both topics.
-    pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
+    /// The cursor changes before the first frame is written, so that no id mixes both topics. Returns 1, which counts as one
+    /// gap for all partitions, or 0 if the held records have reached the limit of the stream, so that no gap was written.
+    pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) -> usize {
         let lost: Vec<_> = self.cursor.offsets(topic).collect();
         lost.iter().for_each(|(partition, _)| self.write_before_gap(out, (topic, *partition)));
         if self.bounds.remaining == Some(0) {
-            return;
+            return 0;
         }
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
@@ -61,5 +63,6 @@ impl Encoder {
             let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
             self.format.gap(out, &gap, cursor.text());
         }
+        1
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::hub::Gap;
+use crate::cursor::IdTag;
+use crate::hub::stream::gap::Loss;
+use crate::hub::{Gap, GapReason};
 use crate::record::{EpochSpan, RecordRef, Records, TopicName};
 use crate::sync::memory_budget::Share;
 
@@ -55,4 +57,35 @@ fn a_slow_filter_moves_the_id_and_keeps_the_epoch_of_the_records_that_it_has_pas
     assert_eq!(written, at(Offset::try_from(CHECKPOINT_OFFSETS).unwrap()), "one checkpoint after so many");
     encoder.checkpoint_if_passed(&mut ids);
     assert_eq!(String::from_utf8(ids).unwrap(), at(RECORDS - 1), "and one before a pause");
+}
+
+#[test]
+fn a_gap_counts_only_if_it_is_written() {
+    let topic = TopicName::new("t").unwrap();
+    let share = Share::new("samples", 1 << 20, 1 << 20);
+    let filter = Arc::new(Filter { sample: Some(Duration::from_secs(3600)), ..Filter::default() });
+    let mut records = Records::over(Bytes::new());
+    records.push(0, 0, None, None);
+    let batches = [records];
+    let input = FilterInput::new(&topic, 0, &batches);
+    let loss = Loss { to: Position::from(5), reason: GapReason::Retention, end: 5 };
+    for (remaining, gaps) in [(Some(1), 0), (Some(2), 1), (None, 1)] {
+        for is_recreated in [false, true] {
+            let mut cursor = Cursor::new(vec![topic.clone()], Default::default());
+            cursor.add_position(0, 0);
+            let bounds = Bounds { remaining, ..Bounds::default() };
+            let mut encoder = Encoder::new(cursor, filter.clone(), Arc::new(Ids), bounds).sampling(&share);
+            let (mut out, mut memory) = (Vec::new(), share.empty_reservation());
+            let budget = TimeBudget::new(Duration::MAX);
+            let limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
+            encoder.records(&mut out, 0, &input, 1, limits);
+            assert!(out.is_empty(), "the record is held");
+            let counted = match is_recreated {
+                true => encoder.recreated(&mut out, 0, IdTag::default(), 1),
+                false => encoder.gap(&mut out, 0, 0, loss),
+            };
+            assert_eq!(counted, gaps, "{remaining:?}");
+            assert!(!out.is_empty(), "the held record is written");
+        }
+    }
 }

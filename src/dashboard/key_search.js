@@ -1,0 +1,28 @@
+// Chooses the keys that a card lists: the first ones in natural order, with a search for the others.
+
+import { el, setText } from "./dom.js";
+import * as format from "./format.js";
+
+const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
+
+export class KeySearch {
+  /** Lists `most` keys. `omission` says of the others how they are shown. Calls `onChange()` when the user types. */
+  constructor(label, { most, omission }, onChange) {
+    this.most = most;
+    this.omission = omission;
+    this.order = [];
+    this.input = el("input", { type: "search", class: "legend-search", placeholder: "Search keys", "aria-label": `${label}: search keys`, hidden: true, oninput: onChange });
+    this.note = el("p", { class: "note", hidden: true });
+  }
+
+  /** Returns the keys to list. */
+  choose(keys) {
+    if (this.order.length !== keys.size || !this.order.every((key) => keys.has(key))) this.order = [...keys.keys()].sort(naturalOrder);
+    this.input.hidden = keys.size <= this.most;
+    const wanted = this.input.hidden ? "" : this.input.value.toLowerCase();
+    const found = this.order.filter((key) => key.toLowerCase().includes(wanted));
+    this.note.hidden = found.length <= this.most;
+    setText(this.note, `${format.count(found.length - this.most)} more keys are ${this.omission}; search to see them`);
+    return found.slice(0, this.most);
+  }
+}

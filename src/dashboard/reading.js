@@ -1,0 +1,104 @@
+// Reads the numbers of a record in the page, with the names, times and fields that /series gives them. The page needs
+// this for the latest record of each key, which a series contains only if it is in the window.
+
+import { numberIn, timeIn } from "./number_text.js";
+import { MAX_DEPTH, join, namesIn } from "./path.js";
+
+/** The most paths that `select=` accepts. */
+const MAX_SELECTED = 32;
+const MAX_SELECT_CHARACTERS = 1000;
+
+/** Reads records for a question: `by`, `each`, `time`, and the paths in `fields` (all numbers if empty) and `states`. */
+export class RecordReader {
+  constructor({ by, each, time, fields, states }) {
+    this.by = by || null;
+    this.header = this.by?.startsWith("header:") ? this.by.slice("header:".length) : null;
+    this.each = each || null;
+    this.time = time && time !== "record" ? time : null;
+    this.fields = fields?.length ? new Set(fields) : null;
+    this.states = new Set(states ?? []);
+  }
+
+  /** The value of `select=`: the parts of a record that `read` needs. */
+  get select() {
+    const isPath = (text) => text !== null && namesIn(text) !== null;
+    const paths = this.fields ? [...this.fields, ...this.states, this.by, this.time].filter(isPath) : ["value"];
+    // Elements of an array have no path in `select=`, so the whole array is sent.
+    const whole = paths.map((path) => (this.each && isWithin(path, this.each) ? this.each : path));
+    const outer = [...new Set(whole)].filter((path) => !whole.some((other) => isWithin(path, other)));
+    const quoted = outer.map((path) => `value${namesIn(path).map((name) => `[${JSON.stringify(name)}]`).join("")}`);
+    const head = ["key", "timestamp", ...(this.header === null ? [] : ["headers"])];
+    const select = [...head, ...quoted].join(",");
+    const isAllowed = head.length + quoted.length <= MAX_SELECTED && select.length <= MAX_SELECT_CHARACTERS;
+    return isAllowed ? select : [...head, "value"].join(",");
+  }
+
+  /** Returns the readings of a line of `select=` as `{ by, field, time, value }`. A state is a text, a number a number. */
+  read(line) {
+    const record = JSON.parse(line);
+    if (record.value === null || record.encoding) return [];
+    const elements = [];
+    const whole = { by: null, time: null, values: new Map() };
+    this.visit(record.value, "value", 0, whole, elements);
+    const by = this.by === "key" ? keyText(line, record) : this.header !== null ? this.headerText(record) : whole.by;
+    const time = this.time ? whole.time : record.timestamp;
+    return [whole, ...elements].flatMap((part) => {
+      const own = { by: part.by ?? by, time: part.time ?? time };
+      return own.time === null ? [] : [...part.values].map(([field, value]) => ({ ...own, field, value }));
+    });
+  }
+
+  /** Visits a part of the value. In `elements`, each element of the array at `each` becomes a part; null inside of one. */
+  visit(node, path, depth, part, elements) {
+    if (path !== this.each || elements === null) return this.visitMembers(node, path, depth, part, elements);
+    for (const element of Array.isArray(node) ? node : [node]) {
+      const own = { by: null, time: null, values: new Map() };
+      this.visitMembers(element, path, depth, own, null);
+      if (own.values.size > 0) elements.push(own);
+    }
+  }
+
+  visitMembers(node, path, depth, part, elements) {
+    if (node === null || Array.isArray(node)) return;
+    if (typeof node !== "object") return this.readLeaf(node, path, part);
+    if (depth === MAX_DEPTH) return;
+    for (const [name, inner] of Object.entries(node)) this.visit(inner, join(path, name), depth + 1, part, elements);
+  }
+
+  readLeaf(leaf, path, part) {
+    if (path === this.time) part.time = timeIn(leaf);
+    if (path === this.by) part.by = String(leaf);
+    if (this.states.has(path)) return void part.values.set(path, String(leaf));
+    const isRead = this.fields ? this.fields.has(path) : typeof leaf === "number" && path !== this.by && path !== this.time;
+    const number = !isRead ? null : typeof leaf === "string" ? (numberIn(leaf)?.number ?? null) : Number(leaf);
+    if (Number.isFinite(number)) part.values.set(path, number);
+  }
+
+  headerText(record) {
+    return record.headers?.findLast(({ name }) => name === this.header)?.value ?? null;
+  }
+}
+
+function isWithin(path, other) {
+  return path.startsWith(`${other}.`) || path.startsWith(`${other}[`);
+}
+
+/** Returns the key as it was sent: a number has more digits than a double, and an object may have spaces. */
+function keyText(line, { key }) {
+  if (key === null || typeof key === "string") return key;
+  const start = '{"key":'.length;
+  for (let end = line.indexOf(',"timestamp":', start); end > 0; end = line.indexOf(',"timestamp":', end + 1)) {
+    const text = line.slice(start, end);
+    if (isJson(text)) return text;
+  }
+  return JSON.stringify(key);
+}
+
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,156 @@
+//! The rounds of the thread that samples all topics.
+
+use super::ends::{PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request};
+use super::history::{SampleHistory, WrittenSamples};
+use super::newest::{NewestReader, TopicEnds};
+use super::newest_record::Newest;
+use crate::broker::{Broker, BrokerError, MemorySubject, PartitionInfo, TopicInfo};
+use crate::record::Offset;
+use crate::sync::memory_budget::{MemoryBudget, Reservation, Share};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// All topics at one moment.
+pub struct SampledTopics {
+    /// The time of the offsets.
+    pub read: Instant,
+    /// Whether the newest records have been read since then.
+    pub has_newest: bool,
+    list: Arc<TopicList>,
+    newest: Vec<Newest>,
+}
+
+struct TopicList {
+    topics: Vec<SampledTopic>,
+    _memory: Reservation,
+}
+
+/// One topic at one moment.
+pub struct SampledTopic {
+    /// The metadata.
+    pub info: TopicInfo,
+    /// The ends of its partitions, in order.
+    pub ends: Vec<PartitionEnds>,
+    /// The samples of the last minutes. `None`: there is no memory for them, or the topic is new.
+    pub samples: Option<WrittenSamples>,
+}
+
+impl SampledTopics {
+    /// Returns the topics in order of their names, with their newest records.
+    pub fn iter(&self) -> impl Iterator<Item = (&SampledTopic, &Newest)> {
+        self.list.topics.iter().zip(&self.newest)
+    }
+}
+
+impl SampledTopic {
+    /// Returns the sum of the end offsets, or `None` if one of them is unknown.
+    fn written(&self) -> Option<Offset> {
+        self.ends.iter().map(|ends| ends.latest).sum()
+    }
+}
+
+/// The state of the thread.
+pub struct TopicSampler {
+    broker: Arc<dyn Broker>,
+    memory: Arc<Share>,
+    /// The memory budget of requests for offsets.
+    requests: Arc<Share>,
+    history: SampleHistory,
+    newest: NewestReader,
+}
+
+impl TopicSampler {
+    /// Creates a sampler without samples.
+    pub fn new(broker: Arc<dyn Broker>, interval: Duration, budget: &MemoryBudget) -> Self {
+        let memory = budget.topics.clone();
+        let newest = NewestReader::new(broker.clone(), budget.catch_up.clone(), memory.clone());
+        let (history, requests) = (SampleHistory::new(interval, &memory), budget.pages.clone());
+        Self { broker, memory, requests, history, newest }
+    }
+
+    /// Adds a sample. Returns the number of partitions.
+    pub fn sample(&mut self) -> Result<usize, BrokerError> {
+        let (listed, _memory) = self.list()?;
+        let latest = self.look_up_in_parts(&listed, latest_offsets)?;
+        let (partitions, mut latest) = (latest.len(), latest.into_iter());
+        let written = |info| (info, latest.by_ref().take(info.partitions.len()).sum::<Option<Offset>>());
+        let written: Vec<(&TopicInfo, _)> = listed.iter().map(written).collect();
+        self.history.sample(Instant::now(), &written);
+        Ok(partitions)
+    }
+
+    /// Looks up all topics and their offsets, and adds a sample if it is time for one.
+    pub fn look_up(&mut self) -> Result<SampledTopics, BrokerError> {
+        let (listed, memory) = self.list()?;
+        let ends = self.look_up_in_parts(&listed, partition_ends)?;
+        let read = Instant::now();
+        let mut ends = ends.into_iter();
+        let topic = |info: TopicInfo| {
+            let ends = ends.by_ref().take(info.partitions.len()).collect();
+            SampledTopic { info, ends, samples: None }
+        };
+        let mut topics: Vec<_> = listed.into_iter().map(topic).collect();
+        let written: Vec<_> = topics.iter().map(|topic| (&topic.info, topic.written())).collect();
+        self.history.sample(read, &written);
+        for topic in &mut topics {
+            topic.samples = self.history.of(&topic.info, topic.written());
+        }
+        let list = Arc::new(TopicList { topics, _memory: memory });
+        Ok(self.with_newest(read, list, false))
+    }
+
+    /// Returns all topics, and the memory of a list with their offsets.
+    fn list(&mut self) -> Result<(Vec<TopicInfo>, Reservation), BrokerError> {
+        let listed = self.broker.list_topics()?;
+        let bytes = listed.iter().map(topic_bytes).sum();
+        let memory = self.memory.reserve(bytes).or_else(|_| {
+            // The offsets are more important than what is kept beside them.
+            self.history.clear();
+            self.newest.clear();
+            self.memory.reserve(bytes)
+        });
+        let no_memory = |shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList);
+        Ok((listed, memory.map_err(no_memory)?))
+    }
+
+    /// Looks up offsets in several requests if there are many partitions.
+    fn look_up_in_parts<T>(
+        &self,
+        listed: &[TopicInfo],
+        look_up: impl Fn(&dyn Broker, &[TopicInfo]) -> Vec<T>,
+    ) -> Result<Vec<T>, BrokerError> {
+        let (mut rest, mut found) = (listed, Vec::new());
+        while !rest.is_empty() {
+            let (part, after) = split_for_request(rest);
+            rest = after;
+            let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
+            let _request = self.requests.reserve(PARTITION_REQUEST_BYTES * partitions)?;
+            found.extend(look_up(&*self.broker, part));
+        }
+        Ok(found)
+    }
+
+    /// Reads the newest records of the topics in `state`, and returns the state with them.
+    pub fn read_newest(&mut self, state: &SampledTopics) -> SampledTopics {
+        let ends: Vec<TopicEnds<'_>> = state.list.topics.iter().map(|topic| (&topic.info, &*topic.ends)).collect();
+        self.newest.read(&ends);
+        self.with_newest(state.read, state.list.clone(), true)
+    }
+
+    fn with_newest(&self, read: Instant, list: Arc<TopicList>, has_newest: bool) -> SampledTopics {
+        let newest = list.topics.iter().map(|topic| self.newest.of(&topic.info)).collect();
+        SampledTopics { read, has_newest, list, newest }
+    }
+
+    /// Closes the connections that read newest records.
+    pub fn disconnect(&mut self) {
+        self.newest.disconnect();
+    }
+}
+
+/// Returns the memory of a topic in a state, in bytes. Two lists of newest records exist for a moment.
+fn topic_bytes(topic: &TopicInfo) -> usize {
+    let partition_bytes = size_of::<PartitionInfo>() + size_of::<PartitionEnds>();
+    let newest_bytes = 2 * size_of::<Newest>();
+    size_of::<SampledTopic>() + newest_bytes + topic.name.as_str().len() + topic.partitions.len() * partition_bytes
+}

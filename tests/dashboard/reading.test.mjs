@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { namesIn } from "../../src/dashboard/path.js";
+import { RecordReader } from "../../src/dashboard/reading.js";
+
+const AT = 1_769_846_400_000;
+const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
+const read = (question, text) => new RecordReader(question).read(text).map(({ by, time, field, value }) => [by, time - AT, field, value]);
+
+test("without a list of fields, every number outside of arrays is read, named by the key", () => {
+  const value = { temperature: 21.5, motor: { "air flow": 3 }, phases: [1, 2], state: "on", ok: true, none: null };
+  assert.deepEqual(read({ by: "key" }, line("boiler", value)), [["boiler", 0, "value.temperature", 21.5], ["boiler", 0, 'value.motor["air flow"]', 3]]);
+  assert.deepEqual(read({ by: "key" }, line("boiler", 7)), [["boiler", 0, "value", 7]]);
+  assert.deepEqual(read({}, line("boiler", 7)), [[null, 0, "value", 7]]);
+});
+
+test("a listed field may be a number with a unit, or true or false", () => {
+  const question = { by: "key", fields: ["value.t", "value.on", "value.missing"] };
+  assert.deepEqual(read(question, line("k", { t: "21.5 °C", on: true, x: 5 })), [["k", 0, "value.t", 21.5], ["k", 0, "value.on", 1]]);
+});
+
+test("each element of an array is read by itself, with its own name and time", () => {
+  const question = { by: "value.sensors.id", each: "value.sensors", time: "value.sensors.at" };
+  const value = { sensors: [{ id: "a", t: 1, at: AT + 5 }, { id: 2, t: 3, at: new Date(AT + 7).toISOString() }, { id: "without a time", t: 4 }] };
+  assert.deepEqual(read(question, line("gateway", value)), [["a", 5, "value.sensors.t", 1], ["2", 7, "value.sensors.t", 3]]);
+});
+
+test("names come from headers and fields, and the names and times are no readings", () => {
+  const headers = [{ name: "site", value: "north" }, { name: "site", value: "south" }];
+  assert.deepEqual(read({ by: "header:site" }, line("k", { t: 1 }, headers)), [["south", 0, "value.t", 1]]);
+  assert.deepEqual(read({ by: "value.id", time: "value.ts" }, line("k", { id: 7, ts: AT / 1000 + 1, t: 2 })), [["7", 1000, "value.t", 2]]);
+});
+
+test("states are texts", () => {
+  const question = { by: "key", fields: ["value.t"], states: ["value.state", "value.open"] };
+  assert.deepEqual(read(question, line("k", { t: 1, state: "running", open: false })), [["k", 0, "value.t", 1], ["k", 0, "value.state", "running"], ["k", 0, "value.open", "false"]]);
+});
+
+test("a key that is no text keeps its digits and its spaces, and what has no number gives no reading", () => {
+  const text = '{"key":89490200001234567890,"timestamp":1769846400000,"value":{"t":1}}';
+  assert.deepEqual(read({ by: "key" }, text), [["89490200001234567890", 0, "value.t", 1]]);
+  const object = '{"id": ",\\"timestamp\\":1", "timestamp": 2}';
+  assert.deepEqual(read({ by: "key" }, `{"key":${object},"timestamp":1769846400000,"value":{"t":1}}`), [[object, 0, "value.t", 1]]);
+  for (const value of [null, "text", [1, 2], {}]) assert.deepEqual(read({ by: "key" }, line("k", value)), []);
+});
+
+test("only the parts that are read are selected", () => {
+  const select = (question) => new RecordReader(question).select;
+  assert.equal(select({ by: "key" }), "key,timestamp,value");
+  assert.equal(select({ by: "header:site", fields: ["value.t"] }), 'key,timestamp,headers,value["t"]');
+  assert.equal(select({ by: "value.id", time: "value.ts", fields: ["value.motor", "value.motor.rpm", "value.t"] }), 'key,timestamp,value["motor"],value["t"],value["id"],value["ts"]');
+  assert.equal(select({ by: "value.s.id", each: "value.s", fields: ["value.s.t", "value.s2"] }), 'key,timestamp,value["s"],value["s2"]');
+  assert.equal(select({ fields: ["value"] }), "key,timestamp,value");
+  assert.equal(select({ fields: Array.from({ length: 40 }, (_, i) => `value.f${i}`) }), "key,timestamp,value", "select takes up to 32 paths");
+});
+
+test("a path has names, plain or quoted", () => {
+  const cases = [["value", []], ["value.a.b-c", ["a", "b-c"]], ['value["a.b"]["c\\"d"].e', ["a.b", 'c"d', "e"]], ["key", null], ["value..a", null], ["value[0]", null], ['value["\\x"]', null]];
+  for (const [path, names] of cases) assert.deepEqual(namesIn(path), names, path);
+});
