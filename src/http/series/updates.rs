@@ -61,7 +61,7 @@ enum Update {
 /// Fails if the topic cannot be read, and a retry does not help. If the broker is unreachable, the stream opens and
 /// begins later.
 pub fn check(handle: &SeriesHandle, asked: Instant) -> Result<(), Problem> {
-    match handle.read(asked, |_| ()) {
+    match handle.progress(asked) {
         Err(Unread::Failed(error)) if error.remedy() == Remedy::GiveUp => Err(error.into()),
         _ => Ok(()),
     }
@@ -145,8 +145,9 @@ impl SeriesUpdates {
         let step = self.question.step().clamp(MIN_INTERVAL, MAX_INTERVAL);
         let _ = timeout(FIRST_WAIT, is_ready).await;
         self.interval = Some(READING_INTERVAL);
-        match self.handle.read(asked, |state| (state.complete_from <= window.from, state.version)) {
-            Ok((is_complete, _)) => self.interval = Some(if is_complete { step } else { READING_INTERVAL }),
+        match self.handle.progress(asked) {
+            Ok((complete_from, _)) if complete_from <= window.from => self.interval = Some(step),
+            Ok(_) => {}
             Err(Unread::NotYet) => return Ok(None),
             Err(Unread::Failed(error)) => return self.failed((&error).into(), error.remedy()),
         }
