@@ -31,3 +31,6 @@ export function longerStep(step, { series, reasons }, included) {
   if (!reasons.has("large_answer") || included === 0) return null;
   return STEPS.find((longer) => longer >= 1.1 * step * (1 + series / included)) ?? null;
 }
+
+/** Whether the id is that of a window that will not change any more. In `1f-c` the `c` is a hexadecimal number. */
+export const isComplete = (id) => /^[0-9a-f]+-[0-9a-f]+-c$/.test(id);

@@ -3,15 +3,13 @@
 
 import { endpoint } from "./base.js";
 import { EventStream } from "../client.js";
-import { longerStep, questionUrl } from "./question.js";
+import { isComplete, longerStep, questionUrl } from "./question.js";
 import { SeriesData } from "./series_data.js";
 
 /** A rejection is permanent for EventStream, but its cause may go away: the topic is created, or a session begins. */
 const RETRY_AFTER_REJECTION_MS = 5000;
 /** While the past is being read, it moves on at least this often, unless the server has no memory for more. */
 const READING_STALLED_MS = 20_000;
-/** The id of a window that will not change any more ends with this. */
-const COMPLETE = /-c$/;
 
 export class SeriesFeed extends SeriesData {
   /** Calls `onChange()` after each message and change of state. */
@@ -110,7 +108,7 @@ export class SeriesFeed extends SeriesData {
   }
 
   kindOf(id) {
-    if (COMPLETE.test(id)) return "complete";
+    if (isComplete(id)) return "complete";
     const isReading = this.completeFrom > this.from && Date.now() - this.progressAt < READING_STALLED_MS;
     return isReading ? "reading" : "live";
   }

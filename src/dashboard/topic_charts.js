@@ -107,7 +107,9 @@ export class TopicCharts {
   question(range, first) {
     const { by, each, time } = url.state;
     const reading = this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
-    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, first ?? Date.now() - 1000), ...reading };
+    // The clock of the device that sent the first record may be ahead.
+    const begin = Math.min(first ?? Infinity, Date.now() - 1000);
+    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, begin), ...reading };
     // A live range does not move while the page is paused.
     const { from, to } = edges(range, this.pausedAt, first);
     return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...reading };

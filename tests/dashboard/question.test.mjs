@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fieldLabel, longerStep, questionUrl } from "../../src/dashboard/question.js";
+import { fieldLabel, isComplete, longerStep, questionUrl } from "../../src/dashboard/question.js";
 
 test("a question becomes a URL without the parts that it does not have", () => {
   assert.equal(questionUrl("plant", { from: "-5m", to: null, by: "key" }), "topics/plant/series?from=-5m&by=key");
@@ -24,4 +24,8 @@ test("a response without room for all series gets a longer step", () => {
   assert.equal(longerStep(1000, { series: 50, reasons: new Map([["too_many_series", 9]]) }, 350), null);
   assert.equal(longerStep(1000, { series: 0, reasons: new Map() }, 350), null);
   assert.equal(longerStep(1000, omitted(1), 0), null);
+});
+
+test("the twelfth version of a live window is not a complete window", () => {
+  assert.deepEqual(["1f-c", "c-c", "1f-a-c", "c-c-c", ""].map(isComplete), [false, false, true, true, false]);
 });

@@ -143,3 +143,44 @@ fn a_drag_zooms_in_a_double_click_zooms_out_and_back_undoes_it() {
     wait_for_legend(&page, &expected(&all, from, to));
     assert_no_errors(&page);
 }
+
+#[test]
+fn many_series_get_longer_steps_and_none_is_left_out() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    // More points of a second than a response has room for.
+    let (fields, keys, seconds) = (4, 100, 280);
+    let end = now();
+    let batches: Vec<i64> = (0..seconds).collect();
+    for batch in batches.chunks(20) {
+        let record = move |second: i64, key: usize| {
+            let values: serde_json::Map<_, _> =
+                (0..fields).map(|field| (format!("f{field}"), json!(second + field))).collect();
+            json!({"key": format!("m-{key}"), "timestamp": end - (seconds - second) * 1000, "value": values})
+        };
+        let records: Vec<Value> =
+            batch.iter().flat_map(|second| (0..keys).map(move |key| record(*second, key))).collect();
+        served.bridge.post("/topics/many", ENVELOPE, json!({ "records": records }).to_string()).expect(200);
+    }
+    let page = browser.open(&served.url("?topic=many"), Screen::Light);
+    page.wait_until("document.querySelectorAll('.chart canvas').length === 4");
+    page.wait_for_text("Each point is 2 s");
+    page.wait_until(
+        "(async () => { const { latest } = await import('/dashboard/feed.js'); const { series } = latest; \
+         return series.state.kind === 'live' && series.omitted.series === 0 && series.fields.size === 4 && \
+         [...series.fields.values()].every((keys) => keys.size === 100); })()",
+    );
+    assert!(!page.text().contains("left out"), "{}", page.text());
+    assert_no_errors(&page);
+}
+
+#[test]
+fn a_topic_that_is_created_later_gets_its_charts() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let page = browser.open(&served.url("?topic=plant"), Screen::Light);
+    page.wait_for_text("does not exist yet");
+    let all = readings(1, now() - 1000, now(), 1000);
+    produce(&served, "plant", &all);
+    wait_for_legend(&page, &expected(&all, 0, i64::MAX));
+    page.wait_until("document.getElementById('state').innerText === 'Live'");
+    assert_no_errors(&page);
+}

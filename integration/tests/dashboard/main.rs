@@ -3,12 +3,17 @@
 mod also;
 mod charts;
 mod client;
+mod devices;
 mod exports;
+mod fold;
 mod keyboard;
+mod load;
+mod outages;
 mod overview;
 mod prefix;
 mod proxies;
 mod shapes;
+mod shown;
 mod tiles;
 
 use curlew_integration::bridge::Bridge;

@@ -1,5 +1,8 @@
 //! The dashboard behind a proxy: under a prefix, beside another bridge, and with a misconfigured proxy.
 
+use crate::devices::readings;
+use crate::fold::{fold, log, write};
+use crate::shown::{pictures, wait_for_numbers};
 use crate::{SOON, TestBridge, assert_no_errors, serve};
 use curlew_integration::bridge::run;
 use curlew_integration::browser::{Browser, Page, Screen};
@@ -72,6 +75,23 @@ fn two_bridges_under_two_prefixes_show_their_own_topics() {
         one.wait_until("location.pathname === '/left/' && location.search === ''");
         [&one, &other].into_iter().for_each(|page| assert_no_errors(page));
     }
+}
+
+#[test]
+fn the_numbers_under_a_prefix_are_those_of_the_log() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
+    let url = proxy.url("/curlew/?topic=plant");
+    let expected = || fold(&log(&served.bridge, "plant", "temperature"), 0);
+    write(&served.bridge, "plant", "temperature", &readings(10, 0..240, 0, &[(4, 200, 60.0)]));
+    let page = browser.open(&url, Screen::Light);
+    wait_for_numbers(&page, "temperature", &expected(), SOON);
+    write(&served.bridge, "plant", "temperature", &readings(11, 0..1, 0, &[(7, 0, 70.5)]));
+    wait_for_numbers(&page, "temperature", &expected(), SOON);
+    let elsewhere = page.requests().into_iter().filter(|url| !url.starts_with(&proxy.url("/curlew/")));
+    assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<String>::new());
+    assert_no_errors(&page);
+    pictures(&browser, &url, "prefix", |page| wait_for_numbers(page, "temperature", &expected(), SOON));
 }
 
 /// A bridge with one key, called `name`.

@@ -70,14 +70,14 @@ pub fn check(handle: &SeriesHandle, asked: Instant) -> Result<(), Problem> {
 /// (WHATWG HTML, section 9.2.3).
 pub fn is_reconnect_of_complete_stream(request: &Request) -> bool {
     let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    id.is_some_and(|id| id.ends_with(COMPLETE) && parse_id(id).is_some())
+    id.and_then(parse_id).is_some_and(|(_, complete)| complete == Completeness::Complete)
 }
 
 /// Returns the version from which a stream resumes, or the beginning if the client sends no id.
 pub fn last_id(query: &Query, request: &Request) -> Result<Since, Problem> {
     match last_event_id(query, request)? {
         None => Ok(Since::Beginning),
-        Some(id) => parse_id(id).ok_or_else(|| {
+        Some(id) => parse_id(id).map(|(since, _)| since).ok_or_else(|| {
             let given: String = id.chars().take(200).collect();
             Problem::bad_request(format!(
                 "the last id is {given:?}, which is not of an update of /series; send it as it came, or none"
@@ -86,10 +86,15 @@ pub fn last_id(query: &Query, request: &Request) -> Result<Since, Problem> {
     }
 }
 
-fn parse_id(id: &str) -> Option<Since> {
-    let (generation, version) = id.strip_suffix(COMPLETE).unwrap_or(id).split_once('-')?;
+/// Parses an id. Versions are hexadecimal, so the mark of a complete response is only the third part: `1f-c` is version 12.
+fn parse_id(id: &str) -> Option<(Since, Completeness)> {
+    let (id, complete) = match id.split('-').count() {
+        3 => (id.strip_suffix(COMPLETE)?, Completeness::Complete),
+        _ => (id, Completeness::Partial),
+    };
+    let (generation, version) = id.split_once('-')?;
     let number = |text: &str| u32::from_str_radix(text, 16).ok().filter(|_| text.len() <= 8 && !text.starts_with('+'));
-    Some(Since::Version { generation: number(generation)?, version: number(version)? })
+    Some((Since::Version { generation: number(generation)?, version: number(version)? }, complete))
 }
 
 /// Returns the id of an update.
@@ -257,8 +262,13 @@ mod tests {
     #[test]
     fn an_id_is_read_back() {
         for (id, since) in [
-            ("1f-a", Some((31, 10))),
-            ("ffffffff-0-c", Some((u32::MAX, 0))),
+            ("1f-a", Some((31, 10, Completeness::Partial))),
+            ("ffffffff-0-c", Some((u32::MAX, 0, Completeness::Complete))),
+            ("1f-c", Some((31, 12, Completeness::Partial))),
+            ("c-c-c", Some((12, 12, Completeness::Complete))),
+            ("1f-a-b", None),
+            ("1f-a-c-c", None),
+            ("-c-c", None),
             ("1f", None),
             ("1f-", None),
             ("-1", None),
@@ -266,7 +276,7 @@ mod tests {
             ("100000000-1", None),
             ("BAAA", None),
         ] {
-            let since = since.map(|(generation, version)| Since::Version { generation, version });
+            let since = since.map(|(generation, version, complete)| (Since::Version { generation, version }, complete));
             assert_eq!(parse_id(id), since, "{id}");
         }
         assert_eq!(id_of(31, 10, Completeness::Partial), "1f-a");

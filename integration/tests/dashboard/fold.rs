@@ -1,0 +1,68 @@
+//! What the page of a topic must show: a naive fold over the records of its log.
+
+use curlew_integration::bridge::Bridge;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+pub const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
+
+/// A number of the log, with the time of its record in ms.
+#[derive(Debug, Clone)]
+pub struct LoggedNumber {
+    pub time: i64,
+    pub key: String,
+    pub value: f64,
+}
+
+/// The numbers of a key in a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeySummary {
+    pub current: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+pub type Summaries = BTreeMap<String, KeySummary>;
+
+/// Reads a field of all records from the log, oldest first. CSV is short, and no part of `/series` reads it.
+pub fn log(bridge: &Bridge, topic: &str, field: &str) -> Vec<LoggedNumber> {
+    let select = format!("timestamp,key,value.{field}");
+    let target = format!("/topics/{topic}/events?from=earliest&until=end&format=csv&select={select}");
+    let csv = bridge.get(&target).expect(200).text();
+    let rows = csv.lines().skip(1).map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [time, key, value] = cells[..] else { panic!("{line:?} is not a row of three cells") };
+        let number = |text: &str| text.parse().unwrap_or_else(|e| panic!("{line:?}: {e}"));
+        LoggedNumber { time: number(time) as i64, key: key.to_owned(), value: number(value) }
+    });
+    rows.collect()
+}
+
+/// Returns the numbers of each key since a time in ms. Of records with equal times, the later one is current.
+pub fn fold(log: &[LoggedNumber], since: i64) -> Summaries {
+    let mut newest = BTreeMap::new();
+    let mut summaries = Summaries::new();
+    for LoggedNumber { time, key, value } in log.iter().filter(|number| number.time >= since) {
+        let first = KeySummary { current: *value, min: *value, max: *value };
+        let summary = summaries.entry(key.clone()).or_insert(first);
+        summary.min = summary.min.min(*value);
+        summary.max = summary.max.max(*value);
+        let newest = newest.entry(key).or_insert(*time);
+        if *time >= *newest {
+            (*newest, summary.current) = (*time, *value);
+        }
+    }
+    summaries
+}
+
+/// Writes numbers with their keys and times in one request.
+pub fn write(bridge: &Bridge, topic: &str, field: &str, numbers: &[LoggedNumber]) {
+    // An `f64` without decimals would be written with `.0`.
+    let json = |value: f64| if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
+    let record = |LoggedNumber { time, key, value }: &LoggedNumber| {
+        json!({"key": key, "value": {field: json(*value)}, "timestamp": time}).to_string()
+    };
+    let records: Vec<String> = numbers.iter().map(record).collect();
+    let body = format!("{{\"records\":[{}]}}", records.join(","));
+    bridge.post(&format!("/topics/{topic}"), ENVELOPE, body).expect(200);
+}
