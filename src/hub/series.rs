@@ -83,7 +83,7 @@ struct SharedComputation {
     /// Locked for long while a response is encoded, so async code must not lock it. Locked before `viewers`.
     state: Mutex<Computation>,
     viewers: Mutex<Viewers>,
-    /// Number of open handles.
+    /// Number of open handles, and of threads that take a turn.
     users: AtomicUsize,
 }
 
@@ -255,23 +255,28 @@ impl SharedComputations {
         let mut readers = SeriesReaders::new();
         while let Some(computation) = self.queue.next(&mut readers) {
             let _busy = watchdog::busy();
-            let task = match computation.change(|state| state.next_task(Instant::now())) {
-                NextTask::Run(task) => task,
-                NextTask::Wait(until) => {
-                    self.queue.delay(computation, until);
-                    continue;
-                }
-                NextTask::Nothing => continue,
-            };
-            // Another thread may take the next task while this thread runs the current one.
-            self.queue.push(&computation);
-            self.make_space();
-            let generation = task.generation;
-            let outcome = watchdog::catch_panic(|| self.runner.run(task, &mut readers));
-            let panicked = || TaskOutcome::Failed(BrokerError::Internal("reading a time series panicked".into()));
-            computation.change(|state| state.apply(generation, outcome.unwrap_or_else(panicked)));
-            self.queue.push(&computation);
+            // The thread counts as a user, because the memory of a computation that is dropped now would not be free
+            // until the end of the turn, and the next computation would have to do without it.
+            computation.users.fetch_add(1, Ordering::SeqCst);
+            self.take_turn(&computation, &mut readers);
+            computation.users.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+
+    fn take_turn(&self, computation: &Arc<SharedComputation>, readers: &mut SeriesReaders) {
+        let task = match computation.change(|state| state.next_task(Instant::now())) {
+            NextTask::Run(task) => task,
+            NextTask::Wait(until) => return self.queue.delay(computation.clone(), until),
+            NextTask::Nothing => return,
+        };
+        // Another thread may take the next task while this thread runs the current one.
+        self.queue.push(computation);
+        self.make_space();
+        let generation = task.generation;
+        let outcome = watchdog::catch_panic(|| self.runner.run(task, readers));
+        let panicked = || TaskOutcome::Failed(BrokerError::Internal("reading a time series panicked".into()));
+        computation.change(|state| state.apply(generation, outcome.unwrap_or_else(panicked)));
+        self.queue.push(computation);
     }
 }
 
