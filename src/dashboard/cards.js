@@ -1,5 +1,5 @@
-// Which cards a topic has: charts of numbers, timelines of states and trails of positions; which of them are hidden at first,
-// and what they are called.
+// The cards of a topic: charts of numbers, timelines of states and trails of positions, with their titles, and the cards that
+// are hidden by default.
 
 import { Chart } from "./chart.js";
 import { fieldLabel } from "./question.js";
@@ -11,12 +11,12 @@ import { Trail } from "./trail.js";
 export class Cards {
   units = new Map();
   positions = [];
-  /** The names of cards that are hidden unless the user shows them: positions are in the trail, and ids and times say little. */
+  /** The names of cards that are hidden by default: those of ids and times, and the parts of positions, which are in a trail. */
   hiddenAtFirst = new Set();
-  /** What is to be said below the cards. */
+  /** The notes below the cards. */
   notes = [];
 
-  /** Uses what is known of the topic's records. */
+  /** Uses the shape of the topic. */
   use(shape) {
     this.units = new Map(shape.fields.filter(({ unit }) => unit !== "").map(({ path, unit }) => [fieldLabel(path), unit]));
     this.positions = positionsOf(shape.fields).map(({ latitude, longitude }) => {
@@ -47,7 +47,7 @@ export class Cards {
   }
 }
 
-/** Returns what a page says about the fields of a shape. */
+/** Returns the notes about the fields of a shape. */
 function notesOf(shape) {
   const { fields, states } = questionOf(shape);
   const listed = fields.length + states.length;

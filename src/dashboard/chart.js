@@ -113,7 +113,7 @@ export class Chart {
     this.element.classList.toggle("is-over", now.length > 0);
     const spoken = [...drawn.keys()].filter((key) => this.summaries.get(key)).map((key) => `${key} ${format.short(this.summaries.get(key).current)}`);
     const what = isBand ? `Minimum, median and maximum of ${this.keys.size} keys; ` : "";
-    const label = `Chart of ${this.field}, ${format.moment(from)} to ${format.moment(to)}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
+    const label = `Chart of ${this.view.titleOf(this.field)}, ${format.moment(from)} to ${format.moment(to)}: ${what}${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
     if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
     if (!this.dataTable.hidden) this.fillTable();
   }
@@ -175,7 +175,7 @@ export class Chart {
       return el("tr", {}, el("th", { scope: "row" }, format.moment(end)), ...cells.map((text) => el("td", {}, text)));
     });
     const head = el("tr", {}, el("th", { scope: "col" }, "Up to"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
-    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value (min to max) of every ${format.duration(step)}`), el("thead", {}, head), el("tbody", {}, ...rows)));
+    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.view.titleOf(this.field)}: last value (min to max) of every ${format.duration(step)}`), el("thead", {}, head), el("tbody", {}, ...rows)));
   }
 
   /** Downloads the chart as it was drawn last. */

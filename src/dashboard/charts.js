@@ -85,7 +85,7 @@ export class Charts {
     this.dirty = true;
   }
 
-  /** Uses what is known of the topic's records. */
+  /** Uses the shape of the topic. */
   use(shape) {
     this.cards.use(shape);
     this.nothing.hidden = shape.reason === "" || shape.fields.length > 0;

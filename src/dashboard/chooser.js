@@ -1,5 +1,5 @@
-// The menus of how a topic is read: what tells the series apart, which array is read, which time counts, and which fields are
-// shown as rates. Without a choice, the page uses what it found; a choice is kept in the URL.
+// The menus that choose how a topic is read: the source of the series names, the array, the time, and the fields to show as
+// rates. By default, the page detects them; a choice is kept in the URL.
 
 import { optionsOf } from "./choices.js";
 import { el, labelled, setText } from "./dom.js";
@@ -13,7 +13,7 @@ const MENUS = [
 ];
 
 export class Chooser {
-  /** Calls `onQuestion()` when the series have to be read in another way, and `onRates()` when fields become rates or are none. */
+  /** Calls `onQuestion()` when the series have to be read in another way, and `onRates()` when the choice of rates has changed. */
   constructor(onQuestion, onRates) {
     this.onRates = onRates;
     this.menus = MENUS.map(({ name, label, choices }) => {
@@ -45,7 +45,7 @@ export class Chooser {
     menu.select.value = chosen === shape.found[menu.name] ? "" : chosen;
   }
 
-  /** Lists the numbers, counters first. The menu is there if one of them is a counter or is shown as a rate. */
+  /** Lists the numbers, counters first. The menu is hidden without counters and rates. */
   updateRates(fields) {
     const rates = url.rateFields();
     const numbers = fields.filter(({ kind }) => ["counter", "number", "text-number"].includes(kind));

@@ -1,4 +1,4 @@
-// Says what a value is that cannot be drawn: "Avro, schema id 7", "binary, 120 bytes", "text".
+// Describes values that cannot be drawn: "Avro, schema id 7", "binary, 120 bytes", "text".
 
 import { decodedLength } from "./record.js";
 

@@ -1,4 +1,4 @@
-// Chooses which of many keys a card lists: in natural order, with a search if there are more than fit.
+// Chooses the keys that a card lists: the first ones in natural order, with a search for the others.
 
 import { el, setText } from "./dom.js";
 import * as format from "./format.js";

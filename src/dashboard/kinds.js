@@ -1,10 +1,10 @@
-// Decides from its latest values how a field is drawn.
+// Detects the kind of a field from its latest values.
 
 import { numberIn } from "./number_text.js";
 
 /** The share of a field's values that decides its kind. */
 const MOST = 0.6;
-/** The server's limit for a field is 32. A field with this many is rather a list of names. */
+/** A field with more texts is not a state. (The limit of the server is 32.) */
 const MAX_STATES = 12;
 const MAX_STATE_LENGTH = 32;
 const STATE_NAME = /(^|[_-])(state|status|mode|phase|condition|health|alarm|running|door|power|switch|online|direction|level)$|(State|Status|Mode|Phase)$/i;
@@ -13,7 +13,7 @@ const DATE = /^\d{4}-\d\d-\d\d/;
 const LATITUDE = /^(lat|latitude)$/i;
 const LONGITUDE = /^(lon|lng|long|longitude)$/i;
 const COUNTER_NAME = /(count|counter|total|energy|wh|odometer|mileage|pulses|bytes|packets|uptime)$/i;
-/** Steps up after which a field that only grows is a counter. */
+/** The least number of increases of a counter. */
 const MIN_INCREASES = 5;
 
 /**
@@ -66,7 +66,7 @@ function isState(name, texts, groups) {
   const distinct = new Set(texts);
   if (distinct.size > MAX_STATES || texts.some((text) => text === "" || text.length > MAX_STATE_LENGTH || DATE.test(text))) return false;
   if (STATE_NAME.test(name)) return true;
-  // Texts without a name are states only if they come again: a log has few lines that are equal.
+  // Under other names, texts are states only if they repeat, unlike lines of a log.
   return groups.some((values) => new Set(values).size > 1) && distinct.size * 2 <= texts.length;
 }
 

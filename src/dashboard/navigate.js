@@ -14,11 +14,13 @@ export function nextWindow(window, direction) {
   return names[names.indexOf(window) + direction] ?? null;
 }
 
-/** Returns the range half a length before (-1) or after (1) the one between two times; null if it would not end before now. */
+/** Returns the range half a length before (-1) or after (1) the one between two times; null if it would end at about now, or later. */
 export function moved({ from, to }, direction, now) {
-  const begin = Math.max(0, from + direction * (to - from) * PART_TO_MOVE);
+  const step = (to - from) * PART_TO_MOVE;
+  const begin = Math.max(0, from + direction * step);
   const end = begin + (to - from);
-  return end < now ? { from: String(Math.floor(begin)), to: String(Math.ceil(end)) } : null;
+  // Time passes between two keys, so a range that was moved back and forth ends shortly before now.
+  return end < now - step / 2 ? { from: String(Math.floor(begin)), to: String(Math.ceil(end)) } : null;
 }
 
 /** Returns the middle third of a range, or the third around a time in it. */

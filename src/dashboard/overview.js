@@ -97,7 +97,7 @@ export class Overview {
     if (!group) {
       const toggle = button(prefix || "Other topics", () => this.toggle(prefix || "*"), { class: "toggle" });
       const summary = el("span", { class: "muted" });
-      group = { element: el("tr", { class: "group" }, el("td", { colSpan: COLUMNS.length }, toggle, summary)), toggle, summary };
+      group = { element: el("tr", { class: "group" }, el("td", { colSpan: COLUMNS.length }, toggle, " ", summary)), toggle, summary };
       this.groups.set(prefix, group);
     }
     group.toggle.setAttribute("aria-expanded", isOpen);

@@ -14,8 +14,8 @@ export function rateOf(counter) {
 }
 
 /**
- * The rate of a point is the average since the previous point, so the first point has none. Neither has one after a gap or
- * a reset: what was counted in between is not known.
+ * The rate of a point is the average since the previous point. The first point and those after a gap or a reset have no rate,
+ * because the increase is unknown.
  */
 function computeRates(counter) {
   const rates = new Series();

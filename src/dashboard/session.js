@@ -57,8 +57,10 @@ export class Session {
     this.signInButton.disabled = true;
     setText(this.error, "");
     try {
-      const [name, secret] = [this.name.value.trim(), this.secret.value.trim()];
-      const body = JSON.stringify({ token: name ? `${name}:${secret}` : secret });
+      const name = this.name.value.trim();
+      // A password may begin or end with a space, but a pasted key or token does not.
+      const token = name ? `${name}:${this.secret.value}` : this.secret.value.trim();
+      const body = JSON.stringify({ token });
       const response = await fetch(endpoint("login"), { method: "POST", headers: { "content-type": "application/json" }, body });
       const result = await response.json();
       if (!response.ok) throw new Error(response.status === 401 ? "The name, or the password, key or token is not valid." : String(result.detail ?? response.status));

@@ -1,5 +1,5 @@
-// Finds out what to draw of a topic: from its latest records, which fields there are, what tells the series apart, and
-// whether the values have a time. Pure functions.
+// Detects from the latest records of a topic how to draw it: its fields, the source of the series names, arrays of readings, and
+// the time of the values. Pure functions.
 
 import { describeValue } from "./encoding.js";
 import { isDrawn, kindOf } from "./kinds.js";
@@ -13,19 +13,19 @@ const ID_NAMES = [
   "id", "deviceid", "sensorid", "machineid", "assetid", "nodeid", "stationid", "unitid", "device", "sensor", "machine", "asset", "node",
   "station", "serial", "serialnumber", "mac", "macaddress", "deveui", "imei", "vin", "vehicle", "host", "hostname", "name", "tag", "source", "n",
 ];
-/** Numbers are only names of series in members with such a name. */
+/** Integers are names of series only in members with such a name. */
 const NUMERIC_ID = /id$|serial|imei/i;
 const TIME_NAME = /^(t|ts|at|time|timestamp|date|datetime|utc|epoch|created|measured|sampled|recorded|observed)$|(time|stamp|[a-z]At|_at|_ts|_date)$/;
-/** The names of random or counted ids: they are of a message, not of a device. */
+/** Random or counted ids, which identify messages and not devices. */
 const MESSAGE_ID = /^(\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{24,})$/i;
 const MIN_UNIQUE = 3;
-/** The share of records that has a field in (nearly) all of them, and that decides between two choices. */
+/** The share of records that must have an id or a valid time. */
 const NEARLY_ALL = 0.9;
 const MAX_CHOICES = 12;
 const MAX_SERIES_NAMES = 256;
-/** With this many different keys and no other name, each key is of one record. */
+/** With this many different keys, which are used once each, the key is not a name of series. */
 const MANY_KEYS = 20;
-/** Payload times that are before the arrival by more than this are preferred, if as many records as `SOME` have them. */
+/** Times in the value are preferred if the share `SOME` of them is more than this before the arrival. */
 const CLEAR_DIFFERENCE_MS = 10_000;
 const SOME = 0.1;
 const EARLIEST = Date.UTC(2001, 0);
@@ -34,13 +34,16 @@ const LATEST = Date.UTC(2100, 0);
 const MAX_LISTED = 32;
 
 /**
- * Returns `{ by, each, time, fields, aside, found, bys, eaches, times, reason, newest }` of the latest records of a topic, in the format `record`.
+ * Returns the shape `{ by, each, time, fields, aside, found, bys, eaches, times, reason, newest }` of records in the format
+ * `record`.
  *
- * `fields` has `{ path, kind, unit }` of each drawable field (see `kindOf`); `aside` has the paths of numbers that are ids or
- * times. `by`, `each` and `time` are parameters of
- * /series, as in `chosen` or else as in `found`; `bys`, `eaches` and `times` are the alternatives. `by` is `none` for one
- * series a field, and `each` is `none` if no array is read. `reason` says what values are not drawn, or is empty.
- * `newest` is the newest time in the values, or null if the arrival counts.
+ * - `fields`: `{ path, kind, unit }` of each drawable field, see `kindOf`.
+ * - `aside`: the paths of numbers that are ids or times.
+ * - `by`, `each`, `time`: parameters of /series, from `chosen` or else from `found`, the detected ones. `none` stands for one
+ *   series per field and for no array, and `record` for the time of arrival.
+ * - `bys`, `eaches`, `times`: the alternatives.
+ * - `reason`: describes the values without a drawable field; empty if there are none.
+ * - `newest`: the newest time in the values; null for the time of arrival.
  */
 export function shapeOf(records, chosen = {}) {
   const ordered = [...records].sort((a, b) => a.partition - b.partition || a.offset - b.offset).filter(({ value }) => value !== null);
@@ -96,7 +99,7 @@ export function positionsOf(fields) {
   });
 }
 
-/** Returns the leaves with the array at `each` read element by element, and which of them are ids and times. */
+/** Returns the leaves with the array at `each` read element by element, and the ids and times among them. */
 function partsOf(records, each) {
   const { leaves, elements } = collectLeaves(records, each);
   const total = (leaf) => (leaf.inElement ? elements : records.length);
@@ -106,11 +109,12 @@ function partsOf(records, each) {
   const rank = (leaf) => ID_NAMES.indexOf(leaf.name.toLowerCase().replace(/[_-]/g, ""));
   const isId = (leaf) => rank(leaf) >= 0 && isNearlyEverywhere(leaf) && isName(leaf) && !isUnique(leaf.samples.map(({ value }) => value));
   const ids = all.filter((leaf) => !times.includes(leaf) && isId(leaf)).sort((a, b) => b.inElement - a.inElement || rank(a) - rank(b));
-  const ofElements = all.filter((leaf) => leaf.inElement && !ids.includes(leaf) && !times.includes(leaf));
-  const elementFields = ofElements.filter((leaf) => kindOf(leaf.name, [leaf.samples.map(({ value }) => value)]) !== null).length;
-  // Elements are separate readings if something tells them apart.
-  const isEach = [...ids, ...times].some((leaf) => leaf.inElement);
-  return { leaves, times, ids, elementFields, isEach };
+  const drawable = all.filter((leaf) => !ids.includes(leaf) && !times.includes(leaf) && kindOf(leaf.name, [leaf.samples.map(({ value }) => value)]) !== null);
+  const elementFields = drawable.filter((leaf) => leaf.inElement).length;
+  const recordFields = drawable.length - elementFields;
+  // Elements with ids are separate readings. Those with times are, too, unless they accompany other readings.
+  const isEach = ids.some((leaf) => leaf.inElement) || (recordFields === 0 && times.some((leaf) => leaf.inElement));
+  return { leaves, times, ids, elementFields, recordFields, isEach };
 }
 
 /** Whether the texts or integers of a leaf can be names of series. */
@@ -119,7 +123,7 @@ function isName({ name, samples }) {
   return samples.every(({ value }) => isText(value) || (NUMERIC_ID.test(name) && Number.isSafeInteger(value)));
 }
 
-/** Whether the values are ids of messages: no two are equal, and they look random or counted. */
+/** Whether the values are ids of messages: all different, and random or counted. */
 function isUnique(values) {
   return values.length >= MIN_UNIQUE && new Set(values).size === values.length && values.every((value) => MESSAGE_ID.test(String(value)));
 }
@@ -147,11 +151,12 @@ function foundBy(records, { ids }) {
 }
 
 /** Returns the path of a time that clearly differs from the arrival, or `record`. */
-function foundTime(records, { times }) {
+function foundTime(records, { times, recordFields }) {
   for (const { path, inElement, samples } of [...times].sort((a, b) => b.inElement - a.inElement)) {
-    // The elements of a record arrive at once, so only their own times tell them apart.
+    // The elements of a record arrive at once, so they need their own times. Fields outside of them do not have these times.
+    if (inElement && recordFields > 0) continue;
     if (inElement) return path;
-    // A time after the arrival is of a clock that is wrong.
+    // A time after the arrival comes from a wrong clock.
     const differs = ({ value, record }) => records[record].timestamp - timeIn(value) > CLEAR_DIFFERENCE_MS;
     if (samples.filter(differs).length >= SOME * samples.length) return path;
   }
@@ -188,7 +193,7 @@ function headersOf(records) {
   return [...counts].filter(([, count]) => count >= records.length / 2).map(([name]) => name).slice(0, MAX_CHOICES);
 }
 
-/** Returns the paths of other texts and integers that could tell series apart: those with some equal values. */
+/** Returns the paths of other possible names of series: texts and numeric ids with few different values. */
 function namesIn({ leaves, ids, times }) {
   const isChoice = (leaf) => {
     if (ids.includes(leaf) || times.includes(leaf) || !isName(leaf)) return false;
@@ -201,7 +206,7 @@ function namesIn({ leaves, ids, times }) {
 const isPresent = (key) => key !== null && key !== undefined && key !== "";
 const including = (choice, all) => [...new Set(all.includes(choice) ? all : [choice, ...all])];
 
-/** Says what the values are that have no field. */
+/** Describes the values without a drawable field. */
 function reasonOf(records, { leaves }, fields, eaches) {
   const isDrawnAs = (kind) => ({ value }) => isDrawn(kind, value);
   const drawn = new Set(fields.flatMap(({ path, kind }) => leaves.get(path).samples.filter(isDrawnAs(kind)).map(({ record }) => record)));

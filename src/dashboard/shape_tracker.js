@@ -1,19 +1,19 @@
-// Follows the shape of a topic while its records arrive.
+// Keeps the shape of a topic up to date while records arrive.
 
 import { questionOf, shapeOf } from "./shape.js";
 
-/** The latest records that tell the shape. */
+/** The number of latest records that the shape is computed from. */
 const MAX_RECORDS = 500;
-/** Parsing more would take too long. */
-const MAX_CHARACTERS = 1 << 20;
-/** After so many records, what was found stays: charts that regroup themselves would be worse than a better guess. */
+/** The limit of their text. Computing the shape of more takes too long. */
+const MAX_CHARACTERS = 1 << 18;
+/** After this many records, the detected names and times stay, because charts that regroup themselves are confusing. */
 const SETTLED_RECORDS = 100;
 const INTERVAL_MS = 2000;
 
 export class ShapeTracker {
   shape = null;
   question = null;
-  /** The newest time in the values, if they have the time that counts. */
+  /** The newest time in the values; null for the time of arrival. */
   newest = null;
   records = [];
   total = 0;
@@ -21,7 +21,7 @@ export class ShapeTracker {
   computedAt = -Infinity;
   computedTotal = 0;
 
-  /** Adds entries of the list; gaps and tombstones say nothing. */
+  /** Adds entries of the list. Gaps and tombstones are ignored. */
   add(entries) {
     const records = entries.filter(({ kind }) => kind !== "gap" && kind !== "tombstone");
     if (records.length === 0) return;
@@ -30,7 +30,7 @@ export class ShapeTracker {
     if (this.records.length > MAX_RECORDS) this.records.splice(0, this.records.length - MAX_RECORDS);
   }
 
-  /** Forgets which fields were found, because the user has chosen another way to read the topic. */
+  /** Discards the detected fields, because the user has chosen another way to read the topic. */
   reset() {
     this.shape = this.question = null;
     this.computedAt = -Infinity;
@@ -38,8 +38,8 @@ export class ShapeTracker {
   }
 
   /**
-   * Computes the shape again if there are new records, at most every two seconds after the first ones. `chosen` is what the
-   * URL says. Returns whether the shape has changed.
+   * Computes the shape again if there are new records, at most every two seconds after the first ones. `chosen` has the
+   * choices in the URL. Returns whether the shape has changed.
    */
   update(chosen, now) {
     if (this.total === this.computedTotal || this.total === 0) return false;
@@ -66,13 +66,13 @@ export class ShapeTracker {
   }
 }
 
-/** Returns the choices of the URL, and otherwise what was found before. */
+/** Returns the choices in the URL, with the detected ones as defaults. */
 function withFallback(chosen, found) {
   if (!found) return chosen;
   return { by: chosen.by || found.by, each: chosen.each || found.each, time: chosen.time || found.time };
 }
 
-/** Fields that were found before stay, also if the latest records have other ones. A field of texts keeps its kind. */
+/** Keeps the fields that were detected before, because the latest records may have others. A field of texts keeps its kind. */
 function union(before, next) {
   if (!before || before.by !== next.by || before.each !== next.each || before.time !== next.time) return next.fields;
   const found = new Map(next.fields.map((field) => [field.path, field]));

@@ -3,7 +3,7 @@
 const METRES_PER_DEGREE = 111_195;
 /** At the poles, a degree of longitude has no length. */
 const MIN_COSINE = 0.01;
-/** The noise of a receiver at rest is not worth the whole picture. */
+/** Keeps the noise of a receiver at rest from filling the picture. */
 const MIN_EXTENT_METRES = 20;
 const MARGIN = 28;
 const SCALE_BAR_SHARE = 0.3;

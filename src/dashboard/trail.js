@@ -8,7 +8,7 @@ import { followPointer, showTooltip } from "./pointer.js";
 import { lastPosition, pathOf, positionAt, projection, scaleBar, trackOf } from "./track.js";
 
 const MAX_TRACKS = 40;
-/** The keys without a track are points, to see where they are. The most of them: */
+/** The maximum number of other keys, which are drawn as points. */
 const MAX_POINTS = 2000;
 /** With more keys, the names beside the last positions would cover each other. */
 const MAX_NAMES = 12;

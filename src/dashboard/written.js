@@ -10,6 +10,8 @@ const RECENT_MS = 20_000;
 const INTERVAL_MS = 10_000;
 /** Samples that are further apart say nothing about the rates between them. */
 const GAP_MS = 25_000;
+/** Between samples that are closer together, one burst of records would look like a high rate. */
+const MIN_STEP_MS = 1500;
 /** The current rate is an average over this time, to keep it steady between responses. */
 const RATE_WINDOW_MS = 4000;
 
@@ -53,9 +55,11 @@ export function currentRate(samples) {
 /** Returns the average rates between samples as [from, to, rate]. Where there is a gap, the rate is unknown. */
 export function rateHistory(samples) {
   const rates = [];
-  for (let i = 1; i < samples.length; i += 1) {
-    const [before, now] = [samples[i - 1], samples[i]];
+  let before = samples[0];
+  for (const now of samples) {
+    if (now.at - before.at < MIN_STEP_MS) continue;
     if (now.at - before.at <= GAP_MS) rates.push([before.at, now.at, rateBetween(before, now)]);
+    before = now;
   }
   return rates;
 }

@@ -55,13 +55,13 @@ pub struct TopicOverview {
 /// The state that the thread and the clients share.
 #[derive(Default)]
 struct OverviewBoard {
-    published: Mutex<OverviewState>,
+    state: Mutex<OverviewState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct OverviewState {
-    state: Option<Arc<SampledTopics>>,
+    topics: Option<Arc<SampledTopics>>,
     /// The error of the latest round, with its time.
     error: Option<(Instant, BrokerError)>,
     waiting: Vec<(OverviewNeed, Ready)>,
@@ -87,33 +87,33 @@ impl TopicOverview {
 
     /// Calls `ready` when the state is at most a second old, or when looking it up has failed.
     pub fn request(&self, need: OverviewNeed, ready: Ready) {
-        let mut published = lock(&self.board.published);
-        let serves = published.is_fresh(need) || published.waiting.len() >= MAX_WAITING || published.is_closed;
+        let mut state = lock(&self.board.state);
+        let serves = state.is_fresh(need) || state.waiting.len() >= MAX_WAITING || state.is_closed;
         if serves {
-            drop(published);
+            drop(state);
             return ready();
         }
-        published.waiting.push((need, ready));
-        drop(published);
+        state.waiting.push((need, ready));
+        drop(state);
         self.board.changed.notify_all();
     }
 
     /// Returns the latest state, or the error if looking it up has failed since. `None`: nothing has been looked up
     /// yet.
     pub fn latest(&self) -> Option<Result<Arc<SampledTopics>, BrokerError>> {
-        let published = lock(&self.board.published);
-        match (&published.error, &published.state) {
+        let state = lock(&self.board.state);
+        match (&state.error, &state.topics) {
             (Some((_, error)), _) => Some(Err(error.clone())),
-            (None, state) => state.clone().map(Ok),
+            (None, topics) => topics.clone().map(Ok),
         }
     }
 
     /// Ends the thread.
     pub fn shut_down(&self) {
-        lock(&self.board.published).is_closed = true;
+        lock(&self.board.state).is_closed = true;
         self.board.changed.notify_all();
         drop(lock(&self.thread).take());
-        lock(&self.board.published).take_waiting(OverviewNeed::Newest).into_iter().for_each(|ready| ready());
+        lock(&self.board.state).take_waiting(OverviewNeed::Newest).into_iter().for_each(|ready| ready());
     }
 }
 
@@ -131,7 +131,7 @@ impl OverviewState {
             |state: &Arc<SampledTopics>| is_recent(state.read) && (state.has_newest || need == OverviewNeed::Offsets);
         match &self.error {
             Some((at, _)) => is_recent(*at),
-            None => self.state.as_ref().is_some_and(serves),
+            None => self.topics.as_ref().is_some_and(serves),
         }
     }
 
@@ -148,57 +148,74 @@ impl OverviewBoard {
         while let Some(reason) = self.next_round(due) {
             let _busy = watchdog::busy();
             let began = Instant::now();
-            let looked_up = sampler.look_up().map(Arc::new);
-            due = began + interval.max(TIME_FRACTION * began.elapsed());
-            match looked_up {
-                Ok(state) => {
-                    if state.partitions() > SAMPLED_PARTITIONS {
-                        due += UNSAMPLED;
-                    }
-                    self.publish(Ok(state.clone()), OverviewNeed::Offsets);
-                    if lock(&self.published).waiting.iter().any(|(need, _)| *need == OverviewNeed::Newest) {
-                        let state = sampler.read_newest(&state);
-                        self.publish(Ok(Arc::new(state)), OverviewNeed::Newest);
-                    }
+            let pause = match reason {
+                RoundReason::Client => {
+                    asked = began;
+                    self.look_up(&mut sampler);
+                    interval
                 }
-                Err(error) => {
-                    debug!("cannot look up the topics: {error}");
-                    self.publish(Err(error), OverviewNeed::Newest);
+                RoundReason::Sample => {
+                    if asked.elapsed() > IDLE {
+                        sampler.disconnect();
+                    }
+                    sample(&mut sampler, interval)
+                }
+            };
+            due = began + pause.max(TIME_FRACTION * began.elapsed());
+        }
+    }
+
+    /// Looks up the topics for the waiting clients.
+    fn look_up(&self, sampler: &mut TopicSampler) {
+        match sampler.look_up().map(Arc::new) {
+            Ok(state) => {
+                self.publish(Ok(state.clone()), OverviewNeed::Offsets);
+                if lock(&self.state).waiting.iter().any(|(need, _)| *need == OverviewNeed::Newest) {
+                    self.publish(Ok(Arc::new(sampler.read_newest(&state))), OverviewNeed::Newest);
                 }
             }
-            match reason {
-                RoundReason::Client => asked = began,
-                RoundReason::Sample if asked.elapsed() > IDLE => sampler.disconnect(),
-                RoundReason::Sample => {}
+            Err(error) => {
+                debug!("cannot look up the topics: {error}");
+                self.publish(Err(error), OverviewNeed::Newest);
             }
         }
     }
 
     /// Waits until a round begins. Returns `None` when the thread must end.
     fn next_round(&self, due: Instant) -> Option<RoundReason> {
-        let mut published = lock(&self.published);
+        let mut state = lock(&self.state);
         loop {
             let left = due.saturating_duration_since(Instant::now());
-            if published.is_closed {
+            if state.is_closed {
                 return None;
-            } else if !published.waiting.is_empty() {
+            } else if !state.waiting.is_empty() {
                 return Some(RoundReason::Client);
             } else if left.is_zero() {
                 return Some(RoundReason::Sample);
             }
-            published = wait_timeout(&self.changed, published, left);
+            state = wait_timeout(&self.changed, state, left);
         }
     }
 
     /// Publishes the result of a round, and calls the clients that waited for it.
     fn publish(&self, result: Result<Arc<SampledTopics>, BrokerError>, need: OverviewNeed) {
-        let mut published = lock(&self.published);
+        let mut state = lock(&self.state);
         match result {
-            Ok(state) => (published.state, published.error) = (Some(state), None),
-            Err(error) => published.error = Some((Instant::now(), error)),
+            Ok(topics) => (state.topics, state.error) = (Some(topics), None),
+            Err(error) => state.error = Some((Instant::now(), error)),
         }
-        let waiting = published.take_waiting(need);
-        drop(published);
+        let waiting = state.take_waiting(need);
+        drop(state);
         waiting.into_iter().for_each(|ready| ready());
     }
+}
+
+/// Adds a sample without a client. Returns the time until the next one.
+fn sample(sampler: &mut TopicSampler, interval: Duration) -> Duration {
+    match sampler.sample() {
+        Ok(partitions) if partitions > SAMPLED_PARTITIONS => return UNSAMPLED,
+        Ok(_) => {}
+        Err(error) => debug!("cannot sample the topics: {error}"),
+    }
+    interval
 }

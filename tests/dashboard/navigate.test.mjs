@@ -13,6 +13,7 @@ test("a range moves by half its length, and one that would reach now is null", (
   const range = { from: 1000, to: 3000 };
   assert.deepEqual(moved(range, 1, 5000), { from: "2000", to: "4000" });
   assert.equal(moved(range, 1, 4000), null);
+  assert.equal(moved(range, 1, 4100), null, "a moment later");
   assert.deepEqual(moved(range, -1, 5000), { from: "0", to: "2000" });
   assert.deepEqual(moved({ from: 500, to: 2500 }, -1, 5000), { from: "0", to: "2000" }, "not before 1970");
 });

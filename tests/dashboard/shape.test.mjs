@@ -29,6 +29,8 @@ for (const [name, of, expected] of [
   ["an array of elements with ids is read element by element", records([{ sensors: [{ id: "a", t: 1 }, { id: "b", t: 2 }] }]), { by: "value.sensors.id", each: "value.sensors" }],
   ["the value can be the array", records([[{ id: "a", t: 1 }, { id: "b", t: 2 }]]), { by: "value.id", each: "value" }],
   ["elements with times are readings", records([{ log: [{ ts: seconds(0), t: 1 }, { ts: seconds(1), t: 2 }] }]), { each: "value.log", time: "value.log.ts", by: "key" }],
+  ["times in an array beside other readings do not count", [...records(repeat(3, (i) => ({ device_id: "d", payload: { t: i }, gateways: [{ time: "2026-01-31T07:00:00Z", rssi: -90 }] })))], { each: "none", time: "record", by: "value.device_id" }],
+  ["ids in an array count beside other readings, but their times do not", records([{ up: 1, sensors: [{ id: "a", ts: seconds(0, 60_000), t: 1 }] }]), { each: "value.sensors", time: "record" }],
   ["elements without id and time are only offered", records([{ phases: [1, 2, 3], t: 4 }]), { each: "none", eaches: ["value.phases", "none"] }],
   ["an array of texts is not offered", records([{ tags: ["a", "b"], t: 4 }]), { eaches: ["none"] }],
   ["a payload time at the arrival is only offered", records(repeat(4, (i) => ({ ts: seconds(i), t: 1 }))), { time: "record", times: ["record", "value.ts"] }],

@@ -72,16 +72,16 @@ test("gaps and tombstones say nothing", () => {
 
 test("a menu offers what was found first, without a value", () => {
   for (const [name, choices, found, expected] of [
-    ["by", ["key", "header:device", "value.id", "none"], "value.id", [["", "id (found)"], ["key", "key"], ["header:device", "header device"], ["none", "one series"]]],
-    ["by", ["typo", "key"], "key", [["", "key (found)"], ["typo", "typo"]]],
-    ["each", ["value.sensors", "none"], "none", [["", "record (found)"], ["value.sensors", "sensors"]]],
-    ["time", ["record", 'value["at time"]'], "record", [["", "arrival (found)"], ['value["at time"]', "at time"]]],
+    ["by", ["key", "header:device", "value.id", "none"], "value.id", [["", "id (auto)"], ["key", "key"], ["header:device", "header device"], ["none", "one series"]]],
+    ["by", ["typo", "key"], "key", [["", "key (auto)"], ["typo", "typo"]]],
+    ["each", ["value.sensors", "none"], "none", [["", "record (auto)"], ["value.sensors", "sensors"]]],
+    ["time", ["record", 'value["at time"]'], "record", [["", "arrival (auto)"], ['value["at time"]', "at time"]]],
   ]) assert.deepEqual(optionsOf(name, choices, found), expected);
 });
 
 test("of large records, only the newest are looked at", () => {
   const tracker = new ShapeTracker();
-  tracker.add(entries(5, (i) => ({ value: { [`t${i}`]: 1, text: "x".repeat(400_000) } })));
+  tracker.add(entries(5, (i) => ({ value: { [`t${i}`]: 1, text: "x".repeat(100_000) } })));
   tracker.update(none, 0);
   assert.deepEqual(paths(tracker), ["value.t3", "value.t4"]);
   tracker.add(entries(1, () => ({ value: { large: 1, text: "x".repeat(2_000_000) } })));

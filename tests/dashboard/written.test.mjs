@@ -19,6 +19,11 @@ test("a pause between samples is a gap in the rates, not an average", () => {
   assert.deepEqual(rateHistory(samples).map(([from, to]) => [from, to]), [[0, 10_000], [10_000, 20_000], [20_000, 30_000], [90_000, 100_000]]);
 });
 
+test("samples within a moment are one step", () => {
+  const samples = [{ at: 0, written: 0 }, { at: 10_000, written: 100 }, { at: 10_100, written: 150 }, { at: 12_000, written: 200 }];
+  assert.deepEqual(rateHistory(samples), [[0, 10_000, 10], [10_000, 12_000, 50]]);
+});
+
 test("the current rate is unknown without a recent sample before it", () => {
   assert.equal(currentRate([]), null);
   assert.equal(currentRate([{ at: 0, written: 5 }]), null);

@@ -356,7 +356,7 @@ async fn the_records_of_an_envelope_and_its_response_count_in_the_memory_budget(
     assert_eq!((used(), world.broker.records("t", 0).len()), (0, 0));
     let mut unread = Vec::new();
     let rejected = loop {
-        let answer = world.post(&envelope(6000)).await;
+        let answer = world.post(&envelope(5000)).await;
         if answer.status() != 207 {
             break answer;
         }
@@ -366,7 +366,7 @@ async fn the_records_of_an_envelope_and_its_response_count_in_the_memory_budget(
     assert_eq!(read_response(rejected).await.0, 503);
     assert_eq!(world.broker.records("t", 0).len(), unread.len());
     let (status, answer) = read_response(unread.pop().unwrap()).await;
-    assert_eq!((status, answer["offsets"].as_array().map(Vec::len)), (207, Some(6000)));
+    assert_eq!((status, answer["offsets"].as_array().map(Vec::len)), (207, Some(5000)));
     unread.clear();
     assert_eq!(used(), 0);
 }

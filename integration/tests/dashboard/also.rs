@@ -69,6 +69,8 @@ fn topics_are_added_and_removed() {
     assert!(add("fourth").as_str().is_some_and(|text| text.contains("up to 3 topics")));
     // A topic that does not exist yet is drawn when it does.
     served.produce("later", "k", r#"{"level": 7.75}"#);
+    page.wait_until("document.querySelectorAll('.also .chart').length === 2");
+    page.eval("document.querySelectorAll('.also')[1].scrollIntoView()");
     page.wait_for_text("7.75");
     page.eval("document.querySelector('.also button[aria-label=\"Remove hall from the page\"]').click()");
     assert_eq!(page.eval(TITLES), json!(["later"]));

@@ -94,7 +94,7 @@ fn an_id_in_the_value_tells_series_apart() {
     let page = browser.open(&served.url("?topic=devices"), Screen::Light);
     let by_id: Vec<(String, f64)> = (0..60).map(|n| (format!("dev-{}", n % 3), temperature(n))).collect();
     wait_for_legend(&page, "temperature", &legend_of(by_id.iter().map(|(id, value)| (&**id, *value))));
-    wait_for_choice(&page, "by", "id (found)");
+    wait_for_choice(&page, "by", "id (auto)");
     assert_eq!(page.eval("location.search"), json!("?topic=devices"));
     // A choice is kept in the URL, and a link with it shows the same.
     choose(&page, "by", "none");
@@ -121,8 +121,8 @@ fn the_elements_of_an_array_are_read_by_their_ids() {
     let ids = ["s-0", "s-1", "s-2"];
     let readings = (0..40).flat_map(|n| (0..3).map(move |sensor| (ids[sensor as usize], reading(n, sensor))));
     wait_for_legend(&page, "sensors.t", &legend_of(readings.clone()));
-    wait_for_choice(&page, "each", "sensors (found)");
-    wait_for_choice(&page, "by", "sensors.id (found)");
+    wait_for_choice(&page, "each", "sensors (auto)");
+    wait_for_choice(&page, "by", "sensors.id (auto)");
     choose(&page, "by", "key");
     wait_for_legend(&page, "sensors.t", &legend_of(readings.map(|(_, value)| ("gateway", value))));
     choose(&page, "each", "none");
@@ -260,7 +260,7 @@ fn the_time_in_the_payload_counts_if_it_clearly_differs() {
     produce(&served, "buoys", &records);
     let page = browser.open(&served.url("?topic=buoys"), Screen::Light);
     wait_for_legend(&page, "level", &legend_of((0..60).map(|n| ("buoy", value(n)))));
-    wait_for_choice(&page, "time", "ts (found)");
+    wait_for_choice(&page, "time", "ts (auto)");
     // In a part of the range, the times of measurement choose the values.
     let (from, to) = (measured(10) - 1000, measured(30) - 1000);
     let part = browser.open(&served.url(&format!("?topic=buoys&from={from}&to={to}")), Screen::Light);

@@ -33,7 +33,7 @@ fn whole_step(time: Timestamp, step: i64) -> Timestamp {
 }
 
 impl<'s> AnswerView<'s> {
-    /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, those with the most readings
+    /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, the first ones
     /// are kept.
     pub fn new(state: &SeriesState<'s>, window: Window, since: Since, capacity: usize) -> Self {
         let since = match since {

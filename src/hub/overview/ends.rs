@@ -30,14 +30,26 @@ pub fn split_for_request(topics: &[TopicInfo]) -> (&[TopicInfo], &[TopicInfo]) {
 
 /// Returns the ends of all partitions of the topics, in order.
 pub fn partition_ends(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<PartitionEnds> {
+    let offsets = look_up(broker, topics, &[OffsetAt::Earliest, OffsetAt::Latest]);
+    let ends = offsets.chunks(2).map(|ends| match ends {
+        [earliest, latest] => PartitionEnds { earliest: *earliest, latest: *latest },
+        _ => PartitionEnds { earliest: None, latest: None },
+    });
+    ends.collect()
+}
+
+/// Returns the offset of the next record of all partitions of the topics, in order.
+pub fn latest_offsets(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<Option<Offset>> {
+    look_up(broker, topics, &[OffsetAt::Latest])
+}
+
+fn look_up(broker: &dyn Broker, topics: &[TopicInfo], offsets: &[OffsetAt]) -> Vec<Option<Offset>> {
+    let of_partition = |partition: TopicPartition| offsets.iter().map(move |at| (partition.clone(), *at));
     let of_topic = |topic: &TopicInfo| {
         let name = topic.name.clone();
         let partition = move |partition| TopicPartition { topic: name.clone(), partition };
         topic.partitions.iter().map(|info| info.partition).map(partition).collect::<Vec<_>>()
     };
-    let partitions = topics.iter().flat_map(of_topic);
-    let queries: Vec<_> = partitions.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
-    let offsets = broker.offsets(&queries);
-    let offset = |at: usize| offsets.get(at).and_then(|offset| offset.as_ref().ok()).copied();
-    (0..queries.len() / 2).map(|at| PartitionEnds { earliest: offset(2 * at), latest: offset(2 * at + 1) }).collect()
+    let queries: Vec<_> = topics.iter().flat_map(of_topic).flat_map(of_partition).collect();
+    broker.offsets(&queries).into_iter().map(Result::ok).collect()
 }

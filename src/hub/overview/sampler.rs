@@ -1,6 +1,6 @@
 //! The rounds of the thread that samples all topics.
 
-use super::ends::{PARTITION_REQUEST_BYTES, PartitionEnds, partition_ends, split_for_request};
+use super::ends::{PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request};
 use super::history::{SampleHistory, WrittenSamples};
 use super::newest::{NewestReader, TopicEnds};
 use super::newest_record::Newest;
@@ -40,11 +40,6 @@ impl SampledTopics {
     pub fn iter(&self) -> impl Iterator<Item = (&SampledTopic, &Newest)> {
         self.list.topics.iter().zip(&self.newest)
     }
-
-    /// Returns the number of partitions of all topics.
-    pub fn partitions(&self) -> usize {
-        self.list.topics.iter().map(|topic| topic.ends.len()).sum()
-    }
 }
 
 impl SampledTopic {
@@ -73,24 +68,23 @@ impl TopicSampler {
         Self { broker, memory, requests, history, newest }
     }
 
+    /// Adds a sample. Returns the number of partitions.
+    pub fn sample(&mut self) -> Result<usize, BrokerError> {
+        let (listed, _memory) = self.list()?;
+        let latest = self.look_up_in_parts(&listed, latest_offsets)?;
+        let (partitions, mut latest) = (latest.len(), latest.into_iter());
+        let written: Vec<_> = listed
+            .iter()
+            .map(|info| (info, latest.by_ref().take(info.partitions.len()).sum::<Option<Offset>>()))
+            .collect();
+        self.history.sample(Instant::now(), &written);
+        Ok(partitions)
+    }
+
     /// Looks up all topics and their offsets, and adds a sample if it is time for one.
     pub fn look_up(&mut self) -> Result<SampledTopics, BrokerError> {
-        let listed = self.broker.list_topics()?;
-        let bytes = listed.iter().map(topic_bytes).sum();
-        let memory = self.reserve(bytes).or_else(|_| {
-            // The offsets are more important than what is kept beside them.
-            self.history.clear();
-            self.newest.clear();
-            self.reserve(bytes)
-        })?;
-        let (mut rest, mut ends) = (listed.as_slice(), Vec::new());
-        while !rest.is_empty() {
-            let (part, after) = split_for_request(rest);
-            rest = after;
-            let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
-            let _request = self.requests.reserve(PARTITION_REQUEST_BYTES * partitions)?;
-            ends.extend(partition_ends(&*self.broker, part));
-        }
+        let (listed, memory) = self.list()?;
+        let ends = self.look_up_in_parts(&listed, partition_ends)?;
         let read = Instant::now();
         let mut ends = ends.into_iter();
         let topic = |info: TopicInfo| {
@@ -107,6 +101,37 @@ impl TopicSampler {
         Ok(self.with_newest(read, list, false))
     }
 
+    /// Returns all topics, and the memory of a list with their offsets.
+    fn list(&mut self) -> Result<(Vec<TopicInfo>, Reservation), BrokerError> {
+        let listed = self.broker.list_topics()?;
+        let bytes = listed.iter().map(topic_bytes).sum();
+        let memory = self.memory.reserve(bytes).or_else(|_| {
+            // The offsets are more important than what is kept beside them.
+            self.history.clear();
+            self.newest.clear();
+            self.memory.reserve(bytes)
+        });
+        let no_memory = |shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList);
+        Ok((listed, memory.map_err(no_memory)?))
+    }
+
+    /// Looks up offsets in several requests if there are many partitions.
+    fn look_up_in_parts<T>(
+        &self,
+        listed: &[TopicInfo],
+        look_up: impl Fn(&dyn Broker, &[TopicInfo]) -> Vec<T>,
+    ) -> Result<Vec<T>, BrokerError> {
+        let (mut rest, mut found) = (listed, Vec::new());
+        while !rest.is_empty() {
+            let (part, after) = split_for_request(rest);
+            rest = after;
+            let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
+            let _request = self.requests.reserve(PARTITION_REQUEST_BYTES * partitions)?;
+            found.extend(look_up(&*self.broker, part));
+        }
+        Ok(found)
+    }
+
     /// Reads the newest records of the topics in `state`, and returns the state with them.
     pub fn read_newest(&mut self, state: &SampledTopics) -> SampledTopics {
         let ends: Vec<TopicEnds<'_>> = state.list.topics.iter().map(|topic| (&topic.info, &*topic.ends)).collect();
@@ -117,10 +142,6 @@ impl TopicSampler {
     fn with_newest(&self, read: Instant, list: Arc<TopicList>, has_newest: bool) -> SampledTopics {
         let newest = list.topics.iter().map(|topic| self.newest.of(&topic.info)).collect();
         SampledTopics { read, has_newest, list, newest }
-    }
-
-    fn reserve(&self, bytes: usize) -> Result<Reservation, BrokerError> {
-        self.memory.reserve(bytes).map_err(|shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList))
     }
 
     /// Closes the connections that read newest records.
