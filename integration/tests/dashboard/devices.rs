@@ -119,7 +119,7 @@ fn six_hours_of_216_000_records_are_one_answer() {
     let (served, browser) = (serve(&[]), Browser::start());
     let special = [(3, 21_000, 75.5), (8, 10_800, -12.25), (5, 1, 60.75)];
     let all = readings(10, 0..21_600, 300, &special);
-    all.chunks(72_000).for_each(|numbers| write(&served.bridge, "plant", FIELD, numbers));
+    all.chunks(36_000).for_each(|numbers| write(&served.bridge, "plant", FIELD, numbers));
     let log = log(&served.bridge, "plant", FIELD);
     assert_eq!(log.len(), 216_000);
     let expected = fold(&log, 0);
