@@ -5,6 +5,7 @@ import * as format from "./format.js";
 const REASONS = {
   not_json: (n) => `${records(n)} without JSON`,
   no_number: (n) => `${records(n)} without a number`,
+  no_state: (n) => `${records(n)} without a state`,
   no_time: (n) => `${records(n)} without a time`,
   long_name: (n) => `${records(n)} with a name that is too long`,
   too_many_series: (n) => `${values(n)} of series beyond the limits of the server`,

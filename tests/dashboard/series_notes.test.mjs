@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { seriesNotes } from "../../src/dashboard/series_notes.js";
 
@@ -29,4 +30,14 @@ test("the notes say what is left out", () => {
   const omitted = { series: 1200, records: 13, reasons: new Map([["not_json", 1], ["no_number", 12], ["unheard_of", 2]]) };
   const notes = seriesNotes(feed({ omitted, refusedPoints: 7 })).slice(1);
   assert.deepEqual(notes, ["1,200 more series are left out", "Not in the charts: 1 record without JSON, 12 records without a number, 2 records (unheard_of)", "7 points did not fit into the memory of the page"]);
+});
+
+test("every reason of the server is said in words", () => {
+  const source = readFileSync(new URL("../../src/series/point.rs", import.meta.url), "utf8");
+  const reasons = [...source.matchAll(/Self::\w+ => "(\w+)"/g)].map(([, reason]) => reason);
+  assert.ok(reasons.length > 4);
+  for (const reason of [...reasons, "large_answer"]) {
+    const notes = seriesNotes(feed({ omitted: { series: 0, records: 1, reasons: new Map([[reason, 1]]) } }));
+    assert.ok(!notes.join().includes(reason), reason);
+  }
 });
