@@ -205,7 +205,7 @@ impl SeriesTable {
     /// of their number of readings, the largest first.
     pub fn series(&self, steps: &Range<i64>) -> Vec<SeriesView<'_>> {
         let mut views: Vec<SeriesView<'_>> = self.series.iter().filter_map(|series| self.view(series, steps)).collect();
-        let mut of_fields: HashMap<&ValuePath, u64> = HashMap::new();
+        let mut of_fields: HashMap<&SeriesField, u64> = HashMap::new();
         views.iter().for_each(|view| *of_fields.entry(view.field).or_default() += view.count);
         let order = |view: &SeriesView<'_>| (Reverse(of_fields.get(view.field).copied()), Reverse(view.count));
         views.sort_by(|a, b| (order(a), a.field, a.name).cmp(&(order(b), b.field, b.name)));
