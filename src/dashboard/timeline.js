@@ -20,6 +20,8 @@ export class Timeline {
     this.view = view;
     this.rows = new Map();
     this.spans = new Map();
+    /** The keys of the rows. */
+    this.listed = [];
     const id = `field-${view.urlName(field)}`;
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Timeline of ${field}: no states yet` });
     this.context = this.canvas.getContext("2d");
@@ -92,7 +94,6 @@ export class Timeline {
 
   /** Updates the states in the list, the legend and the accessible label. */
   updateLegend() {
-    if (!this.listed) return;
     const { keys } = this;
     const { to, isMoving } = this.view;
     const counts = new Map([...(this.looks?.keys() ?? [])].map((name) => [name, 0]));
@@ -122,7 +123,7 @@ export class Timeline {
 
   /** Returns the state of each listed key at a time. */
   valuesAt(time) {
-    return (this.listed ?? []).flatMap((key) => {
+    return this.listed.flatMap((key) => {
       const span = spanAt(this.spans.get(key) ?? [], time);
       if (!span) return [];
       const name = this.keys.get(key)?.names[span.state];
@@ -138,7 +139,7 @@ export class Timeline {
   }
 
   fillTable() {
-    const spans = this.listed.flatMap((key) => this.spans.get(key).map((span) => ({ ...span, key, name: this.keys.get(key)?.names[span.state] })));
+    const spans = this.listed.flatMap((key) => (this.spans.get(key) ?? []).map((span) => ({ ...span, key, name: this.keys.get(key)?.names[span.state] })));
     const latest = spans.sort((a, b) => b.from - a.from).slice(0, MAX_CHANGES);
     const cells = latest.map(({ from, key, name, hasChanged }) => [format.moment(from), key, hasChanged ? `${name} (changed within the step)` : name]);
     const shown = JSON.stringify(cells);
