@@ -4,6 +4,7 @@ use super::field::SeriesField;
 use super::point::{Omission, OmittedCounts, Point, Reading};
 use super::sketch::SeriesSketch;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -200,10 +201,14 @@ impl SeriesTable {
         self.refused.merge(&other.refused);
     }
 
-    /// Returns the series that have readings in these steps, those with the most readings first.
+    /// Returns the series that have readings in these steps, by field. Fields, and the series of a field, are in the order
+    /// of their number of readings, the largest first.
     pub fn series(&self, steps: &Range<i64>) -> Vec<SeriesView<'_>> {
         let mut views: Vec<SeriesView<'_>> = self.series.iter().filter_map(|series| self.view(series, steps)).collect();
-        views.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (a.field, a.name).cmp(&(b.field, b.name))));
+        let mut of_fields: HashMap<&SeriesField, u64> = HashMap::new();
+        views.iter().for_each(|view| *of_fields.entry(view.field).or_default() += view.count);
+        let order = |view: &SeriesView<'_>| (Reverse(of_fields.get(view.field).copied()), Reverse(view.count));
+        views.sort_by(|a, b| (order(a), a.field, a.name).cmp(&(order(b), b.field, b.name)));
         views
     }
 

@@ -156,7 +156,7 @@ async fn the_history_is_there_before_the_first_request() {
     // A topic of the same name has its own history.
     world.broker.delete("t");
     world.broker.create("t", 2);
-    (0..5).for_each(|_| drop(world.broker.append("t", 0, "y")));
+    (0..5).for_each(|_| _ = world.broker.append("t", 0, "y"));
     let is_new = |topic: &Value| {
         topic["history"]
             .as_array()

@@ -44,7 +44,7 @@ fn states_of<'n>(states: &'n [(ValuePath, Vec<Arc<str>>)], series: &SeriesView<'
 }
 
 impl<'s> AnswerView<'s> {
-    /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, those with the most readings
+    /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, the first ones
     /// are kept.
     pub fn new(state: &SeriesState<'s>, window: Window, since: Since, capacity: usize) -> Self {
         let since = match since {

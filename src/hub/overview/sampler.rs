@@ -73,8 +73,10 @@ impl TopicSampler {
         let (listed, _memory) = self.list()?;
         let latest = self.look_up_in_parts(&listed, latest_offsets)?;
         let (partitions, mut latest) = (latest.len(), latest.into_iter());
-        let written = |info| (info, latest.by_ref().take(info.partitions.len()).sum::<Option<Offset>>());
-        let written: Vec<(&TopicInfo, _)> = listed.iter().map(written).collect();
+        let written: Vec<_> = listed
+            .iter()
+            .map(|info| (info, latest.by_ref().take(info.partitions.len()).sum::<Option<Offset>>()))
+            .collect();
         self.history.sample(Instant::now(), &written);
         Ok(partitions)
     }
