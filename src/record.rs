@@ -164,6 +164,11 @@ impl<'a> RecordRef<'a> {
         self.headers.iter().map(move |h| (h.name.of(data).unwrap_or_default(), h.value.of(data)))
     }
 
+    /// Returns the value of the last header with this name, as Kafka's `Headers.lastHeader` does.
+    pub fn last_header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().filter(|(own, _)| *own == name.as_bytes()).last().and_then(|(_, value)| value)
+    }
+
     /// An upper bound on the bytes of the record in any output format, without the id of a stream. In JSON a control
     /// character takes six bytes (RFC 8259, section 7), binary data becomes base64, and in SSE a line end starts another
     /// `data:` line.

@@ -22,6 +22,7 @@ VALID_SERIES = {
     "to": ["now"],
     "step": ["10s", "1h"],
     "field": ["value", "value.n"],
+    "state": ["value", "value.state"],
     "by": ["key", "header:site", "value.machine"],
     "each": ["value", "value.sensors"],
     "time": ["record", "value.t"],

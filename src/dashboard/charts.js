@@ -11,6 +11,7 @@ import * as url from "./url.js";
 
 const LEGEND_INTERVAL_MS = 250;
 const NO_SERIES = new Map();
+const MAX_COLOURED_KEYS = 10_000;
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
@@ -157,6 +158,8 @@ export class Charts {
 
   /** Returns the index of a key, which chooses its colour. It is the same in all charts. */
   keyIndex(key) {
+    // In a topic whose keys are never seen again, colours start over.
+    if (this.keys.size >= MAX_COLOURED_KEYS) this.keys.clear();
     if (!this.keys.has(key)) this.keys.set(key, this.keys.size);
     return this.keys.get(key);
   }

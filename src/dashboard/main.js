@@ -8,7 +8,6 @@ import { Overview } from "./overview.js";
 import { ProduceDialog } from "./produce.js";
 import { Session } from "./session.js";
 import { StatusBar } from "./status.js";
-import { TopicView } from "./topic.js";
 import * as url from "./url.js";
 
 const produce = new ProduceDialog();
@@ -18,12 +17,27 @@ const statusBar = new StatusBar();
 const topicNames = el("datalist", { id: "topic-names" });
 const main = document.getElementById("main");
 let view = null;
+/** Identifies the latest call of `show`. An earlier one, which still loads its modules, ends without an effect. */
+let opening = null;
 
-function show() {
+/** Loads the modules of a topic's page. They are most of the scripts, and the overview does not need them. */
+async function loadTopicView() {
+  document.head.append(document.getElementById("topic-modules").content);
+  return (await import("./topic.js")).TopicView;
+}
+
+/** Shows the view of the URL. */
+async function show() {
+  const own = (opening = {});
+  const { topic } = url.state;
   view?.stop();
-  view = url.state.topic ? new TopicView(produce) : new Overview();
+  view = null;
+  document.title = topic ? `${topic} · Curlew` : "Curlew";
+  const TopicView = topic ? await loadTopicView().catch(() => null) : null;
+  if (own !== opening) return;
+  if (topic && !TopicView) return main.replaceChildren(el("p", { class: "banner", role: "alert" }, "The page of this topic did not load.", button("Reload", () => location.reload(), { class: "small strong" })));
+  view = topic ? new TopicView(produce) : new Overview();
   main.replaceChildren(view.element);
-  document.title = url.state.topic ? `${url.state.topic} · Curlew` : "Curlew";
 }
 
 const home = el("a", { ...url.link({}), class: "home" }, el("img", { src: endpoint("dashboard/icon.svg"), alt: "", width: 28, height: 28 }), "Curlew");
@@ -37,7 +51,7 @@ feed.on("topics", ({ topics }) => {
 });
 
 /** Returns an action for the page of a topic. On the overview, its key does nothing. */
-const onTopic = (act) => () => (url.state.topic ? act(view) : false);
+const onTopic = (act) => () => (url.state.topic && view ? act(view) : false);
 
 listenToKeys({
   search: () => document.getElementById(url.state.topic ? "filter-text" : "search")?.focus(),

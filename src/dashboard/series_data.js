@@ -27,12 +27,15 @@ export class SeriesData {
   /** The points that did not fit into the memory of the page. */
   refusedPoints = 0;
   points = 0;
-  /** How much the server's clock is ahead, in ms: the most that was seen, because a message takes some time to arrive. */
+  /**
+   * How much the server's clock is ahead of `performance.now()`, which no change of the local clock moves, in ms: the most that
+   * was seen, because a message takes some time to arrive.
+   */
   clockOffset = -Infinity;
 
   /** The time by the server's clock. */
   now() {
-    return Date.now() + (Number.isFinite(this.clockOffset) ? this.clockOffset : 0);
+    return Number.isFinite(this.clockOffset) ? performance.now() + this.clockOffset : Date.now();
   }
 
   /** Applies a message of the stream: the whole window, or an update with the points that have changed. */
@@ -44,7 +47,7 @@ export class SeriesData {
     this.completeFrom = message.complete_from;
     this.completeTo = message.complete_to;
     this.lateUntil = message.late_until ?? null;
-    if (this.lateUntil === null) this.clockOffset = Math.max(this.clockOffset, message.complete_to - Date.now());
+    if (this.lateUntil === null) this.clockOffset = Math.max(this.clockOffset, message.complete_to - performance.now());
     const { series, records, reasons } = message.omitted;
     this.omitted = { series, records, reasons: new Map(Object.entries(reasons)) };
     this.dropBefore(message.from);

@@ -8,6 +8,8 @@ import { SeriesData } from "./series_data.js";
 
 /** A rejection is permanent for EventStream, but its cause may go away: the topic is created, or a session begins. */
 const RETRY_AFTER_REJECTION_MS = 5000;
+/** The longest time between two updates of a live window. */
+const MAX_INTERVAL_MS = 3000;
 /** While the past is being read, it moves on at least this often, unless the server has no memory for more. */
 const READING_STALLED_MS = 20_000;
 
@@ -56,7 +58,7 @@ export class SeriesFeed extends SeriesData {
   /** How long ago the server had read everything up to the end of the topic, in ms, without the usual time between updates. */
   get lag() {
     if (this.completeTo === null || this.state.kind === "complete") return 0;
-    return Math.max(0, this.now() - this.completeTo - Math.max(1000, Math.min(60_000, this.step)));
+    return Math.max(0, this.now() - this.completeTo - Math.max(1000, Math.min(MAX_INTERVAL_MS, this.step)));
   }
 
   connectOrClose() {

@@ -7,7 +7,7 @@ const REASONS = {
   no_number: (n) => `${records(n)} without a number`,
   no_time: (n) => `${records(n)} without a time`,
   long_name: (n) => `${records(n)} with a name that is too long`,
-  too_many_series: (n) => `${values(n)} of series that did not fit into memory`,
+  too_many_series: (n) => `${values(n)} of series beyond the limits of the server`,
   too_many_states: (n) => `${records(n)} of fields with more than 32 states`,
   large_answer: (n) => `${values(n)} of series that did not fit into a response`,
 };

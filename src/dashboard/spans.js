@@ -32,7 +32,7 @@ export function spanAt(spans, time) {
   return spans.find((span) => time >= span.from && time < span.to) ?? null;
 }
 
-const FAULT = /^(alarm|alert|bad|broken|critical|dead|down|emergency|err|error|fail|failed|failure|fault|faulted|faulty|overheated|tripped)$/i;
+const FAULT = /^(alarm|alert|bad|broken|critical|dead|down|emergency|err|error|fail|failed|failure|fault|faulted|faulty|overheated|tripped)\b/i;
 const REST = /^(closed|disabled|false|idle|inactive|no|none|off|offline|paused|standby|stopped|unknown)$/i;
 
 /**

@@ -8,7 +8,7 @@ import { KeySearch } from "./key_search.js";
 import { followPointer, showTooltip } from "./pointer.js";
 import { spanAt, spansOf, stateLooks, statesNow } from "./spans.js";
 
-const MAX_ROWS = 40;
+const MAX_ROWS = 24;
 const MAX_CHANGES = 50;
 /** The colours of states in the order of their use, as indexes of the line colours. States of rest begin with the last one. */
 const LINE_COLOURS = [5, 1, 2, 6, 3, 4, 0, 7];
@@ -106,7 +106,7 @@ export class Timeline {
       this.legendShown = legend;
       this.legend.replaceChildren(...[...counts].map(([name, count]) =>
         el("li", {}, el("span", { class: `swatch ${this.swatchOf(name)}` }), el("bdi", {}, name), el("span", { class: "muted" }, String(count)))),
-        hasChanges ? el("li", {}, el("span", { class: "swatch changed" }), `changed within ${format.step(this.view.step)}`) : null);
+        ...(hasChanges ? [el("li", {}, el("span", { class: "swatch changed" }), `changed within ${format.step(this.view.step)}`)] : []));
     }
     const spoken = this.listed.filter((key) => now.has(key)).slice(0, 8).map((key) => `${key} ${now.get(key).name}`);
     const label = `Timeline of ${this.field}: ${spoken.join(", ") || "no states"}. Arrow keys move through time.`;

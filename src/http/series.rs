@@ -1,4 +1,4 @@
-//! `GET /topics/{topic}/series`: the numbers in a topic's records as time series.
+//! `GET /topics/{topic}/series`: the numbers and states in a topic's records as time series.
 
 pub mod cache;
 mod csv;
@@ -35,11 +35,12 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// The query parameters.
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 14] = [
     "from",
     "to",
     "step",
     "field",
+    "state",
     "by",
     "each",
     "time",

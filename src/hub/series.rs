@@ -9,15 +9,17 @@ mod queue;
 mod span;
 mod task;
 mod turn;
+mod viewers;
 mod waiters;
 
+pub use viewers::Unread;
 pub use waiters::Ready;
 
 use super::subscription::{ClientTag, Filter};
 use crate::broker::{Broker, BrokerError};
 use crate::os::priority;
 use crate::record::{Timestamp, TopicName, now};
-use crate::series::{SeriesQuery, SeriesTable, Window};
+use crate::series::{SeriesQuery, SeriesTable, StateNames, Window};
 use crate::sync::lock;
 use crate::sync::memory_budget::{MemoryBudget, Share};
 use crate::sync::watchdog;
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 use task::TaskOutcome;
 use thiserror::Error;
 use turn::{SeriesReaders, TaskRunner};
+use viewers::{ComputationStatus, Viewers};
 use waiters::HandleId;
 
 /// Number of threads that read the log for time series.
@@ -77,8 +80,10 @@ struct SharedComputations {
 
 /// A computation, and the number of its users.
 struct SharedComputation {
+    /// Locked for long while a response is encoded, so async code must not lock it. Locked before `viewers`.
     state: Mutex<Computation>,
-    /// Number of open handles.
+    viewers: Mutex<Viewers>,
+    /// Number of open handles, and of threads that take a turn.
     users: AtomicUsize,
 }
 
@@ -95,6 +100,8 @@ pub struct SeriesHandle {
 pub struct SeriesState<'s> {
     /// The points.
     pub table: &'s SeriesTable,
+    /// The names of states in the table. Within a generation, an index always refers to the same name.
+    pub states: &'s StateNames,
     /// Changes when the computation starts over. Versions of different generations cannot be compared.
     pub generation: u32,
     /// The version of the table. Points that change later have a higher version.
@@ -119,15 +126,6 @@ pub enum SeriesRejected {
     /// The bridge is shutting down.
     #[error("the bridge is shutting down; try again")]
     ShuttingDown,
-}
-
-/// Why the state of a computation cannot be returned.
-#[derive(Debug)]
-pub enum Unread {
-    /// The log has not been read since the request, because of this error.
-    Failed(BrokerError),
-    /// Nothing has been read yet.
-    NotYet,
 }
 
 impl SeriesService {
@@ -178,7 +176,7 @@ impl SeriesService {
         self.shared
             .computations()
             .0
-            .retain(|_, computation| computation.is_used() || lock(&computation.state).last_used.elapsed() < IDLE);
+            .retain(|_, computation| computation.is_used() || lock(&computation.viewers).last_used.elapsed() < IDLE);
     }
 
     /// Ends the threads, and drops the waiting requests.
@@ -196,8 +194,26 @@ impl Drop for SeriesService {
 }
 
 impl SharedComputation {
+    fn new(state: Computation) -> Self {
+        Self { state: Mutex::new(state), viewers: Mutex::new(Viewers::new()), users: AtomicUsize::new(0) }
+    }
+
     fn is_used(&self) -> bool {
         self.users.load(Ordering::SeqCst) > 0
+    }
+
+    /// Changes the computation, and calls the requests that can be answered then.
+    fn change<T>(&self, change: impl FnOnce(&mut Computation) -> T) -> T {
+        let (changed, ready) = {
+            let mut state = lock(&self.state);
+            let needs = lock(&self.viewers).needs(Instant::now());
+            state.serve(needs);
+            let changed = change(&mut state);
+            let ready = lock(&self.viewers).update(state.status());
+            (changed, ready)
+        };
+        ready.into_iter().for_each(|ready| ready());
+        changed
     }
 }
 
@@ -211,21 +227,15 @@ impl SharedComputations {
         if self.queue.is_closed() {
             return Err(SeriesRejected::ShuttingDown);
         }
-        let known = self.computations().0.get(&key).cloned();
-        // Its state may be locked while a response is encoded, which must not delay requests for other series.
-        let failed = known.filter(|known| lock(&known.state).has_failed);
         let mut computations = self.computations();
-        let is_failed =
-            |known: &Arc<SharedComputation>| failed.as_ref().is_some_and(|failed| Arc::ptr_eq(failed, known));
-        let found = match computations.0.get(&key).filter(|known| !is_failed(known)) {
+        let found = match computations.0.get(&key).filter(|known| !lock(&known.viewers).status.has_failed) {
             Some(known) => known.clone(),
             None => {
                 computations.0.remove(&key);
                 if computations.0.len() >= MAX_COMPUTATIONS && !computations.drop_least_recent() {
                     return Err(SeriesRejected::TooMany);
                 }
-                let state = Mutex::new(Computation::new(key.clone(), &self.tables, from));
-                let computation = Arc::new(SharedComputation { state, users: AtomicUsize::new(0) });
+                let computation = Arc::new(SharedComputation::new(Computation::new(key.clone(), &self.tables, from)));
                 computations.0.insert(key, computation.clone());
                 computation
             }
@@ -245,29 +255,28 @@ impl SharedComputations {
         let mut readers = SeriesReaders::new();
         while let Some(computation) = self.queue.next(&mut readers) {
             let _busy = watchdog::busy();
-            let task = lock(&computation.state).next_task(Instant::now());
-            let task = match task {
-                NextTask::Run(task) => task,
-                NextTask::Wait(until) => {
-                    self.queue.delay(computation, until);
-                    continue;
-                }
-                NextTask::Nothing => continue,
-            };
-            // Another thread may take the next task while this thread runs the current one.
-            self.queue.push(&computation);
-            self.make_space();
-            let generation = task.generation;
-            let outcome = watchdog::catch_panic(|| self.runner.run(task, &mut readers));
-            let panicked = || TaskOutcome::Failed(BrokerError::Internal("reading a time series panicked".into()));
-            let ready = {
-                let mut state = lock(&computation.state);
-                state.apply(generation, outcome.unwrap_or_else(panicked));
-                state.take_ready()
-            };
-            ready.into_iter().for_each(|ready| ready());
-            self.queue.push(&computation);
+            // The thread counts as a user, because the memory of a computation that is dropped now would not be free
+            // until the end of the turn, and the next computation would have to do without it.
+            computation.users.fetch_add(1, Ordering::SeqCst);
+            self.take_turn(&computation, &mut readers);
+            computation.users.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+
+    fn take_turn(&self, computation: &Arc<SharedComputation>, readers: &mut SeriesReaders) {
+        let task = match computation.change(|state| state.next_task(Instant::now())) {
+            NextTask::Run(task) => task,
+            NextTask::Wait(until) => return self.queue.delay(computation.clone(), until),
+            NextTask::Nothing => return,
+        };
+        // Another thread may take the next task while this thread runs the current one.
+        self.queue.push(computation);
+        self.make_space();
+        let generation = task.generation;
+        let outcome = watchdog::catch_panic(|| self.runner.run(task, readers));
+        let panicked = || TaskOutcome::Failed(BrokerError::Internal("reading a time series panicked".into()));
+        computation.change(|state| state.apply(generation, outcome.unwrap_or_else(panicked)));
+        self.queue.push(computation);
     }
 }
 
@@ -276,7 +285,7 @@ impl Computations {
     fn drop_least_recent(&mut self) -> bool {
         let unused = self.0.iter().filter(|(_, computation)| !computation.is_used());
         let oldest =
-            unused.min_by_key(|(_, computation)| lock(&computation.state).last_used).map(|(key, _)| key.clone());
+            unused.min_by_key(|(_, computation)| lock(&computation.viewers).last_used).map(|(key, _)| key.clone());
         oldest.is_some_and(|key| self.0.remove(&key).is_some())
     }
 }
@@ -285,11 +294,7 @@ impl SeriesHandle {
     /// Requests the window again. `ready` is called when it has been read up to the time of this call, or when the
     /// computation has failed. A previous request that still waits is dropped.
     pub fn request(&self, window: Window, ready: Ready) {
-        let ready = {
-            let mut state = lock(&self.computation.state);
-            state.request(self.id, window.from, self.client, ready);
-            state.take_ready()
-        };
+        let ready = lock(&self.computation.viewers).request(self.id, window.from, self.client, ready);
         ready.into_iter().for_each(|ready| ready());
         self.service.queue.push(&self.computation);
     }
@@ -302,31 +307,37 @@ impl SeriesHandle {
     /// Returns an identifier of the state: the address of the computation, its generation and version, and the times
     /// between which it is complete. Returns `None` if nothing has been read yet.
     pub fn identity(&self) -> Option<(usize, u32, u32, Timestamp, Timestamp)> {
-        let state = lock(&self.computation.state);
-        let (complete_from, (_, complete_to)) = (state.complete_from()?, state.read_to?);
-        Some((self.address(), state.generation, state.version, complete_from, complete_to))
+        let ComputationStatus { generation, version, complete_from, read_to, .. } =
+            lock(&self.computation.viewers).status;
+        Some((self.address(), generation, version, complete_from?, read_to?.1))
     }
 
-    /// Calls `read` with the state of the computation. Returns an error if nothing has been read yet, or if an error
-    /// has prevented reading since `asked`, the time of the request.
+    /// Returns the times between which the computation is complete. Returns an error if nothing has been read yet, or
+    /// if an error has prevented reading since `asked`, the time of the request.
+    pub fn progress(&self, asked: Instant) -> Result<(Timestamp, Timestamp), Unread> {
+        lock(&self.computation.viewers).status.progress(asked)
+    }
+
+    /// Calls `read` with the state of the computation, or returns an error as [`progress`](Self::progress) does. This
+    /// blocks while a thread merges points and while other callers read, so async code must not call it.
     pub fn read<T>(&self, asked: Instant, read: impl FnOnce(SeriesState<'_>) -> T) -> Result<T, Unread> {
         let state = lock(&self.computation.state);
-        if let Some(error) = &state.error
-            && state.read_to.is_none_or(|(at, _)| at < asked)
-        {
-            return Err(Unread::Failed(error.clone()));
-        }
-        let (Some(complete_from), Some((_, complete_to))) = (state.complete_from(), state.read_to) else {
-            return Err(Unread::NotYet);
-        };
-        let (table, generation, version, late_until) = (&state.table, state.generation, state.version, self.late_until);
-        Ok(read(SeriesState { table, generation, version, complete_from, complete_to, late_until }))
+        let (complete_from, complete_to) = state.status().progress(asked)?;
+        Ok(read(SeriesState {
+            table: &state.table,
+            states: &state.states,
+            generation: state.generation,
+            version: state.version,
+            complete_from,
+            complete_to,
+            late_until: self.late_until,
+        }))
     }
 }
 
 impl Drop for SeriesHandle {
     fn drop(&mut self) {
-        lock(&self.computation.state).waiters.remove(self.id);
+        lock(&self.computation.viewers).remove(self.id);
         self.computation.users.fetch_sub(1, Ordering::SeqCst);
     }
 }

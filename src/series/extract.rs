@@ -1,16 +1,23 @@
-//! Extracts numbers, names and times from JSON without building a tree.
+//! Extracts numbers, states, names and times from JSON without building a tree.
 
+mod leaf;
+mod node;
 mod part;
 mod visit;
 
+use super::field::{FieldKind, SeriesField};
 use super::number::{number_in, time_in, time_of};
 use super::path::{MAX_DEPTH, ValuePath};
 use super::point::Omission;
 use super::query::{FieldChoice, GroupBy, SeriesQuery, TimeSource};
+use super::states::{StateNames, StateReader};
 use crate::record::Timestamp;
+use leaf::Leaf;
+use node::{NodeUse, PathNode, StateField};
 use part::ValuePart;
 use serde::de::DeserializeSeed;
 use std::ops::Range;
+use std::sync::Arc;
 use visit::NodeSeed;
 
 /// The index of a field in its [`Extractor`].
@@ -28,8 +35,9 @@ pub struct Extractor {
     /// The parts of a value that the query names and, with `AllNumbers`, the parts found so far. The first node is the
     /// value itself.
     nodes: Vec<PathNode>,
-    fields: Vec<ValuePath>,
+    fields: Vec<SeriesField>,
     discovery: Discovery,
+    states: StateReader,
     /// The readings, name and time of the record outside the elements.
     record: ValuePart,
     /// The readings, name and time of the current element.
@@ -38,26 +46,10 @@ pub struct Extractor {
     /// The readings of all elements. Like `element_names`, it is indexed by the ranges in `elements`.
     element_readings: Vec<(FieldIndex, f64)>,
     element_names: String,
-    /// Whether a field of the current record was skipped because of a limit or an empty name.
-    has_passed_over: bool,
-}
-
-/// A part of a value.
-struct PathNode {
-    path: ValuePath,
-    /// The last name of `path`.
-    name: Box<str>,
-    children: Vec<usize>,
-    field: Option<FieldIndex>,
-    use_as: NodeUse,
-}
-
-/// The uses of a part of a value besides readings.
-#[derive(Default)]
-struct NodeUse {
-    by: bool,
-    time: bool,
-    each: bool,
+    /// The reason why a field of the current record was skipped: a limit, or an empty name.
+    passed_over: Option<Omission>,
+    /// Number of objects read so far.
+    objects: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,17 +82,9 @@ pub struct ReadPart<'e> {
     pub time: Option<Timestamp>,
 }
 
-enum Leaf<'v> {
-    Signed(i64),
-    Unsigned(u64),
-    Double(f64),
-    Bool(bool),
-    Text(&'v str),
-}
-
 impl Extractor {
-    /// Creates an extractor for `query`.
-    pub fn new(query: &SeriesQuery) -> Self {
+    /// Creates an extractor for `query`, which adds new states to `states`.
+    pub fn new(query: &SeriesQuery, states: &Arc<StateNames>) -> Self {
         let (listed, discovery): (&[ValuePath], _) = match &query.fields {
             FieldChoice::AllNumbers => (&[], Discovery::On),
             FieldChoice::Listed(paths) => (paths, Discovery::Off),
@@ -109,16 +93,23 @@ impl Extractor {
             nodes: vec![PathNode::new(ValuePath::default())],
             fields: Vec::new(),
             discovery,
+            states: StateReader::new(states),
             record: ValuePart::default(),
             element: ValuePart::default(),
             elements: Vec::new(),
             element_readings: Vec::new(),
             element_names: String::new(),
-            has_passed_over: false,
+            passed_over: None,
+            objects: 0,
         };
         for path in listed {
             let node = extractor.node_at(path);
             extractor.add_field(node);
+        }
+        for (index, path) in query.states.iter().enumerate() {
+            let node = extractor.node_at(path);
+            let field = extractor.push_field(node, FieldKind::State);
+            extractor.nodes[node].state = Some(StateField { field, index });
         }
         if let Some(GroupBy::Value(path)) = &query.by {
             let node = extractor.node_at(path);
@@ -135,14 +126,14 @@ impl Extractor {
         extractor
     }
 
-    /// Returns the paths of the fields, in the order of their indexes.
-    pub fn fields(&self) -> &[ValuePath] {
+    /// Returns the fields, in the order of their indexes.
+    pub fn fields(&self) -> &[SeriesField] {
         &self.fields
     }
 
-    /// Whether a field of the current record was skipped because of a limit or an empty name.
-    pub fn has_passed_over(&self) -> bool {
-        self.has_passed_over
+    /// Returns the reason why a field of the current record was skipped: a limit, or an empty name.
+    pub fn passed_over(&self) -> Option<Omission> {
+        self.passed_over
     }
 
     /// Reads a value, and discards the data of the previous one.
@@ -154,15 +145,23 @@ impl Extractor {
             return Ok(());
         }
         self.clear();
-        // A number with a unit is not JSON.
-        let number = std::str::from_utf8(value).ok().and_then(number_in);
-        match (self.nodes[0].field, number) {
-            (Some(field), Some(number)) if self.discovery == Discovery::Off => {
-                self.record.set(field, number);
-                Ok(())
-            }
-            _ => Err(Omission::NotJson),
+        self.read_text(value)
+    }
+
+    /// Reads a value that is not JSON: a number with a unit, or a state without quotes.
+    fn read_text(&mut self, value: &[u8]) -> Result<(), Omission> {
+        let text = std::str::from_utf8(value).map_err(|_| Omission::NotJson)?.trim();
+        let is_broken_json = text.starts_with(['{', '[', '"']);
+        let is_state = !is_broken_json && !text.is_empty() && !text.contains(char::is_control);
+        let state = self.nodes[0].state.filter(|_| is_state);
+        let number = self.nodes[0].field.zip(number_in(text)).filter(|_| self.discovery == Discovery::Off);
+        if let Some((field, number)) = number {
+            self.record.set(field, number);
         }
+        if let Some(state) = state {
+            self.set_state(state, Scope::Record, text);
+        }
+        if number.is_some() || state.is_some() { Ok(()) } else { Err(Omission::NotJson) }
     }
 
     /// Returns the readings, name and time of the record outside the elements. `readings` is a buffer for the result.
@@ -187,7 +186,7 @@ impl Extractor {
         self.elements.clear();
         self.element_readings.clear();
         self.element_names.clear();
-        self.has_passed_over = false;
+        self.passed_over = None;
     }
 
     /// Returns the node of a path in the query, and adds missing nodes. A query has too few paths to exceed
@@ -224,21 +223,76 @@ impl Extractor {
             return None;
         }
         if self.nodes.len() >= MAX_NODES || name.len() > MAX_NAME || name.is_empty() {
-            self.has_passed_over = true;
+            self.passed_over = Some(Omission::TooManySeries);
             return None;
         }
         Some(self.add_child(node, name))
     }
 
     fn add_field(&mut self, node: usize) -> FieldIndex {
-        let field = self.fields.len() as FieldIndex;
-        self.fields.push(self.nodes[node].path.clone());
+        let field = self.push_field(node, FieldKind::Number);
         self.nodes[node].field = Some(field);
         field
     }
 
+    fn push_field(&mut self, node: usize, kind: FieldKind) -> FieldIndex {
+        self.fields.push(SeriesField { path: self.nodes[node].path.clone(), kind });
+        (self.fields.len() - 1) as FieldIndex
+    }
+
+    /// Begins an object, and returns its number.
+    fn begin_object(&mut self) -> u64 {
+        self.objects += 1;
+        self.objects
+    }
+
+    /// Begins a member of an object. If the object repeats the name, the last member counts, whatever its value is.
+    fn begin_member(&mut self, node: usize, scope: Scope, object: u64) {
+        if std::mem::replace(&mut self.nodes[node].object, object) == object {
+            self.forget(node, scope);
+        }
+    }
+
+    /// Discards everything that was read from a part of the value.
+    fn forget(&mut self, node: usize, scope: Scope) {
+        let PathNode { field, state, use_as: NodeUse { by, time, each }, .. } = self.nodes[node];
+        let part = self.part(scope);
+        field.into_iter().chain(state.map(|state| state.field)).for_each(|field| part.unset(field));
+        if by {
+            part.name = None;
+        }
+        if time {
+            part.time = None;
+        }
+        if each && scope == Scope::Record {
+            self.elements.clear();
+            self.element_readings.clear();
+            self.element_names.clear();
+        }
+        for child in 0..self.nodes[node].children.len() {
+            self.forget(self.nodes[node].children[child], scope);
+        }
+    }
+
+    fn part(&mut self, scope: Scope) -> &mut ValuePart {
+        match scope {
+            Scope::Record => &mut self.record,
+            Scope::Element => &mut self.element,
+        }
+    }
+
+    fn set_state(&mut self, state: StateField, scope: Scope, name: &str) {
+        match self.states.index(state.index, name) {
+            Ok(index) => self.part(scope).set(state.field, index as f64),
+            Err(omission) => self.passed_over = Some(omission),
+        }
+    }
+
     fn leaf(&mut self, node: usize, scope: Scope, leaf: Leaf<'_>) {
         let NodeUse { by, time, .. } = self.nodes[node].use_as;
+        if let Some(state) = self.nodes[node].state.filter(|_| leaf.is_state()) {
+            self.set_state(state, scope, &leaf.name());
+        }
         let field = match (self.nodes[node].field, &leaf) {
             (None, Leaf::Signed(_) | Leaf::Unsigned(_) | Leaf::Double(_)) if self.discovery == Discovery::On => {
                 if by || time {
@@ -246,17 +300,14 @@ impl Extractor {
                 } else if self.fields.len() < MAX_FIELDS {
                     Some(self.add_field(node))
                 } else {
-                    self.has_passed_over = true;
+                    self.passed_over = Some(Omission::TooManySeries);
                     None
                 }
             }
             (field, _) => field,
         };
         let is_listed = self.discovery == Discovery::Off;
-        let part = match scope {
-            Scope::Record => &mut self.record,
-            Scope::Element => &mut self.element,
-        };
+        let part = self.part(scope);
         let number = match leaf {
             Leaf::Signed(number) => Some(number as f64),
             Leaf::Unsigned(number) => Some(number as f64),
@@ -281,13 +332,7 @@ impl Extractor {
             };
         }
         if by {
-            part.name = Some(match leaf {
-                Leaf::Signed(number) => number.to_string(),
-                Leaf::Unsigned(number) => number.to_string(),
-                Leaf::Double(number) => serde_json::Value::from(number).to_string(),
-                Leaf::Bool(bool) => bool.to_string(),
-                Leaf::Text(text) => text.to_owned(),
-            });
+            part.name = Some(leaf.name().into_owned());
         }
     }
 
@@ -304,12 +349,5 @@ impl Extractor {
             self.elements.push(Element { readings, name, time: self.element.time });
         }
         self.element.clear();
-    }
-}
-
-impl PathNode {
-    fn new(path: ValuePath) -> Self {
-        let name = path.names().last().unwrap_or_default().into();
-        Self { path, name, children: Vec::new(), field: None, use_as: NodeUse::default() }
     }
 }

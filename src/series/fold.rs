@@ -1,8 +1,9 @@
 //! Aggregates the readings of records.
 
 use super::extract::{Extractor, FieldIndex, ReadPart};
-use super::point::{Omission, Reading};
-use super::query::{GroupBy, SeriesQuery, TimeSource};
+use super::point::{MAX_NAME, Omission, Reading};
+use super::query::{FieldChoice, GroupBy, SeriesQuery, TimeSource};
+use super::states::StateNames;
 use super::table::SeriesTable;
 use crate::record::{RecordRef, Timestamp};
 use crate::sync::memory_budget::Share;
@@ -11,9 +12,6 @@ use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Maximum length of a series name, in bytes.
-const MAX_NAME: usize = 256;
 
 /// Aggregates the readings of one partition's records in a table. Tables of different records can be merged.
 pub struct Fold {
@@ -28,9 +26,10 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Creates an empty fold. It ignores readings outside `steps`, and reserves its memory from `share`.
-    pub fn new(query: Arc<SeriesQuery>, steps: Range<i64>, share: &Arc<Share>) -> Self {
-        let (extractor, table) = (Extractor::new(&query), SeriesTable::new(share));
+    /// Creates an empty fold. It ignores readings outside `steps`, and reserves its memory from `share`. All folds whose
+    /// tables are merged share `states`.
+    pub fn new(query: Arc<SeriesQuery>, steps: Range<i64>, share: &Arc<Share>, states: &Arc<StateNames>) -> Self {
+        let (extractor, table) = (Extractor::new(&query, states), SeriesTable::new(share));
         Self { query, steps, extractor, fields: Vec::new(), table, buffer: Vec::new() }
     }
 
@@ -48,8 +47,8 @@ impl Fold {
     pub fn add(&mut self, record: &RecordRef<'_>) {
         let Some(value) = record.value else { return };
         let read = self.extractor.read(value);
-        for path in self.extractor.fields().iter().skip(self.fields.len()) {
-            self.fields.push(self.table.field(path));
+        for field in self.extractor.fields().iter().skip(self.fields.len()) {
+            self.fields.push(self.table.field(field));
         }
         let added = read.and_then(|()| self.add_parts(record));
         if let Err(omission) = added {
@@ -69,20 +68,19 @@ impl Fold {
         let record_name = match &query.by {
             None => None,
             Some(GroupBy::Key) => record.key.map(name_of_key),
-            Some(GroupBy::Header(name)) => {
-                let mut headers = record.headers().filter(|(own, _)| *own == name.as_bytes());
-                headers.next().and_then(|(_, value)| value).map(text_of)
-            }
+            Some(GroupBy::Header(name)) => record.last_header(name).map(text_of),
             Some(GroupBy::Value(_)) => of_record.name.map(Cow::Borrowed),
         };
         let record_time = match &query.time {
             TimeSource::Record => Some(record.timestamp).filter(|time| *time >= 0),
             TimeSource::Value(_) => of_record.time,
         };
-        let mut result = match extractor.has_passed_over() {
-            true => Err(Omission::TooManySeries),
-            false if of_record.readings.is_empty() && extractor.elements().next().is_none() => Err(Omission::NoNumber),
-            false => Ok(()),
+        let is_empty = of_record.readings.is_empty() && extractor.elements().next().is_none();
+        let mut result = match (extractor.passed_over(), &query.fields) {
+            (Some(omission), _) => Err(omission),
+            (None, FieldChoice::Listed(numbers)) if is_empty && numbers.is_empty() => Err(Omission::NoState),
+            (None, _) if is_empty => Err(Omission::NoNumber),
+            (None, _) => Ok(()),
         };
         if !of_record.readings.is_empty() {
             result = result.and(sink.add(&of_record, record_name.as_deref(), record_time));

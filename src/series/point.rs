@@ -2,14 +2,17 @@
 
 use crate::record::{Offset, Timestamp};
 
-/// A number in a record, with its time and the offset of the record.
+/// Maximum length of the name of a series or a state, in bytes.
+pub const MAX_NAME: usize = 256;
+
+/// A number or a state in a record, with its time and the offset of the record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     /// The time of the reading, in milliseconds since the Unix epoch.
     pub time: Timestamp,
     /// The offset of the record. If two readings have the same time, the one with the higher offset is the last.
     pub offset: Offset,
-    /// The number. Integers are exact up to 2^53.
+    /// The number, or the index of the state's name. Integers are exact up to 2^53.
     pub number: f64,
 }
 
@@ -89,26 +92,40 @@ pub enum Omission {
     NotJson,
     /// The value has no number where the query looks for one.
     NoNumber,
+    /// The value has no state where the query, which reads no numbers, looks for one.
+    NoState,
     /// The record or its value has no time where the query looks for one.
     NoTime,
-    /// The name of the series would be longer than 256 bytes.
+    /// The name of the series or state would be longer than 256 bytes.
     LongName,
     /// There are too many series, or they do not fit in the memory budget.
     TooManySeries,
+    /// The field has too many states. None of its readings are in a series.
+    TooManyStates,
 }
 
 impl Omission {
     /// All reasons, in the order of [`OmittedCounts`].
-    pub const ALL: [Self; 5] = [Self::NotJson, Self::NoNumber, Self::NoTime, Self::LongName, Self::TooManySeries];
+    pub const ALL: [Self; 7] = [
+        Self::NotJson,
+        Self::NoNumber,
+        Self::NoState,
+        Self::NoTime,
+        Self::LongName,
+        Self::TooManySeries,
+        Self::TooManyStates,
+    ];
 
     /// The name in responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotJson => "not_json",
             Self::NoNumber => "no_number",
+            Self::NoState => "no_state",
             Self::NoTime => "no_time",
             Self::LongName => "long_name",
             Self::TooManySeries => "too_many_series",
+            Self::TooManyStates => "too_many_states",
         }
     }
 }

@@ -15,6 +15,8 @@ pub const MAX_STEP: i64 = 31 * 86_400_000;
 pub struct SeriesQuery {
     /// The numbers to read.
     pub fields: FieldChoice,
+    /// The texts, booleans and integers to read as states.
+    pub states: Vec<ValuePath>,
     /// The source of the series names. Without it, each field is one series.
     pub by: Option<GroupBy>,
     /// The path of an array whose elements are read separately. Paths that begin with it refer to parts of each
@@ -40,7 +42,7 @@ pub enum FieldChoice {
 pub enum GroupBy {
     /// The key of the record.
     Key,
-    /// The first header of this name.
+    /// The last header of this name, as for Kafka's `Headers.lastHeader`.
     Header(Box<str>),
     /// The text, number or boolean at this path.
     Value(ValuePath),
@@ -75,9 +77,14 @@ pub enum InvalidQuery {
     /// `time` is not a source of times.
     #[error("time is {0:?}; allowed are record (the timestamp of the record) and a path such as value.time")]
     Time(String),
-    /// The query lists too many fields.
-    #[error("field is given {0} times; at most {MAX_LISTED} are allowed")]
-    TooManyFields(usize),
+    /// A parameter is repeated too often.
+    #[error("{parameter} is given {given} times; at most {MAX_LISTED} are allowed")]
+    TooMany {
+        /// The name of the parameter.
+        parameter: &'static str,
+        /// The number of values.
+        given: usize,
+    },
     /// `step` is not a duration, or is out of range.
     #[error("step is {0:?}; it must be a duration from 10ms to 31d, such as 5s, 1m or 1h")]
     Step(String),
@@ -117,22 +124,12 @@ pub enum InvalidQuery {
 }
 
 impl FieldChoice {
-    /// Parses the values of `field`.
-    pub fn parse(given: &[&str]) -> Result<Self, InvalidQuery> {
-        if given.is_empty() {
-            return Ok(Self::AllNumbers);
+    /// Parses the values of `field`. Without any, a query reads all numbers, unless it reads `states`.
+    pub fn parse(given: &[&str], states: &[ValuePath]) -> Result<Self, InvalidQuery> {
+        match given.is_empty() && states.is_empty() {
+            true => Ok(Self::AllNumbers),
+            false => paths("field", given).map(Self::Listed),
         }
-        if given.len() > MAX_LISTED {
-            return Err(InvalidQuery::TooManyFields(given.len()));
-        }
-        let mut paths = Vec::new();
-        for text in given {
-            let path = path("field", text)?;
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-        Ok(Self::Listed(paths))
     }
 }
 
@@ -158,6 +155,11 @@ impl TimeSource {
     }
 }
 
+/// Parses the values of `state`.
+pub fn parse_states(given: &[&str]) -> Result<Vec<ValuePath>, InvalidQuery> {
+    paths("state", given)
+}
+
 /// Parses the value of `each`.
 pub fn parse_each(given: &str) -> Result<ValuePath, InvalidQuery> {
     path("each", given)
@@ -167,6 +169,20 @@ pub fn parse_each(given: &str) -> Result<ValuePath, InvalidQuery> {
 pub fn parse_step(given: &str) -> Result<i64, InvalidQuery> {
     let step = parse_age(given).filter(|step| (MIN_STEP..=MAX_STEP).contains(step));
     step.ok_or_else(|| InvalidQuery::Step(shortened(given)))
+}
+
+fn paths(parameter: &'static str, given: &[&str]) -> Result<Vec<ValuePath>, InvalidQuery> {
+    if given.len() > MAX_LISTED {
+        return Err(InvalidQuery::TooMany { parameter, given: given.len() });
+    }
+    let mut paths = Vec::new();
+    for text in given {
+        let path = path(parameter, text)?;
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 fn path(parameter: &'static str, given: &str) -> Result<ValuePath, InvalidQuery> {

@@ -1,6 +1,6 @@
 //! Estimates the number of distinct series in fixed memory.
 
-use super::path::ValuePath;
+use super::field::SeriesField;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Number of bits in the bitmap. Up to this many series, the estimate is within about 2 %.
@@ -13,7 +13,7 @@ pub struct SeriesSketch(Vec<u64>);
 
 impl SeriesSketch {
     /// Counts a series, unless it was counted before.
-    pub fn insert(&mut self, field: &ValuePath, name: Option<&str>) {
+    pub fn insert(&mut self, field: &SeriesField, name: Option<&str>) {
         // The hasher has no random key, so that sketches can be merged.
         let mut hasher = DefaultHasher::new();
         (field, name).hash(&mut hasher);
@@ -38,18 +38,21 @@ impl SeriesSketch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::field::FieldKind;
+    use super::super::path::ValuePath;
     use super::*;
 
     #[test]
     fn distinct_series_are_counted_once() {
         let (mut all, mut odd) = (SeriesSketch::default(), SeriesSketch::default());
+        let field = SeriesField { path: ValuePath::default(), kind: FieldKind::Number };
         assert_eq!(all.estimate(), 0);
         for (number, expected) in [(1, 1..=1), (10, 10..=10), (1000, 980..=1020), (40_000, 39_200..=40_800)] {
             for series in 0..number {
                 let name = format!("dev-{series}");
-                all.insert(&ValuePath::default(), Some(&name));
+                all.insert(&field, Some(&name));
                 if series % 2 == 1 {
-                    odd.insert(&ValuePath::default(), Some(&name));
+                    odd.insert(&field, Some(&name));
                 }
             }
             odd.merge(&all);

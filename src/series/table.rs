@@ -1,6 +1,6 @@
 //! The points of all series of a query, in bounded memory.
 
-use super::path::ValuePath;
+use super::field::SeriesField;
 use super::point::{Omission, OmittedCounts, Point, Reading};
 use super::sketch::SeriesSketch;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
@@ -17,7 +17,7 @@ const NAME_BYTES: usize = 192;
 
 /// Points by series and step. Memory for them is reserved, and readings that do not fit are counted as omitted.
 pub struct SeriesTable {
-    fields: Vec<ValuePath>,
+    fields: Vec<SeriesField>,
     names: Vec<SeriesName>,
     by_text: HashMap<Box<str>, usize>,
     /// The index of the entry for readings without a name.
@@ -48,7 +48,7 @@ struct SeriesPoints {
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesView<'t> {
     /// The field of the readings.
-    pub field: &'t ValuePath,
+    pub field: &'t SeriesField,
     /// The name of the series.
     pub name: Option<&'t str>,
     /// The points in order of time, at least one. Steps without readings have no point.
@@ -91,9 +91,9 @@ impl SeriesTable {
 
     /// Returns the index of a field, and adds the field if it is new. The search is linear, because a query has few
     /// fields.
-    pub fn field(&mut self, path: &ValuePath) -> usize {
-        self.fields.iter().position(|known| known == path).unwrap_or_else(|| {
-            self.fields.push(path.clone());
+    pub fn field(&mut self, field: &SeriesField) -> usize {
+        self.fields.iter().position(|known| known == field).unwrap_or_else(|| {
+            self.fields.push(field.clone());
             self.fields.len() - 1
         })
     }
@@ -181,7 +181,7 @@ impl SeriesTable {
 
     /// Merges the table of other records. Points that change get this `version`.
     pub fn merge(&mut self, other: &Self, version: u32) {
-        let fields: Vec<usize> = other.fields.iter().map(|path| self.field(path)).collect();
+        let fields: Vec<usize> = other.fields.iter().map(|field| self.field(field)).collect();
         for SeriesPoints { field, name, points } in &other.series {
             let text = other.names[*name].text.as_deref();
             let field = fields[*field];
@@ -205,7 +205,7 @@ impl SeriesTable {
     /// of their number of readings, the largest first.
     pub fn series(&self, steps: &Range<i64>) -> Vec<SeriesView<'_>> {
         let mut views: Vec<SeriesView<'_>> = self.series.iter().filter_map(|series| self.view(series, steps)).collect();
-        let mut of_fields: HashMap<&ValuePath, u64> = HashMap::new();
+        let mut of_fields: HashMap<&SeriesField, u64> = HashMap::new();
         views.iter().for_each(|view| *of_fields.entry(view.field).or_default() += view.count);
         let order = |view: &SeriesView<'_>| (Reverse(of_fields.get(view.field).copied()), Reverse(view.count));
         views.sort_by(|a, b| (order(a), a.field, a.name).cmp(&(order(b), b.field, b.name)));

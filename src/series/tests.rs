@@ -2,9 +2,13 @@
 //! blocks, and the tables of the blocks are merged.
 #![allow(clippy::unwrap_used)]
 
+mod naive;
+mod states;
+
 use super::*;
 use crate::record::{Records, Timestamp};
 use crate::sync::memory_budget::Share;
+use naive::naive;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -52,10 +56,20 @@ fn records(records: &[(i64, TestRecord)]) -> Records {
 
 /// Folds blocks of records and merges them in the order given.
 fn fold(query: &SeriesQuery, steps: &std::ops::Range<i64>, blocks: &[Vec<(i64, TestRecord)>]) -> SeriesTable {
+    let names = StateNames::new(query, &share());
+    fold_with(query, steps, blocks, &names)
+}
+
+fn fold_with(
+    query: &SeriesQuery,
+    steps: &std::ops::Range<i64>,
+    blocks: &[Vec<(i64, TestRecord)>],
+    names: &Arc<StateNames>,
+) -> SeriesTable {
     let memory = share();
     let mut table = SeriesTable::new(&memory);
     for (version, block) in blocks.iter().enumerate() {
-        let mut fold = Fold::new(Arc::new(query.clone()), steps.clone(), &memory);
+        let mut fold = Fold::new(Arc::new(query.clone()), steps.clone(), &memory, names);
         records(block).iter().for_each(|record| fold.add(&record));
         table.merge(&fold.into_table(), version as u32);
     }
@@ -68,96 +82,11 @@ fn points(table: &SeriesTable, steps: &std::ops::Range<i64>) -> BTreeMap<PointKe
         assert!(series.points.is_sorted_by(|a, b| a.step < b.step));
         assert_eq!(series.count, series.points.iter().map(|point| point.count).sum::<u64>());
         for point in series.points {
-            let key = (series.field.to_string(), series.name.map(str::to_owned), point.step);
+            let key = (series.field.path.to_string(), series.name.map(str::to_owned), point.step);
             assert!(found.insert(key, (point.min, point.max, point.last, point.count)).is_none());
         }
     }
     found
-}
-
-fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
-    path.iter().try_fold(value, |value, name| value.get(name))
-}
-
-fn numbers(value: &Value, path: &str, fields: &FieldChoice, found: &mut Vec<(String, f64)>) {
-    match value {
-        Value::Number(number) => found.push((path.to_owned(), number.as_f64().unwrap())),
-        Value::Bool(bool) if *fields != FieldChoice::AllNumbers => {
-            found.push((path.to_owned(), f64::from(u8::from(*bool))))
-        }
-        Value::Object(object) => {
-            object.iter().for_each(|(name, value)| numbers(value, &format!("{path}.{name}"), fields, found));
-        }
-        _ => {}
-    }
-}
-
-/// The naive implementation: parses values as trees, and keeps every reading. Supports only the paths of [`query`].
-fn naive(
-    query: &SeriesQuery,
-    steps: &std::ops::Range<i64>,
-    records: &[(i64, TestRecord)],
-) -> BTreeMap<PointKey, Numbers> {
-    let mut all: BTreeMap<PointKey, Vec<(Timestamp, i64, usize, f64)>> = BTreeMap::new();
-    for (offset, record) in records {
-        let Some(Ok(value)) = record.value.as_ref().map(|value| serde_json::from_slice::<Value>(value)) else {
-            continue;
-        };
-        let mut parts = Vec::new();
-        let mut outside = value.clone();
-        if query.each.is_some()
-            && let Some(sensors) = outside.as_object_mut().and_then(|value| value.remove("sensors"))
-        {
-            let elements = match sensors {
-                Value::Array(elements) => elements,
-                other => vec![other],
-            };
-            parts.extend(elements.into_iter().map(|element| json!({ "sensors": element })));
-        }
-        parts.insert(0, outside);
-        for (element, part) in parts.iter().enumerate() {
-            let mut found = Vec::new();
-            numbers(part, "value", &query.fields, &mut found);
-            if let FieldChoice::Listed(listed) = &query.fields {
-                found.retain(|(path, _)| listed.iter().any(|listed| listed.to_string() == *path));
-            }
-            let text = |value: &Value| match value {
-                Value::String(text) => Some(text.clone()),
-                Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-                _ => None,
-            };
-            let name = match &query.by {
-                None => None,
-                Some(GroupBy::Key) => record.key.clone(),
-                Some(GroupBy::Header(_)) => record.header.clone(),
-                Some(GroupBy::Value(path)) => {
-                    found.retain(|(field, _)| *field != path.to_string() || query.fields != FieldChoice::AllNumbers);
-                    let names: Vec<_> = path.names().collect();
-                    let is_of_element = query.each.as_ref().is_some_and(|each| path.is_within(each));
-                    at(if is_of_element { part } else { &value }, &names).and_then(text)
-                }
-            };
-            let time = match &query.time {
-                TimeSource::Record => Some(record.time),
-                TimeSource::Value(path) => {
-                    found.retain(|(field, _)| *field != path.to_string());
-                    value.get("ts").and_then(Value::as_i64)
-                }
-            };
-            let Some(time) = time else { continue };
-            let step = time.div_euclid(query.step);
-            for (field, number) in found.into_iter().filter(|_| steps.contains(&step)) {
-                all.entry((field, name.clone(), step)).or_default().push((time, *offset, element, number));
-            }
-        }
-    }
-    let numbers = |readings: Vec<(Timestamp, i64, usize, f64)>| {
-        let last = readings.iter().copied().max_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2))).unwrap().3;
-        let min = readings.iter().map(|reading| reading.3).fold(f64::INFINITY, f64::min);
-        let max = readings.iter().map(|reading| reading.3).fold(f64::NEG_INFINITY, f64::max);
-        (min, max, last, readings.len() as u64)
-    };
-    all.into_iter().map(|(key, readings)| (key, numbers(readings))).collect()
 }
 
 const START: Timestamp = 1_769_846_400_000;
@@ -227,7 +156,7 @@ fn path(text: &str) -> ValuePath {
 fn query() -> impl Strategy<Value = SeriesQuery> {
     let fields = prop_oneof![
         Just(FieldChoice::AllNumbers),
-        Just(FieldChoice::parse(&["value.a", "value.inner.x", "value.sensors.t", "value.machine"]).unwrap()),
+        Just(FieldChoice::parse(&["value.a", "value.inner.x", "value.sensors.t", "value.machine"], &[]).unwrap()),
     ];
     let by = prop_oneof![
         Just(None),
@@ -240,6 +169,7 @@ fn query() -> impl Strategy<Value = SeriesQuery> {
     let step = prop_oneof![Just(10i64), 10i64..50_000, Just(60_000), Just(86_400_000)];
     (fields, by, any::<bool>(), any::<bool>(), step).prop_map(|(fields, by, each, time, step)| SeriesQuery {
         fields,
+        states: Vec::new(),
         by: by.map(|by| GroupBy::parse(by).unwrap()),
         each: each.then(|| path("value.sensors")),
         time: if time { TimeSource::parse("value.ts").unwrap() } else { TimeSource::Record },
@@ -288,7 +218,14 @@ fn one(query: &SeriesQuery, values: &[&str]) -> SeriesTable {
 }
 
 fn plain() -> SeriesQuery {
-    SeriesQuery { fields: FieldChoice::AllNumbers, by: None, each: None, time: TimeSource::Record, step: 1000 }
+    SeriesQuery {
+        fields: FieldChoice::AllNumbers,
+        states: Vec::new(),
+        by: None,
+        each: None,
+        time: TimeSource::Record,
+        step: 1000,
+    }
 }
 
 fn rows(table: &SeriesTable) -> Vec<(String, Option<String>, Numbers)> {
@@ -297,7 +234,7 @@ fn rows(table: &SeriesTable) -> Vec<(String, Option<String>, Numbers)> {
 
 #[test]
 fn the_payloads_that_devices_send_are_read() {
-    let listed = |paths: &[&str]| SeriesQuery { fields: FieldChoice::parse(paths).unwrap(), ..plain() };
+    let listed = |paths: &[&str]| SeriesQuery { fields: FieldChoice::parse(paths, &[]).unwrap(), ..plain() };
     let named = |by: &str| SeriesQuery { by: Some(GroupBy::parse(by).unwrap()), ..plain() };
     let row = |field: &str, name: Option<&str>, number: f64| {
         (field.to_owned(), name.map(str::to_owned), (number, number, number, 1))
@@ -310,6 +247,20 @@ fn the_payloads_that_devices_send_are_read() {
         (plain(), "9007199254740993", vec![row("value", None, 9_007_199_254_740_992.0)]),
         (plain(), "0.30000000000000004", vec![row("value", None, 0.1 + 0.2)]),
         (plain(), r#"{"t":1,"t":2}"#, vec![row("value.t", None, 2.0)]),
+        (plain(), r#"{"t":1,"t":null}"#, vec![]),
+        (plain(), r#"{"a":{"t":1},"a":{"u":2}}"#, vec![row("value.a.u", None, 2.0)]),
+        (
+            plain(),
+            r#"{"t":1,"t":null,"t":3,"a":{"t":4}}"#,
+            vec![row("value.a.t", None, 4.0), row("value.t", None, 3.0)],
+        ),
+        (named("value.id"), r#"{"t":1,"id":"a","id":null}"#, vec![row("value.t", None, 1.0)]),
+        (each.clone(), r#"{"sensors":[{"id":"a","t":1}],"sensors":null,"t":3}"#, vec![row("value.t", None, 3.0)]),
+        (
+            each.clone(),
+            r#"{"sensors":[{"id":"a","t":1,"t":[]},{"id":"b","t":2}]}"#,
+            vec![row("value.sensors.t", Some("b"), 2.0)],
+        ),
         (plain(), r#"{"a b":{"c":[1,{"d":2}],"e":3}}"#, vec![row(r#"value["a b"].e"#, None, 3.0)]),
         (plain(), r#"{"on":true,"t":"21.5 °C"}"#, vec![]),
         (
@@ -366,9 +317,10 @@ fn series_that_do_not_fit_in_memory_are_counted() {
     let small = Share::new("series", 1 << 20, 1 << 20);
     let mut table = SeriesTable::new(&small);
     let query = Arc::new(SeriesQuery { by: Some(GroupBy::Key), ..plain() });
+    let names = StateNames::new(&query, &small);
     let keys = 10_000;
     for block in 0..20 {
-        let mut fold = Fold::new(query.clone(), i64::MIN..i64::MAX, &share());
+        let mut fold = Fold::new(query.clone(), i64::MIN..i64::MAX, &share(), &names);
         let record = |number: i64| TestRecord {
             time: START + number,
             key: Some(format!("key-{number}")),

@@ -29,7 +29,7 @@ test("between spans there is no state", () => {
 });
 
 test("faults and states of rest look different, and states have different colours as long as there are enough", () => {
-  const looks = stateLooks(["Error", "idle", "running", "starting", "false", "x"], 4);
+  const looks = stateLooks(["Error 12", "idle", "running", "starting", "false", "x"], 4);
   assert.deepEqual([...looks.values()].map(({ weight, colour }) => `${weight} ${colour}`), ["fault 0", "rest 3", "usual 0", "usual 1", "rest 2", "usual 2"]);
 });
 

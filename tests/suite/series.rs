@@ -1,18 +1,22 @@
 //! `GET /topics/{topic}/series` on a broker in memory.
 
+mod states;
+
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
-use curlew::hub::{self, Hub};
-use curlew::record::{Header, NewRecord, now};
+use curlew::hub::series::SeriesRequest;
+use curlew::hub::{self, ClientTag, Filter, Hub};
+use curlew::record::{Header, NewRecord, TopicName, now};
+use curlew::series::{FieldChoice, SeriesQuery, TimeSource, Window};
 use curlew::sync::memory_budget::MemoryBudget;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 use warp::http::Response;
 use warp::hyper::body::Bytes;
 use warp::hyper::service::Service;
@@ -351,12 +355,14 @@ async fn an_invalid_parameter_is_named_with_the_allowed_values() {
         ("?from=-5m&to=-10m", ["empty", "from", "later"]),
         ("?from=-1d&step=1s", ["86401 steps", "10000", "longer step"]),
         ("?field=temperature", ["field", "\"temperature\"", "value.temperature"]),
+        ("?state=on", ["state", "\"on\"", "value.temperature"]),
         ("?by=device", ["by", "\"device\"", "header:NAME"]),
         ("?each=sensors", ["each", "\"sensors\"", "value.temperature"]),
         ("?time=arrival", ["time", "\"arrival\"", "record"]),
         ("?where=value.t+%3E", ["where", "column 10", "expected a value"]),
         ("?format=xml", ["format", "\"xml\"", "json and csv"]),
         ("?timeout=1h", ["timeout", "\"1h\"", "0 to 30000"]),
+        (&format!("?{}", "state=value.s&".repeat(33)), ["state", "33 times", "at most 32"]),
         ("?last=1", ["\"last\"", "allowed are", "from, to, step"]),
     ] {
         let (status, detail) = world.error(query).await;
@@ -378,7 +384,9 @@ async fn a_filter_and_a_header_choose_and_name_series() {
     let world = world();
     world.broker.create("t", 1);
     for (room, number) in [("a", 1), ("b", 20), ("a", 3)] {
-        let headers = vec![Header { name: "room".into(), value: Some(room.into()) }];
+        // The last header of a name counts, as in `where` and `select`.
+        let header = |value: &'static str| Header { name: "room".into(), value: Some(value.into()) };
+        let headers = vec![header("first"), header(room)];
         let value = Some(format!(r#"{{"sensors":[{{"id":"x","t":{number}}},{{"id":"y","t":-{number}}}]}}"#).into());
         world.broker.append_record(
             "t",
@@ -455,6 +463,65 @@ async fn a_stream_of_the_past_ends_and_its_reconnect_is_a_204() {
     assert_eq!(updates.next().await, None);
     let headers = [("accept", "text/event-stream"), ("last-event-id", &first.id)];
     assert_eq!(world.get(&format!("/topics/t/series{query}"), &headers).await.status(), 204);
+}
+
+#[tokio::test]
+async fn the_next_request_for_a_past_window_is_answered_at_once() {
+    let world = world();
+    world.broker.create("t", 1);
+    let (from, to) = (now() - 10_800_000, now() - 5_400_000);
+    world.append(0, from + 1000, 1);
+    for _ in 0..3 {
+        // Each request may wait for longer than this test.
+        let answer = world.json(&format!("?from={from}&to={to}&step=1m&timeout=30000")).await;
+        assert_eq!(points(&answer).len(), 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn async_code_does_not_wait_for_a_response_that_is_being_encoded() {
+    let world = world();
+    world.broker.create("t", 1);
+    world.append(0, now(), 1);
+    let request = || {
+        let (topic, filter) = (TopicName::new("t").unwrap(), Filter::default());
+        let query = SeriesQuery {
+            fields: FieldChoice::AllNumbers,
+            states: Vec::new(),
+            by: None,
+            each: None,
+            time: TimeSource::Record,
+            step: 1000,
+        };
+        SeriesRequest { topic, query, filter, window: Window::new(now() - 60_000, now(), 1000).unwrap() }
+    };
+    let hub = world.app.hub.clone();
+    let (ready, is_ready) = mpsc::channel();
+    let ready = Box::new(move || _ = ready.send(()));
+    let handle = Arc::new(hub.series().request(ClientTag::default(), request(), ready).unwrap());
+    is_ready.recv_timeout(LONG).expect("the topic is read");
+    let (encoding, is_encoding) = mpsc::channel();
+    let (encoded, is_encoded) = mpsc::channel::<()>();
+    let encoder = {
+        let handle = handle.clone();
+        let encode = move || {
+            _ = encoding.send(());
+            _ = is_encoded.recv();
+        };
+        std::thread::spawn(move || handle.read(Instant::now(), |_| encode()).is_ok())
+    };
+    is_encoding.recv_timeout(LONG).expect("the response is being encoded");
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let viewer = hub.series().request(ClientTag::default(), request(), Box::new(|| ())).unwrap();
+        viewer.request(request().window, Box::new(|| ()));
+        let has_points = viewer.identity().is_some() && viewer.progress(Instant::now()).is_ok();
+        drop(viewer);
+        _ = done.send(has_points);
+    });
+    assert_eq!(is_done.recv_timeout(LONG), Ok(true), "a viewer waits for the response of another one");
+    drop(encoded);
+    assert!(encoder.join().unwrap());
 }
 
 #[tokio::test]

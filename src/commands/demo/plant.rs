@@ -28,6 +28,17 @@ pub enum Fan {
     CoolingDown,
 }
 
+impl Fan {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::HeatingUp => "heating up",
+            Self::Overheated => "overheated",
+            Self::CoolingDown => "cooling down",
+        }
+    }
+}
+
 impl Machine {
     pub fn name(self) -> String {
         match self {
@@ -41,28 +52,36 @@ impl Machine {
     pub fn report(self, at: Timestamp, noise: &mut fastrand::Rng) -> String {
         let seconds = at as f64 / 1000.0;
         let mut jitter = |width: f64| (noise.f64() + noise.f64() - 1.0) * width;
-        let wave = |period: f64, phase: u32| (TAU * seconds / period + f64::from(phase) * 1.9).sin();
+        let angle = |period: f64, phase: u32| TAU * seconds / period + f64::from(phase) * 1.9;
+        let wave = |period: f64, phase: u32| angle(period, phase).sin();
         match self {
             Self::Boiler(number) => {
                 let temperature = 84.0 - 5.0 * f64::from(number) + 3.5 * wave(190.0, number) + jitter(0.4);
                 let pressure = 2.1 + 0.03 * (temperature - 80.0) + jitter(0.01);
-                format!("{{\"temperature\":{temperature:.1},\"pressure\":{pressure:.2}}}")
+                // The burner is lit while the temperature rises.
+                let state = if angle(190.0, number).cos() > 0.0 { "heating" } else { "standby" };
+                format!("{{\"temperature\":{temperature:.1},\"pressure\":{pressure:.2},\"state\":\"{state}\"}}")
             }
             Self::Pump(number) => {
                 let temperature = 50.0 + 4.0 * f64::from(number) + 1.5 * wave(110.0, number) + jitter(0.3);
                 let rpm = 1480.0 + 12.0 * wave(60.0, number) + jitter(4.0);
                 let vibration = 1.1 + 0.2 * f64::from(number) + jitter(0.12);
-                format!("{{\"temperature\":{temperature:.1},\"rpm\":{rpm:.0},\"vibration\":{vibration:.2}}}")
+                let state = if wave(60.0, number) > 0.5 { "full load" } else { "running" };
+                rotation_report(temperature, rpm, vibration, state)
             }
             Self::Fan(_) => {
                 let temperature = fan_temperature(at) + jitter(0.5);
                 let strain = (temperature - COOL) / (HOT - COOL);
                 let rpm = 2900.0 - 900.0 * strain + jitter(15.0);
                 let vibration = 0.9 + 3.0 * strain.max(0.0) + jitter(0.15);
-                format!("{{\"temperature\":{temperature:.1},\"rpm\":{rpm:.0},\"vibration\":{vibration:.2}}}")
+                rotation_report(temperature, rpm, vibration, fan(at).as_str())
             }
         }
     }
+}
+
+fn rotation_report(temperature: f64, rpm: f64, vibration: f64, state: &str) -> String {
+    format!("{{\"temperature\":{temperature:.1},\"rpm\":{rpm:.0},\"vibration\":{vibration:.2},\"state\":\"{state}\"}}")
 }
 
 /// Returns the phase of the fan's cycle, in 0..1.
@@ -96,6 +115,7 @@ pub fn fan_temperature(at: Timestamp) -> f64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     const START: Timestamp = 1_790_000_000_000;
 
@@ -121,6 +141,25 @@ mod tests {
                 assert!(read["rpm"].is_null() || read["rpm"].as_f64().unwrap() > 1000.0, "{machine:?}: {read}");
                 assert_eq!(report(), report());
             }
+        }
+    }
+
+    #[test]
+    fn every_report_has_one_of_the_states_of_its_machine() {
+        for machine in MACHINES {
+            let states: BTreeSet<String> = (0..PERIOD as i64)
+                .map(|second| {
+                    let report = machine.report(START + 1000 * second, &mut fastrand::Rng::with_seed(7));
+                    let read: serde_json::Value = serde_json::from_str(&report).unwrap();
+                    read["state"].as_str().unwrap().to_owned()
+                })
+                .collect();
+            let expected: &[&str] = match machine {
+                Machine::Boiler(_) => &["heating", "standby"],
+                Machine::Pump(_) => &["full load", "running"],
+                Machine::Fan(_) => &["cooling down", "heating up", "overheated", "running"],
+            };
+            assert!(states.iter().eq(expected), "{machine:?}: {states:?}");
         }
     }
 }

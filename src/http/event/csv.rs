@@ -10,7 +10,7 @@
 
 use super::envelope;
 use super::json;
-use super::projection::{Projection, header};
+use super::projection::Projection;
 use crate::broker::BrokerError;
 use crate::cel::{PathStep, Variable};
 use crate::hub::{Format, FormatChoice, Gap};
@@ -65,7 +65,7 @@ pub fn write_line(
             }
             (Variable::Key, None) => write_whole(out, record.key),
             (Variable::Value, None) => write_whole(out, record.value),
-            (Variable::Headers, Some(PathStep::Field(name))) => write_bytes(out, header(record, name)),
+            (Variable::Headers, Some(PathStep::Field(name))) => write_bytes(out, record.last_header(name)),
             (Variable::Headers, _) => write_text(out, &headers(topic, partition, record)),
             (Variable::Topic, _) => write_text(out, topic.as_str()),
             (Variable::Partition, _) => write_number(out, partition.into()),

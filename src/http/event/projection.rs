@@ -189,7 +189,7 @@ impl PathTree {
             out.push(if number == 0 { b'{' } else { b',' });
             out.extend_from_slice(as_json.as_bytes());
             out.push(b':');
-            if json::string(out, header(record, name)) == Encoding::Base64 {
+            if json::string(out, record.last_header(name)) == Encoding::Base64 {
                 binary.push(as_json);
             }
         }
@@ -204,11 +204,6 @@ impl PathTree {
             out.push(b'}');
         }
     }
-}
-
-/// Returns the value of the last header with this name.
-pub fn header<'r>(record: &RecordRef<'r>, name: &str) -> Option<&'r [u8]> {
-    record.headers().filter(|(own, _)| *own == name.as_bytes()).last().and_then(|(_, value)| value)
 }
 
 /// Walks through JSON once, and keeps the parts at the selected paths.

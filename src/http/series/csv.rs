@@ -14,18 +14,22 @@ use time::macros::format_description;
 const PIECE: usize = 8 << 10;
 
 /// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize
-/// as a time. `time_ms` is the same time in milliseconds since the Unix epoch.
+/// as a time. `time_ms` is the same time in milliseconds since the Unix epoch. The cells `min`, `max` and `last` of a
+/// state are names. If the first two are equal, the state did not change in the step.
 pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {
     let mut piece = String::with_capacity(PIECE + 1024);
     piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
     for (series, points) in view.series() {
-        let names = names(series);
+        let (names, states) = (names(series), view.states(series));
         for point in points {
             let time = view.time(point);
             let _ = write!(piece, "{},{time},{names}", date_and_time(time));
             for value in [point.min, point.max, point.last] {
                 piece.push(',');
-                write_number(&mut piece, value);
+                match states {
+                    Some(states) => piece.push_str(&text_cell(states.get(value as usize).map_or("", |name| name))),
+                    None => write_number(&mut piece, value),
+                }
             }
             let _ = write!(piece, ",{}\r\n", point.count);
             if piece.len() >= PIECE {
@@ -50,23 +54,23 @@ fn date_and_time(ms: i64) -> String {
 
 /// Returns the cells `field` and `by`. A series without a name has an empty cell without quotes.
 fn names(series: &SeriesView<'_>) -> String {
-    let mut cells = Vec::new();
-    write_text(&mut cells, &series.field.to_string());
-    cells.push(b',');
-    if let Some(name) = series.name {
-        write_text(&mut cells, name);
-    }
-    String::from_utf8_lossy(&cells).into_owned()
+    format!("{},{}", text_cell(&series.field.path.to_string()), series.name.map(text_cell).unwrap_or_default())
+}
+
+fn text_cell(text: &str) -> String {
+    let mut cell = Vec::new();
+    write_text(&mut cell, text);
+    String::from_utf8_lossy(&cell).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::ValuePath;
+    use crate::series::{FieldKind, SeriesField, ValuePath};
 
     #[test]
     fn names_are_quoted_and_are_no_formulas() {
-        let field = ValuePath::default();
+        let field = SeriesField { path: ValuePath::default(), kind: FieldKind::Number };
         for (name, written) in [
             (None, "value,"),
             (Some("dev-1"), "value,dev-1"),

@@ -24,8 +24,14 @@ pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> 
     piece.push_str(r#","series":["#);
     for (number, (series, points)) in view.series().enumerate() {
         let separator = if number > 0 { "," } else { "" };
-        let (field, name) = (json_text(&series.field.to_string()), series.name.map_or("null".to_owned(), json_text));
-        let _ = write!(piece, r#"{separator}{{"field":{field},"by":{name},"points":["#);
+        let (field, name) =
+            (json_text(&series.field.path.to_string()), series.name.map_or("null".to_owned(), json_text));
+        let _ = write!(piece, r#"{separator}{{"field":{field},"by":{name}"#);
+        if let Some(states) = view.states(series) {
+            let names: Vec<_> = states.iter().map(|name| json_text(name)).collect();
+            let _ = write!(piece, r#","states":[{}]"#, names.join(","));
+        }
+        piece.push_str(r#","points":["#);
         for (number, point) in points.enumerate() {
             piece.push_str(if number > 0 { ",[" } else { "[" });
             let _ = write!(piece, "{}", view.time(point));

@@ -10,7 +10,7 @@ use crate::hub::series::SeriesRequest;
 use crate::record::{TopicName, now};
 use crate::series::{
     FieldChoice, GroupBy, InvalidQuery, SeriesQuery, TimeSource, Window, default_step, parse_each, parse_from,
-    parse_step, parse_to,
+    parse_states, parse_step, parse_to,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +56,10 @@ impl SeriesQuestion {
                 default_step(parse_from(&from, now)?, parse_to(&to, now)?)
             }
         };
+        let states = parse_states(&query.all("state")?)?;
         let query = SeriesQuery {
-            fields: FieldChoice::parse(&query.all("field")?)?,
+            fields: FieldChoice::parse(&query.all("field")?, &states)?,
+            states,
             by: query.one("by")?.map(GroupBy::parse).transpose()?,
             each: query.one("each")?.map(parse_each).transpose()?,
             time: query.one("time")?.map_or(Ok(TimeSource::Record), TimeSource::parse)?,

@@ -1,5 +1,6 @@
-//! Series as an event stream: first the whole window, then an update for each step. An update contains the new values
-//! of the points that have changed since the previous update. Its id contains the version from which a client resumes.
+//! Series as an event stream: first the whole window, then an update for each step. Long steps get several updates, so that
+//! a page with a window of a day is as current as one with a window of a minute. An update contains the new values of the
+//! points that have changed since the previous update. Its id contains the version from which a client resumes.
 
 use super::question::SeriesQuestion;
 use super::{Completeness, EncodedSeries, Since, encode};
@@ -33,7 +34,7 @@ pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 const READING_INTERVAL: i64 = 500;
 /// Minimum and maximum interval between updates after that, in milliseconds.
 const MIN_INTERVAL: i64 = 1000;
-const MAX_INTERVAL: i64 = 60_000;
+const MAX_INTERVAL: i64 = 3000;
 /// How long the broker may be unreachable before the stream ends.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Suffix of the id of a complete response, which will not change.
@@ -60,7 +61,7 @@ enum Update {
 /// Fails if the topic cannot be read, and a retry does not help. If the broker is unreachable, the stream opens and
 /// begins later.
 pub fn check(handle: &SeriesHandle, asked: Instant) -> Result<(), Problem> {
-    match handle.read(asked, |_| ()) {
+    match handle.progress(asked) {
         Err(Unread::Failed(error)) if error.remedy() == Remedy::GiveUp => Err(error.into()),
         _ => Ok(()),
     }
@@ -144,8 +145,9 @@ impl SeriesUpdates {
         let step = self.question.step().clamp(MIN_INTERVAL, MAX_INTERVAL);
         let _ = timeout(FIRST_WAIT, is_ready).await;
         self.interval = Some(READING_INTERVAL);
-        match self.handle.read(asked, |state| (state.complete_from <= window.from, state.version)) {
-            Ok((is_complete, _)) => self.interval = Some(if is_complete { step } else { READING_INTERVAL }),
+        match self.handle.progress(asked) {
+            Ok((complete_from, _)) if complete_from <= window.from => self.interval = Some(step),
+            Ok(_) => {}
             Err(Unread::NotYet) => return Ok(None),
             Err(Unread::Failed(error)) => return self.failed((&error).into(), error.remedy()),
         }

@@ -3,7 +3,8 @@
 use super::Since;
 use crate::hub::series::SeriesState;
 use crate::record::Timestamp;
-use crate::series::{OmittedCounts, Point, SeriesView, Window};
+use crate::series::{FieldKind, OmittedCounts, Point, SeriesView, ValuePath, Window};
+use std::sync::Arc;
 
 /// Maximum size of a response, and approximate sizes of a point and of a series without its points, in bytes.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -20,6 +21,8 @@ pub struct AnswerView<'s> {
     /// Points up to this version are left out.
     since: Option<u32>,
     series: Vec<SeriesView<'s>>,
+    /// The names of states by field, in the order of their indexes.
+    states: Vec<(ValuePath, Vec<Arc<str>>)>,
     omitted: OmittedCounts,
     /// The number of series that did not fit in memory, or do not fit in the response.
     omitted_series: u64,
@@ -32,6 +35,14 @@ fn whole_step(time: Timestamp, step: i64) -> Timestamp {
     time.saturating_add(step - 1).div_euclid(step).saturating_mul(step)
 }
 
+fn states_of<'n>(states: &'n [(ValuePath, Vec<Arc<str>>)], series: &SeriesView<'_>) -> Option<&'n [Arc<str>]> {
+    let names = || states.iter().find(|(path, _)| *path == series.field.path).map(|(_, names)| &**names);
+    match series.field.kind {
+        FieldKind::Number => None,
+        FieldKind::State => names(),
+    }
+}
+
 impl<'s> AnswerView<'s> {
     /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, the first ones
     /// are kept.
@@ -42,10 +53,13 @@ impl<'s> AnswerView<'s> {
         };
         let steps = window.steps();
         let mut series = state.table.series(&steps);
+        let states = state.states.all();
         let mut bytes = 0;
         let fitting = series.iter().take_while(|series| {
-            let names = series.field.to_string().len() + series.name.map_or(0, str::len);
-            bytes += SERIES_BYTES + 2 * names + series.points.len() * POINT_BYTES;
+            let names = series.field.path.to_string().len() + series.name.map_or(0, str::len);
+            let states: usize =
+                states_of(&states, series).iter().flat_map(|names| names.iter()).map(|name| 8 + name.len()).sum();
+            bytes += SERIES_BYTES + 2 * (names + states) + series.points.len() * POINT_BYTES;
             bytes <= capacity.min(ANSWER_BYTES)
         });
         let rest = series.split_off(fitting.count());
@@ -59,6 +73,7 @@ impl<'s> AnswerView<'s> {
             omitted_series: state.table.refused_series() + rest.len() as u64,
             beyond_answer: rest.iter().map(|series| series.count).sum(),
             series,
+            states,
         }
     }
 
@@ -74,6 +89,11 @@ impl<'s> AnswerView<'s> {
         let with_points = move |series: &'_ SeriesView<'s>| series.points.iter().filter(is_new);
         let has_points = move |series: &&SeriesView<'s>| with_points(series).next().is_some();
         self.series.iter().filter(has_points).map(move |series| (series, with_points(series)))
+    }
+
+    /// Returns the names of the states of a series in the order of their indexes. `None` if its readings are numbers.
+    pub fn states(&self, series: &SeriesView<'_>) -> Option<&[Arc<str>]> {
+        states_of(&self.states, series)
     }
 
     /// Returns the number of omitted series and records.

@@ -73,10 +73,10 @@ impl TopicSampler {
         let (listed, _memory) = self.list()?;
         let latest = self.look_up_in_parts(&listed, latest_offsets)?;
         let (partitions, mut latest) = (latest.len(), latest.into_iter());
-        let written: Vec<_> = listed
-            .iter()
-            .map(|info| (info, latest.by_ref().take(info.partitions.len()).sum::<Option<Offset>>()))
-            .collect();
+        let mut written = Vec::with_capacity(listed.len());
+        for info in &listed {
+            written.push((info, latest.by_ref().take(info.partitions.len()).sum()));
+        }
         self.history.sample(Instant::now(), &written);
         Ok(partitions)
     }

@@ -1,25 +1,21 @@
 //! The computation of one query over one topic, shared by all of its viewers.
 
 use super::plan::{PlanStep, ReadPlan};
-use super::span::{ComputationKey, RecentWindows, SeriesSpan};
+use super::span::{ComputationKey, SeriesSpan};
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome};
-use super::waiters::{HandleId, Ready, Waiters};
+use super::viewers::{ComputationStatus, ViewerNeeds};
 use crate::broker::{BrokerError, Remedy, TopicInfo};
-use crate::hub::subscription::{ClientTag, Filter};
+use crate::hub::subscription::Filter;
 use crate::record::{Position, Timestamp, now};
-use crate::series::{MAX_POINTS, SeriesQuery, SeriesTable, TimeSource};
+use crate::series::{SeriesQuery, SeriesTable, StateNames};
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Share;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a computation continues to read after its last request.
-const ACTIVE: Duration = Duration::from_secs(30);
 /// How far a reading may be ahead of the local clock, in milliseconds. Readings further ahead are ignored.
 const MAX_AHEAD: i64 = 24 * 3_600_000;
-/// How far the time in a value may be ahead of the time of its record, in milliseconds.
-const VALUE_AHEAD: i64 = 60_000;
 
 /// The state of a computation. Threads take tasks from it, and return their results.
 pub struct Computation {
@@ -32,6 +28,8 @@ pub struct Computation {
     /// Number of merges into the table.
     pub version: u32,
     pub table: SeriesTable,
+    /// The names of states in `table`. Within a generation, an index always refers to the same name.
+    pub states: Arc<StateNames>,
     log: LogState,
     /// Everything written before this time has been read: the time by the monotonic and by the system clock.
     pub read_to: Option<(Instant, Timestamp)>,
@@ -41,18 +39,13 @@ pub struct Computation {
     wanted: Timestamp,
     /// Points before this time do not fit into memory.
     memory_limit: Option<Timestamp>,
-    windows: RecentWindows,
-    pub waiters: Waiters,
+    needs: ViewerNeeds,
     /// The error of the last task.
     pub error: Option<BrokerError>,
     /// The computation has ended with `error`.
     pub has_failed: bool,
     backoff: Backoff,
     paused_until: Option<Instant>,
-    pub last_used: Instant,
-    pub client: ClientTag,
-    /// Whether the computation waits for a thread.
-    pub is_queued: bool,
 }
 
 enum LogState {
@@ -94,7 +87,8 @@ enum Direction {
 impl Computation {
     pub fn new(key: ComputationKey, share: &Arc<Share>, from: Timestamp) -> Self {
         let (query, filter) = (Arc::new(key.query.clone()), Arc::new(key.filter.clone()));
-        let floor = floor_of(&key, from);
+        let floor = key.floor(from);
+        let states = StateNames::new(&query, share);
         Self {
             key,
             query,
@@ -103,60 +97,59 @@ impl Computation {
             generation: fastrand::u32(1..),
             version: 0,
             table: SeriesTable::new(share),
+            states,
             log: LogState::Unknown,
             read_to: None,
             floor,
             wanted: from,
             memory_limit: None,
-            windows: RecentWindows::default(),
-            waiters: Waiters::default(),
+            needs: ViewerNeeds::default(),
             error: None,
             has_failed: false,
             backoff: Backoff::for_broker(),
             paused_until: None,
-            last_used: Instant::now(),
-            client: ClientTag::default(),
-            is_queued: false,
         }
     }
 
-    /// Adds a request for everything since `from`. `ready` is called when that has been read up to the time of this
-    /// call.
-    pub fn request(&mut self, handle: HandleId, from: Timestamp, client: ClientTag, ready: Ready) {
-        let arrived = Instant::now();
-        (self.last_used, self.client) = (arrived, client);
-        self.windows.add(now().saturating_sub(from), arrived);
+    /// Starts to serve the needs of the viewers.
+    pub fn serve(&mut self, needs: ViewerNeeds) {
+        self.needs = needs;
+        needs.from.into_iter().for_each(|from| self.extend_to(from));
+    }
+
+    fn extend_to(&mut self, from: Timestamp) {
         self.wanted = self.wanted.min(from);
         if from.div_euclid(self.query.step) < self.floor && self.memory_limit.is_none() {
             self.reset();
         }
         if let LogState::Open(log) = &mut self.log {
-            log.plan.extend_to(plan_time(&self.query, from));
+            log.plan.extend_to(self.key.plan_time(from));
         }
-        self.waiters.add(handle, from, arrived, ready);
+    }
+
+    pub fn status(&self) -> ComputationStatus {
+        ComputationStatus {
+            generation: self.generation,
+            version: self.version,
+            complete_from: self.complete_from(),
+            read_to: self.read_to,
+            memory_limit: self.memory_limit,
+            error: self.error.clone(),
+            has_failed: self.has_failed,
+        }
     }
 
     /// Returns the time since which the table contains everything in the log, or `None` if the log is not open.
-    pub fn complete_from(&self) -> Option<Timestamp> {
+    fn complete_from(&self) -> Option<Timestamp> {
         let LogState::Open(log) = &self.log else { return None };
-        let ahead = plan_time(&self.query, 0).saturating_neg();
+        let ahead = self.key.plan_time(0).saturating_neg();
         let complete = log.plan.complete_from().saturating_add(ahead);
         Some(complete.max(self.floor.saturating_mul(self.query.step)))
     }
 
-    /// Removes the requests that can be answered now, and returns their callbacks.
-    pub fn take_ready(&mut self) -> Vec<Ready> {
-        let complete = self.complete_from();
-        let read_to = self.read_to.map(|(at, _)| at);
-        match self.has_failed {
-            true => self.waiters.take_all(),
-            false => self.waiters.take_ready(complete, self.memory_limit, read_to),
-        }
-    }
-
     /// Returns the next task to run.
     pub fn next_task(&mut self, at: Instant) -> NextTask {
-        if self.has_failed || (self.waiters.is_empty() && at.saturating_duration_since(self.last_used) > ACTIVE) {
+        if self.has_failed || !self.needs.is_active {
             return NextTask::Nothing;
         }
         if let Some(until) = self.paused_until.filter(|until| *until > at) {
@@ -168,6 +161,7 @@ impl Computation {
             name: self.key.topic.clone(),
             query: self.query.clone(),
             filter: self.filter.clone(),
+            states: self.states.clone(),
             steps: self.steps(),
             kind,
         })
@@ -182,7 +176,8 @@ impl Computation {
     }
 
     fn next_kind(&mut self, at: Instant) -> Option<TaskKind> {
-        let is_behind = self.waiters.are_behind(self.read_to.map(|(at, _)| at));
+        let is_behind =
+            self.needs.arrived.is_some_and(|arrived| self.read_to.is_none_or(|(read_to, _)| read_to < arrived));
         let log = match &mut self.log {
             LogState::Unknown => {
                 self.log = LogState::Opening;
@@ -223,6 +218,12 @@ impl Computation {
     /// Applies the result of a task, unless the computation has started over since the task was created.
     pub fn apply(&mut self, generation: u32, outcome: TaskOutcome) {
         if generation != self.generation {
+            return;
+        }
+        if let Some(states) = self.states.after_excess() {
+            // The other points of a field with too many states must not remain.
+            self.reset();
+            self.states = states;
             return;
         }
         let result = match outcome {
@@ -285,7 +286,7 @@ impl Computation {
             SeriesSpan::Past { late_until, .. } => late_until,
         };
         let offsets = ends.iter().map(|position| position.next).collect();
-        let plan = ReadPlan::new(offsets, plan_time(&self.query, self.wanted), to, self.query.step);
+        let plan = ReadPlan::new(offsets, self.key.plan_time(self.wanted), to, self.query.step);
         self.log = LogState::Open(Box::new(OpenLog {
             topic,
             looked_up: started.0,
@@ -328,10 +329,11 @@ impl Computation {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.version = 0;
         self.table = SeriesTable::new(&self.share);
+        self.states = StateNames::new(&self.query, &self.share);
         self.log = LogState::Unknown;
         self.read_to = None;
         self.memory_limit = None;
-        self.floor = floor_of(&self.key, self.wanted);
+        self.floor = self.key.floor(self.wanted);
     }
 
     fn merge(&mut self, tables: Vec<SeriesTable>, direction: Direction) {
@@ -371,30 +373,13 @@ impl Computation {
 
     /// Drops points that no recent request needs.
     fn drop_old(&mut self) {
-        let longest = self.windows.longest(Instant::now());
-        let (step, slack) = (self.query.step, longest / 8);
+        let (step, longest) = (self.query.step, self.needs.longest);
+        let slack = longest / 8;
         let wanted = now().saturating_sub(longest).div_euclid(step);
         if self.table.steps().is_some_and(|steps| steps.start < wanted - slack / step - 16) {
             self.table.drop_before(wanted);
             self.floor = self.floor.max(wanted);
             self.wanted = self.wanted.max(wanted.saturating_mul(step));
         }
-    }
-}
-
-/// Returns the first step whose readings are kept: early enough for the longest window of a request.
-fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
-    let step = key.query.step;
-    match key.span {
-        SeriesSpan::Live => (now().div_euclid(step) - MAX_POINTS).min(from.div_euclid(step)),
-        SeriesSpan::Past { window, .. } => window.steps().start,
-    }
-}
-
-/// Returns the earliest timestamp of a record that can contain readings at `from` or later.
-fn plan_time(query: &SeriesQuery, from: Timestamp) -> Timestamp {
-    match query.time {
-        TimeSource::Record => from,
-        TimeSource::Value(_) => from.saturating_sub(VALUE_AHEAD),
     }
 }

@@ -35,11 +35,11 @@ impl ComputationQueue {
     /// Adds a computation, unless it is waiting already.
     pub fn push(&self, computation: &Arc<SharedComputation>) {
         let client = {
-            let mut state = lock(&computation.state);
-            if std::mem::replace(&mut state.is_queued, true) {
+            let mut viewers = lock(&computation.viewers);
+            if std::mem::replace(&mut viewers.is_queued, true) {
                 return;
             }
-            state.client
+            viewers.client
         };
         let mut waiting = lock(&self.waiting);
         if !waiting.is_closed {
@@ -71,7 +71,7 @@ impl ComputationQueue {
             let next = due.map(|due| waiting.delayed.swap_remove(due).1).or_else(|| waiting.ready.pop());
             if let Some(next) = next {
                 drop(waiting);
-                lock(&next.state).is_queued = false;
+                lock(&next.viewers).is_queued = false;
                 return Some(next);
             }
             if idle_since.elapsed() >= IDLE {

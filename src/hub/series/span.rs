@@ -1,12 +1,15 @@
 //! Identifies computations, and tracks the longest window of their viewers.
 
 use crate::hub::subscription::Filter;
-use crate::record::{Timestamp, TopicName};
-use crate::series::{SeriesQuery, Window};
+use crate::record::{Timestamp, TopicName, now};
+use crate::series::{MAX_POINTS, SeriesQuery, TimeSource, Window};
 use std::time::{Duration, Instant};
 
 /// Length of a period. The window of a request counts for one to two periods.
 const KEPT: Duration = Duration::from_secs(300);
+
+/// How far the time in a value may be ahead of the time of its record, in milliseconds.
+const VALUE_AHEAD: i64 = 60_000;
 
 /// Requests with equal keys share a computation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +22,25 @@ pub struct ComputationKey {
     pub filter: Filter,
     /// The times that the computation covers.
     pub span: SeriesSpan,
+}
+
+impl ComputationKey {
+    /// Returns the first step whose readings are kept: early enough for the longest window of a request.
+    pub fn floor(&self, from: Timestamp) -> i64 {
+        let step = self.query.step;
+        match self.span {
+            SeriesSpan::Live => (now().div_euclid(step) - MAX_POINTS).min(from.div_euclid(step)),
+            SeriesSpan::Past { window, .. } => window.steps().start,
+        }
+    }
+
+    /// Returns the earliest timestamp of a record that can contain readings at `from` or later.
+    pub fn plan_time(&self, from: Timestamp) -> Timestamp {
+        match self.query.time {
+            TimeSource::Record => from,
+            TimeSource::Value(_) => from.saturating_sub(VALUE_AHEAD),
+        }
+    }
 }
 
 /// The times that a computation covers.

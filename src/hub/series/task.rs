@@ -4,7 +4,7 @@ use super::plan::LogBlock;
 use crate::broker::{BrokerError, TopicInfo};
 use crate::hub::subscription::Filter;
 use crate::record::{NO_EPOCH, Offset, Partition, Position, Timestamp, TopicName};
-use crate::series::{SeriesQuery, SeriesTable};
+use crate::series::{SeriesQuery, SeriesTable, StateNames};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ pub struct SeriesTask {
     pub query: Arc<SeriesQuery>,
     /// The filter that records must match.
     pub filter: Arc<Filter>,
+    /// The names of states, shared by all tasks of the generation.
+    pub states: Arc<StateNames>,
     /// The steps whose readings are kept.
     pub steps: Range<i64>,
     /// The work.

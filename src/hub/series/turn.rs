@@ -200,12 +200,12 @@ impl SeriesTurn<'_> {
     /// Folds the records with `from <= offset < end`. Stops early when the time or memory of the turn is used up, but
     /// not before the first record. Returns the offset to read next.
     fn fold(&mut self, partition: Partition, from: Offset, end: Offset, data: &PartitionData) -> Offset {
-        let SeriesTask { name, query, filter, steps, .. } = self.task;
+        let SeriesTask { name, query, filter, states, steps, .. } = self.task;
         let mut fold = match self.fold.take() {
             Some((of, fold)) if of == partition => fold,
             other => {
                 self.tables.extend(other.map(|(_, fold)| fold.into_table()));
-                Fold::new(query.clone(), steps.clone(), &self.of.folds)
+                Fold::new(query.clone(), steps.clone(), &self.of.folds, states)
             }
         };
         let input = FilterInput::new(name, partition, &data.batches);

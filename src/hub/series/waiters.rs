@@ -36,14 +36,9 @@ impl Waiters {
         self.0.retain(|waiter| waiter.handle != handle);
     }
 
-    /// Whether no request waits.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a request needs records that were written after `read_to`.
-    pub fn are_behind(&self, read_to: Option<Instant>) -> bool {
-        self.0.iter().any(|waiter| read_to.is_none_or(|read_to| read_to < waiter.arrived))
+    /// Returns the arrival of the latest request. Everything written before it must be read.
+    pub fn latest(&self) -> Option<Instant> {
+        self.0.iter().map(|waiter| waiter.arrived).max()
     }
 
     /// Removes and returns the requests whose window is complete, or as complete as memory allows.
@@ -80,6 +75,6 @@ mod tests {
         waiters.remove(1);
         assert!(waiters.0.iter().all(|waiter| waiter.handle == 2));
         waiters.remove(2);
-        assert!(waiters.is_empty());
+        assert_eq!(waiters.latest(), None);
     }
 }

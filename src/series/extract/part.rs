@@ -3,7 +3,7 @@
 use super::FieldIndex;
 use crate::record::Timestamp;
 
-/// The readings, name and time found so far. If an object repeats a name, the last member counts.
+/// The readings, name and time found so far.
 #[derive(Default)]
 pub struct ValuePart {
     numbers: Vec<Option<f64>>,
@@ -28,6 +28,12 @@ impl ValuePart {
         }
         if self.numbers[at].replace(number).is_none() {
             self.found.push(field);
+        }
+    }
+
+    pub fn unset(&mut self, field: FieldIndex) {
+        if self.numbers.get_mut(usize::from(field)).and_then(Option::take).is_some() {
+            self.found.retain(|found| *found != field);
         }
     }
 

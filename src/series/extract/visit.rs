@@ -1,6 +1,7 @@
 //! Walks through JSON with serde, and skips the parts that the query does not need.
 
-use super::{Extractor, Leaf, Scope};
+use super::leaf::Leaf;
+use super::{Extractor, Scope};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -83,11 +84,13 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         let begins = self.begins_elements();
         let Self { of, node, scope } = self;
         let scope = if begins { Scope::Element } else { scope };
+        let object = of.begin_object();
         let mut hint = 0;
         while let Some(child) = entries.next_key_seed(NameSeed { of: &mut *of, node, hint })? {
             match child {
                 Some(child) => {
                     hint += 1;
+                    of.begin_member(child, scope, object);
                     entries.next_value_seed(NodeSeed { of: &mut *of, node: child, scope })?;
                 }
                 None => drop(entries.next_value::<IgnoredAny>()?),
