@@ -19,13 +19,15 @@ kafka: ## Run Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0, KA
 test: ## Install what the tests need, then run all tests and checks
 	exec integration/run-all
 
-soak: ## Run for ten minutes under load (CURLEW_SOAK=600), ten minutes with cluster faults, then kill the embedded log 100 times (CURLEW_KILLS=100)
+soak: ## Run for ten minutes under load (CURLEW_SOAK=600), ten minutes with cluster faults, a minute of the dashboard at 10,000 records/s, then kill the embedded log 100 times (CURLEW_KILLS=100)
 	integration/setup
 	$(CARGO) build --release --bin curlew
 	CURLEW_SOAK=$${CURLEW_SOAK:-600} CURLEW_BIN="$$PWD/target/release/curlew" \
 		$(CARGO) test --package curlew-integration --test soak -- --nocapture
 	CURLEW_SOAK=$${CURLEW_SOAK:-600} CURLEW_BIN="$$PWD/target/release/curlew" \
 		$(CARGO) test --package curlew-integration --test cluster -- --ignored random_faults --nocapture
+	CURLEW_SOAK=$${CURLEW_SOAK:-600} CURLEW_BIN="$$PWD/target/release/curlew" \
+		$(CARGO) test --package curlew-integration --test dashboard -- load:: --nocapture
 	CURLEW_KILLS=$${CURLEW_KILLS:-100} CURLEW_BIN="$$PWD/target/release/curlew" \
 		$(CARGO) test --package curlew-integration --test real -- embedded:: --show-output
 

@@ -35,7 +35,7 @@ export function tickLabels(values, step) {
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   if (digits < withDecimals.length && largest < 1e15) return values.map((value) => withDecimals[digits].format(value === 0 ? 0 : value));
   const significant = Math.min(16, Math.max(1, Math.ceil(Math.log10(largest / step)) + 1));
-  return values.map((value) => value.toExponential(significant - 1).replace(/(\.\d*?)0+e/, "$1e").replace(".e", "e"));
+  return values.map((value) => value === 0 ? "0" : value.toExponential(significant - 1).replace(/(\.\d*?)0+e/, "$1e").replace(".e", "e"));
 }
 
 /** Formats a duration in ms with its largest unit, rounded: 15 s, 3 min, 2 h, 4 d. */

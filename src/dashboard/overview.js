@@ -66,7 +66,7 @@ export class Overview {
       else heading.removeAttribute("aria-sort");
     }
     this.now = Date.now();
-    this.isStale = this.now - update.receivedAt > STALE_MS;
+    this.isStale = update.broker.kind !== "up" || this.now - update.receivedAt > STALE_MS;
     const sorted = this.keepOrder(sortTopics(topics, sort));
     this.place(url.state.group === "prefix" ? this.grouped(sorted) : sorted.map((topic) => this.rowFor(topic)));
     this.table.hidden = topics.length === 0;

@@ -28,11 +28,14 @@ export function padded(low, high) {
 }
 const clamp = (value) => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 
+/** How much shorter than asked a step may be: the next longer one can be more than twice as long, which leaves two ticks. */
+const SHORTER = 0.75;
+
 /** Returns about `count` round numbers between `low` and `high`, and their distance, which is 0 if there are none. */
 export function ticks(low, high, count) {
   const rough = (high / count - low / count);
   const magnitude = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * magnitude).find((s) => s >= rough) ?? rough;
+  const step = [1, 2, 5, 10].map((m) => m * magnitude).find((s) => s >= SHORTER * rough) ?? rough;
   if (!(step > 0) || !Number.isFinite(step)) return { values: [], step: 0 };
   const values = [];
   for (let i = Math.ceil(low / step); i * step <= high && values.length < 20; i += 1) values.push(i * step);
@@ -44,7 +47,7 @@ const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 720
 
 /** Returns about `count` times at round seconds, minutes, hours or days of the local time zone, and their distance. */
 export function timeTicks(from, to, count) {
-  const step = TIME_STEPS.find((s) => s >= (to - from) / count) ?? TIME_STEPS.at(-1);
+  const step = TIME_STEPS.find((s) => s >= SHORTER * (to - from) / count) ?? TIME_STEPS.at(-1);
   const zone = new Date(to).getTimezoneOffset() * 60_000;
   const values = [];
   for (let at = Math.ceil((from - zone) / step) * step + zone; at <= to && values.length < 100; at += step) values.push(at);

@@ -138,7 +138,9 @@ export class TopicView {
     this.topic = topic;
     this.updateEmpty();
     if (!topic) return setText(this.facts, update.topics ? "does not exist yet" : "");
-    setText(this.facts, `${topic.partitions.length} ${topic.partitions.length === 1 ? "partition" : "partitions"} · ${format.rate(topic.rate)} records/s`);
+    // The rate of the last response says nothing about now if the broker does not answer.
+    const rate = update.broker.kind === "up" ? topic.rate : null;
+    setText(this.facts, `${topic.partitions.length} ${topic.partitions.length === 1 ? "partition" : "partitions"} · ${format.rate(rate)} records/s`);
     this.lag = lagOf(topic, feed.position());
     this.records.setTopicTotal(topic.partitions.reduce((sum, p) => sum + (p.latest ?? 0) - (p.earliest ?? 0), 0));
     this.charts.updateOutside();

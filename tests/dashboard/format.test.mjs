@@ -126,6 +126,7 @@ test("tick labels of very large and very small numbers have enough significant d
     const labels = format.tickLabels(values, step);
     assert.notEqual(labels[0], labels[1], `${labels}`);
   }
+  assert.deepEqual(format.tickLabels([-1e16, -0, 1e16], 1e16), ["-1e+16", "0", "1e+16"]);
 });
 
 test("durations have one unit", () => {

@@ -45,6 +45,8 @@ test("ticks are multiples of 1, 2 or 5", () => {
   assert.deepEqual(ticks(0, 100, 5).values, [0, 20, 40, 60, 80, 100]);
   assert.deepEqual(ticks(0, 10, 10).values, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   assert.deepEqual(ticks(-7, 7, 3).values, [-5, 0, 5]);
+  // A step of 50 would leave two ticks.
+  assert.deepEqual(ticks(-21, 83, 4).values, [-20, 0, 20, 40, 60, 80]);
 });
 
 test("ticks lie inside the range", () => {
@@ -67,6 +69,12 @@ test("time ticks are round in local time", () => {
   const clock = values.map((at) => `${new Date(at).getHours()}:${String(new Date(at).getMinutes()).padStart(2, "0")}`);
   assert.equal(new Date(from).getTimezoneOffset(), -330);
   assert.deepEqual(clock, ["9:00", "10:00", "11:00"]);
+});
+
+test("the time ticks of six hours are at every hour", () => {
+  const from = new Date(2026, 0, 31, 8, 10).getTime();
+  const { values, step } = timeTicks(from, from + 6 * 3_600_000, 5);
+  assert.deepEqual([values.length, step], [6, 3_600_000]);
 });
 
 test("time ticks include both ends of the window", () => {

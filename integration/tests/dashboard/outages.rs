@@ -73,9 +73,14 @@ fn a_stopped_kafka_is_one_state_and_nothing_is_lost_or_repeated() {
         wait_for_state(page, "Kafka unreachable", NOTICED);
         assert_says_only_unreachable(page);
     }
-    // What was measured stays.
+    assert_eq!(overview.eval("document.querySelectorAll('.rate.live').length"), json!(0));
+    // What was measured stays, but nothing is known of the rate.
     assert_eq!(legend(&page, FIELD), before);
+    page.wait_for_text("2 partitions · – records/s");
     pictures(&browser, &url(&format!("?topic={topic}")), "kafka-stopped", |page| {
+        wait_for_state(page, "Kafka unreachable", NOTICED);
+    });
+    pictures(&browser, &url(""), "kafka-stopped-overview", |page| {
         wait_for_state(page, "Kafka unreachable", NOTICED);
     });
     page.bring_to_front();
