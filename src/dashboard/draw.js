@@ -8,7 +8,7 @@ import { Scale, padded, ticks, timeTicks } from "./scale.js";
 
 /** The space for the labels of the values: at least this, and more if the labels are longer. */
 const LEFT = 56;
-const DIGIT_WIDTH = 6.4;
+const DIGIT_WIDTH = 7;
 const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 22;
