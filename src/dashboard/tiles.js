@@ -14,7 +14,7 @@ import * as url from "./url.js";
 const FIELD_AGE_MS = 60_000;
 /** The tiles that are shown at first, on a wide and on a narrow page, and how many more each press of a button adds. */
 const FIRST_TILES = 24;
-const FIRST_TILES_NARROW = 8;
+const FIRST_TILES_NARROW = 4;
 const MORE_TILES = 96;
 const MAX_TILES = 480;
 const MAX_FIELDS = 5;

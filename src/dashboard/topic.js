@@ -37,8 +37,8 @@ export class TopicView {
     this.facts = el("span", { class: "muted" });
     this.element = el("div", {},
       el("div", { class: "toolbar" }, el("h1", {}, el("bdi", {}, this.name)), this.facts, el("span", { class: "grow" }),
-        ...this.charts.controls, this.pauseButton,
-        button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" })),
+        el("div", { class: "controls" }, ...this.charts.controls, this.pauseButton,
+          button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }))),
       this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.charts.also.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
