@@ -136,7 +136,8 @@ export class TopicCharts {
     this.outside.hidden = newest === null || (newest >= from && newest <= to);
     if (this.outside.hidden || this.outside.dataset.at === `${newest}`) return;
     this.outside.dataset.at = `${newest}`;
-    const show = () => this.range.apply({ from: String(Math.floor(newest - (to - from)) + 1), to: String(newest + 1) });
+    // The window may have another length by then.
+    const show = () => this.range.apply({ from: String(Math.floor(newest - (this.charts.to - this.charts.from)) + 1), to: String(newest + 1) });
     this.outside.replaceChildren(el("span", {}, `No values in this range. The latest record is from ${format.moment(newest)}.`), el("span", { class: "grow" }), button("Show that time", show, { class: "small strong" }));
   }
 
