@@ -82,7 +82,7 @@ fn the_numbers_under_a_prefix_are_those_of_the_log() {
     let (served, browser) = (serve(&[]), Browser::start());
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
     let url = proxy.url("/curlew/?topic=plant");
-    let expected = || fold(&log(&served.bridge, "plant", "temperature"), 0);
+    let expected = || fold(&log(&served.bridge, "plant", "temperature"), ..);
     write(&served.bridge, "plant", "temperature", &readings(10, 0..240, 0, &[(4, 200, 60.0)]));
     let page = browser.open(&url, Screen::Light);
     wait_for_numbers(&page, "temperature", &expected(), SOON);
