@@ -62,7 +62,8 @@ export class RecordReader {
     if (node === null || Array.isArray(node)) return;
     if (typeof node !== "object") return this.readLeaf(node, path, part);
     if (depth === MAX_DEPTH) return;
-    for (const [name, inner] of Object.entries(node)) this.visit(inner, join(path, name), depth + 1, part, elements);
+    // Like /series, which has no path to a member without a name.
+    for (const [name, inner] of Object.entries(node)) if (name !== "") this.visit(inner, join(path, name), depth + 1, part, elements);
   }
 
   readLeaf(leaf, path, part) {

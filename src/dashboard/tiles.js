@@ -2,7 +2,7 @@
 
 import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
-import { LatestValues, MAX_NAMES, readSnapshot } from "./latest.js";
+import { LatestValues, readSnapshot } from "./latest.js";
 import { fieldLabel } from "./question.js";
 import { RecordReader } from "./reading.js";
 import { NO_KEY } from "./series_data.js";
@@ -122,6 +122,7 @@ export class Tiles {
     this.question = text;
     this.ownFeed = this.ownFeed?.stop() ?? null;
     this.latest = new LatestValues();
+    this.ranks.clear();
     this.where = question.where;
     this.reader = new RecordReader(question);
     this.readRecords();
@@ -193,7 +194,7 @@ export class Tiles {
   }
 
   updateHeader(tiles, now) {
-    const full = this.latest.isFull ? `; only the first ${format.count(MAX_NAMES)} are kept` : "";
+    const full = this.latest.isFull ? "; more do not fit into the memory of the page" : "";
     const at = this.pausedAt === null && this.isCurrent ? "" : ` · at ${format.moment(now)}`;
     setText(this.summary, `${format.count(tiles.length)} ${tiles.length === 1 ? "key" : "keys"}${full}${at}`);
     this.search.hidden = tiles.length <= this.most && this.search.value === "";
