@@ -93,7 +93,13 @@ export class Tiles {
   /** Whether the feed has what was written until now. If not, the ages are those of the time up to which it has been read. */
   get isCurrent() {
     const { feed } = this;
-    return feed === null || feed.completeTo === null || (feed.state.kind !== "complete" && feed.lag < FAR_BEHIND_MS);
+    if (!this.hasFeed) return Date.now() - this.currentAt < FAR_BEHIND_MS;
+    return feed.state.kind !== "complete" && feed.lag < FAR_BEHIND_MS;
+  }
+
+  /** Whether the feed has had a message. Until then, what is known is what was current before, or the latest records. */
+  get hasFeed() {
+    return this.feed !== null && this.feed.completeTo !== null;
   }
 
   /** Stops the values and their ages, or resumes them. */
@@ -105,7 +111,7 @@ export class Tiles {
 
   /** The time for which the ages are shown, by the clock of the server. */
   asOf() {
-    return this.pausedAt ?? (this.isCurrent ? (this.feed?.now() ?? Date.now()) : this.feed.completeTo);
+    return this.pausedAt ?? (this.isCurrent ? (this.feed?.now() ?? Date.now()) : this.hasFeed ? this.feed.completeTo : this.currentAt);
   }
 
   filterButton(only) {
@@ -159,7 +165,7 @@ export class Tiles {
 
   tick() {
     if (document.hidden) return;
-    if (this.isCurrent && this.pausedAt === null) {
+    if (this.hasFeed && this.isCurrent && this.pausedAt === null) {
       if (Date.now() - this.currentAt > INTERRUPTION_MS) this.readRecords();
       this.currentAt = Date.now();
     }
