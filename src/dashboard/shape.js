@@ -6,7 +6,7 @@ import { isDrawn, kindOf } from "./kinds.js";
 import { collectLeaves } from "./leaves.js";
 import { timeIn } from "./number_text.js";
 import { parentOf } from "./path.js";
-import { textOf } from "./record.js";
+import { headerOf, textOf } from "./record.js";
 
 /** Names of devices, the most specific first. Names are compared in lower case, without `_` and `-`. */
 const ID_NAMES = [
@@ -173,7 +173,7 @@ function namer(records, { leaves }, by) {
   if (by === "key") return ({ record }) => textOf(records[record].key);
   if (!by.startsWith("header:")) return () => "";
   const header = by.slice("header:".length);
-  return ({ record }) => records[record].headers?.findLast(({ name }) => name === header)?.value ?? "";
+  return ({ record }) => headerOf(records[record], header) ?? "";
 }
 
 function grouped(samples, nameOf) {

@@ -4,7 +4,7 @@ import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
 import { LatestValues, readSnapshot } from "./latest.js";
 import { fieldLabel } from "./question.js";
-import { RecordReader } from "./reading.js";
+import { RecordReader } from "./record_reader.js";
 import { NO_KEY } from "./series_data.js";
 import { SeriesFeed } from "./series_feed.js";
 import { ageText, chooseTiles, tileOf } from "./tile.js";

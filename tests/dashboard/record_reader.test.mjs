@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { namesIn } from "../../src/dashboard/path.js";
-import { RecordReader } from "../../src/dashboard/reading.js";
+import { RecordReader } from "../../src/dashboard/record_reader.js";
 
 const AT = 1_769_846_400_000;
 const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
