@@ -2,6 +2,7 @@
 
 import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
+import { naturalOrder } from "./key_search.js";
 import { LatestValues, readSnapshot } from "./latest.js";
 import { fieldLabel } from "./question.js";
 import { RecordReader } from "./record_reader.js";
@@ -28,7 +29,6 @@ const INTERRUPTION_MS = 60_000;
 /** With a feed that is behind by more than this, nothing is known of now. */
 const FAR_BEHIND_MS = 10_000;
 const RETRY_SNAPSHOT_MS = 15_000;
-const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class Tiles {
   /** `cards` knows the units of fields, and which are hidden. */
