@@ -2,13 +2,14 @@
 
 import { announce, button, el, labelled, setText } from "./dom.js";
 import { bandOf, bucketLength } from "./band.js";
+import { fitCanvas } from "./canvas.js";
 import { DragZoom } from "./drag_zoom.js";
 import { createFrame, draw, valueRange } from "./draw.js";
 import { fileName, savePicture } from "./export.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
 import { chooseLines } from "./lines.js";
-import { followPointer, showTooltip } from "./pointer.js";
+import { followPointer, showTooltip, timeBelow } from "./pointer.js";
 import * as url from "./url.js";
 
 const DASHES = [[], [6, 3], [2, 3]];
@@ -69,14 +70,9 @@ export class Chart {
   }
 
   draw() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (width === 0 || height === 0) return;
-    const ratio = devicePixelRatio;
-    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
-      this.canvas.width = Math.round(width * ratio);
-      this.canvas.height = Math.round(height * ratio);
-    }
-    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const size = fitCanvas(this.canvas, this.context);
+    if (size === null) return;
+    const { width, height } = size;
     const { from, to, theme, marks, hover, selection } = this.view;
     if (this.keys.size !== this.summaries.size) this.summarize();
     const lines = this.lines;
@@ -132,11 +128,8 @@ export class Chart {
     this.updateLegend();
   }
 
-  /** Returns the time below the pointer, within the range; null before the chart is drawn. */
   timeAt(event) {
-    if (!this.frame) return null;
-    const x = event.clientX - this.canvas.getBoundingClientRect().left;
-    return Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x)));
+    return timeBelow(event, this.canvas, this.frame);
   }
 
   /** Returns the key, the swatch and the exact value of each line at a time, with the extremes where a point merges several records. */

@@ -1,16 +1,16 @@
+// The rate of a topic in the last minutes, as a small drawing.
+
+import { fitCanvas } from "./canvas.js";
+
 /**
  * Draws the rates from `from` to `to`: [start, end, rate] each, as steps, because a rate is an average. A dotted line marks the
  * time in which the rate is unknown.
  */
 export function drawSparkline(canvas, rates, from, to, theme) {
-  const { clientWidth: width, clientHeight: height } = canvas;
-  if (width === 0) return;
-  const ratio = devicePixelRatio;
-  const [pixels, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== pixels) canvas.width = pixels;
-  if (canvas.height !== lines) canvas.height = lines;
   const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const size = fitCanvas(canvas, context);
+  if (size === null) return;
+  const { width, height } = size;
   context.clearRect(0, 0, width, height);
   const max = Math.max(...rates.map(([, , rate]) => rate), 1e-9);
   const x = (at) => ((Math.max(at, from) - from) / (to - from)) * (width - 4) + 1;

@@ -60,6 +60,7 @@ files! {
     "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
+    "canvas.js": SCRIPT,
     "cards.js": SCRIPT,
     "chart.js": SCRIPT,
     "charts.js": SCRIPT,
