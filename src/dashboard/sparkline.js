@@ -1,6 +1,7 @@
 // The rate of a topic in the last minutes, as a small drawing.
 
 import { fitCanvas } from "./canvas.js";
+import { STALE_AFTER_MS } from "./state.js";
 
 /**
  * Draws the rates from `from` to `to`: [start, end, rate] each, as steps, because a rate is an average. A dotted line marks the
@@ -38,7 +39,7 @@ export function drawSparkline(canvas, rates, from, to, theme) {
   }
   context.stroke();
   const last = rates.at(-1);
-  if (last && to - last[1] < 10_000) {
+  if (last && to - last[1] < STALE_AFTER_MS) {
     context.beginPath();
     context.arc(x(last[1]), y(last[2]), 2, 0, 7);
     context.fill();
@@ -53,6 +54,6 @@ export function unknownSpans(rates, from, to) {
     if (start > known) spans.push([known, start]);
     known = Math.max(known, end);
   }
-  if (to - known > 10_000) spans.push([known, to]);
+  if (to - known > STALE_AFTER_MS) spans.push([known, to]);
   return spans;
 }

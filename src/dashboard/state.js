@@ -3,7 +3,7 @@
 import * as format from "./format.js";
 
 /** The age at which the last response about the topics says nothing about now. Responses come every 2 seconds. */
-const STALE_AFTER_MS = 10_000;
+export const STALE_AFTER_MS = 10_000;
 /** A page is live if it is behind by less than this many records, or less than this many seconds of the topic's rate. */
 const LIVE_RECORDS = 100;
 const LIVE_SECONDS = 2;
