@@ -43,7 +43,7 @@ const MAX_LISTED = 32;
  *   series per field and for no array, and `record` for the time of arrival.
  * - `bys`, `eaches`, `times`: the alternatives.
  * - `reason`: describes the values without a drawable field; empty if there are none.
- * - `newest`: the newest time in the values; null for the time of arrival.
+ * - `newest`: the newest time in the values; null without one, and for the time of arrival.
  */
 export function shapeOf(records, chosen = {}) {
   const ordered = [...records].sort((a, b) => a.partition - b.partition || a.offset - b.offset).filter(({ value }) => value !== null);
@@ -72,7 +72,7 @@ export function shapeOf(records, chosen = {}) {
     eaches: including(each, [...eaches, "none"]),
     times: including(time, ["record", ...parts.times.map(({ path }) => path)]),
     reason: reasonOf(ordered, parts, fields, eaches),
-    newest: parts.leaves.get(time)?.samples.reduce((newest, { value }) => Math.max(newest, timeIn(value) ?? newest), 0) ?? null,
+    newest: parts.leaves.get(time)?.samples.reduce((newest, { value }) => Math.max(newest, timeIn(value) ?? newest), 0) || null,
   };
 }
 
