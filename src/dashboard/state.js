@@ -55,7 +55,8 @@ function lagState({ lag, rate, charts }, idle, good) {
     const late = format.duration(charts.lag);
     return idle(isLive ? `Charts behind by ${late}` : `Behind by ${records}, charts by ${late}`);
   }
-  if (!isLive) return idle(charts ? `Charts live, list behind by ${records}` : `Behind by ${records}`);
+  const ofCharts = charts?.state.kind === "reading" ? "Reading history" : charts?.isFixed ? "Fixed range" : "Charts live";
+  if (!isLive) return idle(charts ? `${ofCharts}, list behind by ${records}` : `Behind by ${records}`);
   if (charts?.state.kind === "reading") return idle("Reading history…");
   return charts?.isFixed ? idle("Fixed range") : good("Live");
 }
