@@ -3,7 +3,7 @@
 import { latestEntries } from "./browse.js";
 import { Charts } from "./charts.js";
 import { button, el, labelled, setText } from "./dom.js";
-import { questionOf } from "./shape.js";
+import { questionWithoutShape } from "./shape.js";
 import { SeriesFeed } from "./series_feed.js";
 import { ShapeTracker } from "./shape_tracker.js";
 import * as url from "./url.js";
@@ -56,7 +56,7 @@ class AlsoTopic {
     tracker.add(await latestEntries(this.topic, SHAPE_RECORDS).catch(() => []));
     tracker.update({}, Date.now());
     if (tracker.shape) this.charts.use(tracker.shape);
-    this.question = tracker.question ?? questionOf({ by: "key", each: "none", time: "record", fields: [] });
+    this.question = tracker.question ?? questionWithoutShape({});
     this.open();
   }
 

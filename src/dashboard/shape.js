@@ -90,6 +90,11 @@ export function questionOf({ by, each, time, fields }) {
   return { by: given(by, "none"), each: given(each, "none"), time: given(time, "record"), fields: paths(listed), states: paths(states) };
 }
 
+/** Returns the question about a topic before its shape is known. `chosen` has the choices in the URL. */
+export function questionWithoutShape({ by, each, time }) {
+  return questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+}
+
 /** Returns the pairs of latitude and longitude in the same object. */
 export function positionsOf(fields) {
   const longitudes = fields.filter(({ kind }) => kind === "longitude");

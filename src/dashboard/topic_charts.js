@@ -10,7 +10,7 @@ import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
 import { RangeBar } from "./range_bar.js";
 import { SeriesFeed } from "./series_feed.js";
-import { questionOf } from "./shape.js";
+import { questionWithoutShape } from "./shape.js";
 import { ShapeTracker } from "./shape_tracker.js";
 import { Tiles } from "./tiles.js";
 import * as url from "./url.js";
@@ -105,14 +105,13 @@ export class TopicCharts {
 
   /** Returns the question for a range. `first` is the time of the first record, if the range needs it. */
   question(range, first) {
-    const { by, each, time } = url.state;
-    const reading = this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+    const parts = this.tracker.question ?? questionWithoutShape(url.state);
     // The clock of the device that sent the first record may be ahead.
     const begin = Math.min(first ?? Infinity, Date.now() - 1000);
-    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, begin), ...reading };
+    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, begin), ...parts };
     // A live range does not move while the page is paused.
     const { from, to } = edges(range, this.pausedAt, first);
-    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...reading };
+    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...parts };
   }
 
   /** Tries again at once, because the topic was created or a session began. */
