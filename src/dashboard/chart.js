@@ -12,7 +12,6 @@ import { chooseLines } from "./lines.js";
 import { followPointer, showTooltip, timeBelow } from "./pointer.js";
 import * as url from "./url.js";
 
-const DASHES = [[], [6, 3], [2, 3]];
 const TABLE_ROWS = 12;
 
 export class Chart {
@@ -39,7 +38,7 @@ export class Chart {
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
     this.pictureButton = button("PNG", () => this.savePicture(), { class: "small", title: "Download this chart as a picture" });
-    this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
+    this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.view.lookOf(key).swatch);
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
       el("header", {}, this.title, this.badge, el("span", { class: "grow" }),
@@ -57,16 +56,8 @@ export class Chart {
 
   /** The lines that are drawn. */
   get lines() {
-    const colours = this.view.theme.lines;
-    const { keys } = this;
-    return [...this.choice.drawn.keys()].filter((key) => keys.has(key)).map((key) => {
-      const i = this.view.keyIndex(key);
-      return { key, series: keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
-    });
-  }
-
-  swatchOf(key) {
-    return `line-${this.view.keyIndex(key) % Math.max(1, this.view.theme.lines.length)}`;
+    const { keys, view } = this;
+    return [...this.choice.drawn.keys()].filter((key) => keys.has(key)).map((key) => ({ key, series: keys.get(key), ...view.lookOf(key) }));
   }
 
   draw() {
@@ -141,7 +132,7 @@ export class Chart {
       const i = series.nearest(time, Math.max(tolerance, series.interval));
       if (i === null) continue;
       const isMerged = series.min[i] !== series.max[i];
-      found.push([line.key, this.swatchOf(line.key), isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
+      found.push([line.key, line.swatch, isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
     }
     return found;
   }
