@@ -1,4 +1,4 @@
-// The question that a page asks /series, and its URL. Pure functions.
+// The parameters of a request to /series, which the page calls a question, and its URL. Pure functions.
 
 import { namesIn } from "./path.js";
 

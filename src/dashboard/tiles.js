@@ -71,7 +71,7 @@ export class Tiles {
     if (this.pausedAt !== null) return;
     const { from, to, step, ...rest } = feed.question;
     const question = JSON.stringify(rest);
-    if (this.question !== question) this.ask(question, rest);
+    if (this.question !== question) this.setQuestion(question, rest);
     this.chartFeed = feed;
     if (feed.step === null) return;
     const isEnough = !to && feed.step <= FINE_STEP_MS;
@@ -124,7 +124,7 @@ export class Tiles {
   }
 
   /** Discards the values, and reads those of another question. */
-  ask(text, question) {
+  setQuestion(text, question) {
     this.question = text;
     this.ownFeed = this.ownFeed?.stop() ?? null;
     this.latest = new LatestValues();

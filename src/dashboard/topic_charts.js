@@ -15,7 +15,7 @@ import { ShapeTracker } from "./shape_tracker.js";
 import { Tiles } from "./tiles.js";
 import * as url from "./url.js";
 
-/** The charts open as soon as the first records tell how the topic is to be read, and otherwise after this time. */
+/** The charts open when the shape of the topic has been detected from the first records, and after this time at the latest. */
 const SHAPE_TIMEOUT_MS = 700;
 /** The state of the charts before their series are opened. */
 const NOT_OPEN = { state: { kind: "connecting", detail: "" }, lag: 0, isFixed: false };
@@ -69,7 +69,7 @@ export class TopicCharts {
     this.also.show({ from: question.from, to: question.to }, first);
   }
 
-  /** Looks at new records of the list. The series are opened again if they show that the topic is to be read in another way. */
+  /** Looks at new records of the list. The series are opened again if the shape of the topic has changed. */
   recordsAdded(entries) {
     this.tracker.add(entries);
     this.updateShape();
