@@ -34,7 +34,7 @@ const SAMPLED_PARTITIONS: usize = 20_000;
 const UNSAMPLED: Duration = Duration::from_secs(3600);
 /// Maximum number of waiting clients. Further ones get the latest state, whatever its age.
 const MAX_WAITING: usize = 1024;
-/// How long connections for newest records are kept without clients.
+/// How long the state and the connections for newest records are kept without clients.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The parts of the state that a client needs.
@@ -157,6 +157,7 @@ impl OverviewBoard {
                 RoundReason::Sample => {
                     if asked.elapsed() > IDLE {
                         sampler.disconnect();
+                        self.drop_state();
                     }
                     sample(&mut sampler, interval)
                 }
@@ -167,7 +168,7 @@ impl OverviewBoard {
 
     /// Looks up the topics for the waiting clients.
     fn look_up(&self, sampler: &mut TopicSampler) {
-        match sampler.look_up().map(Arc::new) {
+        match sampler.look_up(|| self.drop_state()).map(Arc::new) {
             Ok(state) => {
                 self.publish(Ok(state.clone()), OverviewNeed::Offsets);
                 if lock(&self.state).waiting.iter().any(|(need, _)| *need == OverviewNeed::Newest) {
@@ -179,6 +180,12 @@ impl OverviewBoard {
                 self.publish(Err(error), OverviewNeed::Newest);
             }
         }
+    }
+
+    /// Drops the state, and releases its memory once no response needs it.
+    fn drop_state(&self) {
+        let dropped = lock(&self.state).topics.take();
+        drop(dropped);
     }
 
     /// Waits until a round begins. Returns `None` when the thread must end.

@@ -226,3 +226,20 @@ async fn the_memory_of_the_overview_is_bounded() {
     drop(world);
     assert_eq!(memory.topics.used(), 0);
 }
+
+#[tokio::test]
+async fn a_list_that_needs_most_of_the_memory_is_looked_up_again() {
+    let broker = MemoryBroker::new();
+    // Each list needs about two thirds of the memory.
+    broker.create("a", 1750);
+    broker.create("b", 1750);
+    let memory = MemoryBudget::new(MIN);
+    let world = world_with(broker, memory.clone());
+    for latest in 1..=3 {
+        world.broker.append("a", 0, "x");
+        let topics = world.topics("history=true").await;
+        assert_eq!(topics["a"]["partitions"][0]["latest"], json!(latest));
+        assert!(memory.topics.used() > memory.topics.limit() / 2, "{}", memory.topics.used());
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+}

@@ -70,7 +70,8 @@ impl TopicSampler {
 
     /// Adds a sample. Returns the number of partitions.
     pub fn sample(&mut self) -> Result<usize, BrokerError> {
-        let (listed, _memory) = self.list()?;
+        let listed = self.broker.list_topics()?;
+        let _memory = self.reserve(&listed)?;
         let latest = self.look_up_in_parts(&listed, latest_offsets)?;
         let (partitions, mut latest) = (latest.len(), latest.into_iter());
         let mut written = Vec::with_capacity(listed.len());
@@ -81,9 +82,20 @@ impl TopicSampler {
         Ok(partitions)
     }
 
-    /// Looks up all topics and their offsets, and adds a sample if it is time for one.
-    pub fn look_up(&mut self) -> Result<SampledTopics, BrokerError> {
-        let (listed, memory) = self.list()?;
+    /// Looks up all topics and their offsets, and adds a sample if it is time for one. Calls `drop_previous`, which drops
+    /// the previous state, if there is no memory for both.
+    pub fn look_up(&mut self, drop_previous: impl FnOnce()) -> Result<SampledTopics, BrokerError> {
+        let listed = self.broker.list_topics()?;
+        let memory = self.reserve(&listed).or_else(|_| {
+            drop_previous();
+            self.reserve(&listed)
+        });
+        let memory = memory.or_else(|_| {
+            // The offsets are more important than what is kept beside them.
+            self.history.clear();
+            self.newest.clear();
+            self.reserve(&listed)
+        })?;
         let ends = self.look_up_in_parts(&listed, partition_ends)?;
         let read = Instant::now();
         let mut ends = ends.into_iter();
@@ -101,18 +113,10 @@ impl TopicSampler {
         Ok(self.with_newest(read, list, false))
     }
 
-    /// Returns all topics, and the memory of a list with their offsets.
-    fn list(&mut self) -> Result<(Vec<TopicInfo>, Reservation), BrokerError> {
-        let listed = self.broker.list_topics()?;
-        let bytes = listed.iter().map(topic_bytes).sum();
-        let memory = self.memory.reserve(bytes).or_else(|_| {
-            // The offsets are more important than what is kept beside them.
-            self.history.clear();
-            self.newest.clear();
-            self.memory.reserve(bytes)
-        });
-        let no_memory = |shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList);
-        Ok((listed, memory.map_err(no_memory)?))
+    /// Reserves the memory of a list of these topics with their offsets.
+    fn reserve(&self, listed: &[TopicInfo]) -> Result<Reservation, BrokerError> {
+        let memory = self.memory.reserve(listed.iter().map(topic_bytes).sum());
+        memory.map_err(|shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList))
     }
 
     /// Looks up offsets in several requests if there are many partitions.
