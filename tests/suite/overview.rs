@@ -243,3 +243,20 @@ async fn a_list_that_needs_most_of_the_memory_is_looked_up_again() {
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
 }
+
+#[tokio::test]
+async fn topics_that_are_too_many_for_a_history_are_not_sampled_without_clients() {
+    let few = world();
+    few.broker.create("t", 1);
+    let many = MemoryBroker::new();
+    (0..300).for_each(|number| many.create(&format!("topic-{number}"), 1));
+    let many = world_with(many, MemoryBudget::new(MIN));
+    let look_ups = |world: &OverviewApp| world.broker.end_look_ups.load(Ordering::Relaxed);
+    let deadline = tokio::time::Instant::now() + LONG;
+    while look_ups(&few) < 5 {
+        assert!(tokio::time::Instant::now() < deadline, "the topic is sampled");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(look_ups(&many), 0);
+    assert_eq!(many.topics("history=true").await["topic-7"]["history"], json!([]));
+}

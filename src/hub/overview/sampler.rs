@@ -10,6 +10,9 @@ use crate::sync::memory_budget::{MemoryBudget, Reservation, Share};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Maximum number of partitions that are sampled without clients.
+const SAMPLED_PARTITIONS: usize = 20_000;
+
 /// All topics at one moment.
 pub struct SampledTopics {
     /// The time of the offsets.
@@ -49,6 +52,14 @@ impl SampledTopic {
     }
 }
 
+/// Whether topics were sampled without a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampling {
+    Sampled,
+    /// There are too many partitions, or more topics than the history has memory for.
+    TooMany,
+}
+
 /// The state of the thread.
 pub struct TopicSampler {
     broker: Arc<dyn Broker>,
@@ -68,18 +79,22 @@ impl TopicSampler {
         Self { broker, memory, requests, history, newest }
     }
 
-    /// Adds a sample. Returns the number of partitions.
-    pub fn sample(&mut self) -> Result<usize, BrokerError> {
+    /// Adds a sample, unless there are too many topics to sample them without clients.
+    pub fn sample(&mut self) -> Result<Sampling, BrokerError> {
         let listed = self.broker.list_topics()?;
+        let partitions: usize = listed.iter().map(|topic| topic.partitions.len()).sum();
+        if partitions > SAMPLED_PARTITIONS || !self.history.has_memory_for(listed.len()) {
+            return Ok(Sampling::TooMany);
+        }
         let _memory = self.reserve(&listed)?;
-        let latest = self.look_up_in_parts(&listed, latest_offsets)?;
-        let (partitions, mut latest) = (latest.len(), latest.into_iter());
+        let began = Instant::now();
+        let mut latest = self.look_up_in_parts(&listed, latest_offsets)?.into_iter();
         let mut written = Vec::with_capacity(listed.len());
         for info in &listed {
             written.push((info, latest.by_ref().take(info.partitions.len()).sum()));
         }
-        self.history.sample(Instant::now(), &written);
-        Ok(partitions)
+        self.history.sample(began, &written);
+        Ok(Sampling::Sampled)
     }
 
     /// Looks up all topics and their offsets, and adds a sample if it is time for one. Calls `drop_previous`, which drops

@@ -21,8 +21,9 @@ pub struct MemoryBroker {
     pub fetches: AtomicUsize,
     /// The number of records returned to all readers.
     pub records_read: AtomicUsize,
-    /// The number of partitions whose log start offset was looked up.
+    /// The number of partitions whose log start offset, and whose end offset, was looked up.
     pub start_look_ups: AtomicUsize,
+    pub end_look_ups: AtomicUsize,
     /// Makes `write_all` return at the next submission, as after a fault.
     pub ends_write_all: AtomicBool,
     /// The result of `backlogs()`.
@@ -79,6 +80,7 @@ impl MemoryBroker {
             fetches: AtomicUsize::new(0),
             records_read: AtomicUsize::new(0),
             start_look_ups: AtomicUsize::new(0),
+            end_look_ups: AtomicUsize::new(0),
             ends_write_all: AtomicBool::new(false),
             backlogs: Mutex::default(),
         })
@@ -401,7 +403,10 @@ impl Broker for MemoryBroker {
                     self.start_look_ups.fetch_add(1, Ordering::Relaxed);
                     log.start.into()
                 }
-                OffsetAt::Latest => log.position(log.end),
+                OffsetAt::Latest => {
+                    self.end_look_ups.fetch_add(1, Ordering::Relaxed);
+                    log.position(log.end)
+                }
                 OffsetAt::Time(time) => {
                     let found = log.records.iter().find(|(_, r)| r.timestamp.unwrap_or(0) >= *time);
                     log.position(found.map_or(log.end, |(offset, _)| *offset))
