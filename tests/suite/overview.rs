@@ -260,3 +260,26 @@ async fn topics_that_are_too_many_for_a_history_are_not_sampled_without_clients(
     assert_eq!(look_ups(&many), 0);
     assert_eq!(many.topics("history=true").await["topic-7"]["history"], json!([]));
 }
+
+#[tokio::test]
+async fn the_ends_of_partitions_without_a_leader_are_unknown_and_delay_no_other_topic() {
+    let broker = MemoryBroker::new();
+    for name in ["offline", "t"] {
+        broker.create(name, 2);
+        broker.append(name, 1, "x");
+    }
+    // The Kafka client waits 5 s for an election when it looks up such a partition.
+    broker.remove_leader("offline", 0);
+    broker.remove_leader("offline", 1);
+    let world = world_with(broker, MemoryBudget::default());
+    let topics = world.topics(ALL).await;
+    let unknown = |partition: u64| json!({"partition": partition, "leader": null, "earliest": null, "latest": null});
+    assert_eq!(topics["offline"]["partitions"], json!([unknown(0), unknown(1)]));
+    assert_eq!(topics["offline"]["history"], json!([]));
+    assert_eq!((&topics["t"]["last"]["value"], &topics["t"]["partitions"][1]["latest"]), (&json!("x"), &json!(1)));
+    world.broker.delete("t");
+    let before = world.broker.end_look_ups.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.topics(ALL).await;
+    assert_eq!(world.broker.end_look_ups.load(Ordering::Relaxed), before);
+}

@@ -1,6 +1,8 @@
 //! The rounds of the thread that samples all topics.
 
-use super::ends::{PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request};
+use super::ends::{
+    Leaderless, PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request,
+};
 use super::history::{SampleHistory, WrittenSamples};
 use super::newest::{NewestReader, TopicEnds};
 use super::newest_record::Newest;
@@ -138,7 +140,7 @@ impl TopicSampler {
     fn look_up_in_parts<T>(
         &self,
         listed: &[TopicInfo],
-        look_up: impl Fn(&dyn Broker, &[TopicInfo]) -> Vec<T>,
+        look_up: impl Fn(&dyn Broker, &[TopicInfo], Leaderless) -> Vec<T>,
     ) -> Result<Vec<T>, BrokerError> {
         let (mut rest, mut found) = (listed, Vec::new());
         while !rest.is_empty() {
@@ -146,7 +148,7 @@ impl TopicSampler {
             rest = after;
             let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
             let _request = self.requests.reserve(PARTITION_REQUEST_BYTES * partitions)?;
-            found.extend(look_up(&*self.broker, part));
+            found.extend(look_up(&*self.broker, part, Leaderless::Skip));
         }
         Ok(found)
     }

@@ -63,11 +63,12 @@ struct Partition {
     records: Vec<(Offset, NewRecord)>,
     /// The leader epochs of this log, each with its first offset.
     elections: Vec<(Epoch, Offset)>,
+    has_leader: bool,
 }
 
 impl Default for Partition {
     fn default() -> Self {
-        Self { start: 0, end: 0, records: Vec::new(), elections: vec![(0, 0)] }
+        Self { start: 0, end: 0, records: Vec::new(), elections: vec![(0, 0)], has_leader: true }
     }
 }
 
@@ -188,6 +189,11 @@ impl MemoryBroker {
     pub fn elect(&self, name: &str, partition: usize) {
         let end = self.with(name, |topic| topic.partitions[partition].end);
         self.truncate(name, partition, end);
+    }
+
+    /// Takes the leader from a partition, as when all brokers that have it are down.
+    pub fn remove_leader(&self, name: &str, partition: usize) {
+        self.with(name, |topic| topic.partitions[partition].has_leader = false);
     }
 
     pub fn append(&self, name: &str, partition: usize, value: impl Into<Vec<u8>>) -> Offset {
@@ -385,7 +391,7 @@ impl Broker for MemoryBroker {
             let topic = log.topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
             let partition = |(log, partition): (&Partition, i32)| PartitionInfo {
                 partition,
-                leader: Some(LEADER),
+                leader: log.has_leader.then_some(LEADER),
                 leader_epoch: log.leader_epoch() as i32,
             };
             let partitions = topic.partitions.iter().zip(0..).map(partition).collect();
@@ -398,15 +404,18 @@ impl Broker for MemoryBroker {
         let find = |(place, at): &(TopicPartition, OffsetAt)| {
             let log = self.healthy()?;
             let log = log.partition(place)?;
+            if *at == OffsetAt::Latest {
+                self.end_look_ups.fetch_add(1, Ordering::Relaxed);
+            }
+            if !log.has_leader {
+                return Err(Staleness::NoLeader(place.clone()).into());
+            }
             Ok(match at {
                 OffsetAt::Earliest => {
                     self.start_look_ups.fetch_add(1, Ordering::Relaxed);
                     log.start.into()
                 }
-                OffsetAt::Latest => {
-                    self.end_look_ups.fetch_add(1, Ordering::Relaxed);
-                    log.position(log.end)
-                }
+                OffsetAt::Latest => log.position(log.end),
                 OffsetAt::Time(time) => {
                     let found = log.records.iter().find(|(_, r)| r.timestamp.unwrap_or(0) >= *time);
                     log.position(found.map_or(log.end, |(offset, _)| *offset))
