@@ -138,6 +138,20 @@ async fn transaction_markers_after_the_newest_record_are_skipped() {
 }
 
 #[tokio::test]
+async fn the_newest_record_before_markers_is_found_if_one_fetch_does_not_reach_it() {
+    let world = world();
+    world.broker.create("t", 1);
+    // Three records fill a fetch.
+    for number in 0..8 {
+        world.append("t", 0, (100 - number, None, Some(format!("{number}{}", "x".repeat(30_000)).into_bytes())));
+    }
+    world.broker.skip("t", 0, 3);
+    let topics = world.topics("last=true").await;
+    let last = &topics["t"]["last"];
+    assert_eq!((&last["offset"], &last["timestamp"]), (&json!(7), &json!(93)), "{last}");
+}
+
+#[tokio::test]
 async fn the_history_is_there_before_the_first_request() {
     let world = world();
     world.broker.create("t", 2);

@@ -56,6 +56,8 @@ struct NewestWant<'t> {
     leader: NodeId,
     position: FetchPosition,
     ends: (Offset, Offset),
+    /// Whether the offsets before the last one are searched.
+    is_searching: bool,
 }
 
 impl NewestReader {
@@ -123,6 +125,7 @@ impl NewestReader {
                     last_epoch: NO_EPOCH,
                 },
                 ends: (earliest, latest),
+                is_searching: false,
             })
         });
         let mut grown: Vec<_> = grown.collect();
@@ -170,14 +173,20 @@ impl NewestReader {
                     continue;
                 }
                 progress = true;
-                let (earliest, latest) = wants[at].ends;
+                let want = &mut wants[at];
+                let (earliest, latest) = want.ends;
                 let searched = earliest.max(latest - SEARCHED_OFFSETS);
-                match last {
-                    None if wants[at].position.offset > searched => wants[at].position.offset = searched,
-                    last => {
-                        let want = wants.remove(at);
-                        self.apply(&want, partition, last);
-                    }
+                if last.is_none() && !want.is_searching && want.position.offset > searched {
+                    (want.is_searching, want.position.offset) = (true, searched);
+                    continue;
+                }
+                // The response may end before the newest record.
+                let read_to = data.next_offset.min(latest);
+                self.apply(&want.topic.name, partition, last, read_to);
+                if read_to >= latest || read_to <= want.position.offset {
+                    drop(wants.remove(at));
+                } else {
+                    want.position.offset = read_to;
                 }
             }
             if !progress {
@@ -186,16 +195,20 @@ impl NewestReader {
         }
     }
 
-    /// Applies the newest record of a partition: `None` if none was found.
-    fn apply(&mut self, want: &NewestWant<'_>, partition: Partition, record: Option<RecordRef<'_>>) {
-        let Some(known) = self.topics.get_mut(&want.topic.name) else { return };
+    /// Applies the newest record of a partition before the offset `end`: `None` if none was found.
+    fn apply(&mut self, topic: &TopicName, partition: Partition, record: Option<RecordRef<'_>>, end: Offset) {
+        let Some(known) = self.topics.get_mut(topic) else { return };
         let read_to = known.read_to.get(partition as usize).copied().unwrap_or(0);
         // A record that has arrived since an earlier round is newer than those read before, even with an older
         // timestamp. In other cases, only the timestamps tell.
         let has_arrived = read_to > 0 && known.round != self.rounds;
         if let Some(record) = record {
-            let is_older = |newest: &Newest| matches!(newest, Newest::Record(newest) if !has_arrived && newest.timestamp > record.timestamp);
-            if !is_older(&known.newest) {
+            let is_older = match &known.newest {
+                Newest::Record(newest) if newest.partition == partition => newest.offset > record.offset,
+                Newest::Record(newest) => !has_arrived && newest.timestamp > record.timestamp,
+                _ => false,
+            };
+            if !is_older {
                 // Half of the memory is for the offsets.
                 let has_memory = self.memory.has_free(self.memory.limit() / 2);
                 let newest = has_memory.then(|| NewestRecord::of(partition, &record, &self.memory));
@@ -210,7 +223,7 @@ impl NewestReader {
         }
         known.round = self.rounds;
         if let Some(read_to) = known.read_to.get_mut(partition as usize) {
-            *read_to = want.ends.1;
+            *read_to = end;
         }
     }
 }
