@@ -233,6 +233,11 @@ async fn the_memory_of_the_overview_is_bounded() {
     let unread = topics.values().filter(|topic| topic["last"]["problem"].is_string()).count();
     assert!(topics.len() == 300 && (1..300).contains(&unread), "{unread} of {}", topics.len());
     assert!(memory.topics.used() <= memory.topics.limit());
+    // Records for which there is no memory are not read again and again.
+    let fetches = world.broker.fetches.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.topics(ALL).await;
+    assert_eq!(world.broker.fetches.load(Ordering::Relaxed), fetches);
     world.broker.create("large", 100_000);
     world.until_status(413).await;
     world.broker.delete("large");

@@ -141,6 +141,13 @@ impl NewestReader {
     fn read_from(&mut self, leader: NodeId, mut wants: Vec<NewestWant<'_>>, until: Instant, left: &mut usize) {
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: FETCH_BYTES, partition_max_bytes: PARTITION_BYTES };
         while !wants.is_empty() && *left > 0 && Instant::now() < until {
+            if !self.has_memory() {
+                // Nothing is read that could not be kept. The topics that are outdated now leave space for later rounds.
+                let outdated = |want: &NewestWant<'_>| {
+                    self.topics.get_mut(&want.topic.name).into_iter().for_each(NewestOfTopic::forget);
+                };
+                return wants.iter().for_each(outdated);
+            }
             let chunk: Vec<_> = wants.iter().take(FETCH_PARTITIONS).map(|want| want.position.clone()).collect();
             let reader = self.readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.fetched));
             let fetched = match reader.fetch(&chunk, limits) {
@@ -195,8 +202,14 @@ impl NewestReader {
         }
     }
 
+    /// Whether there is memory for a newest record. Half of the memory is for the offsets.
+    fn has_memory(&self) -> bool {
+        self.memory.has_free(self.memory.limit() / 2)
+    }
+
     /// Applies the newest record of a partition before the offset `end`: `None` if none was found.
     fn apply(&mut self, topic: &TopicName, partition: Partition, record: Option<RecordRef<'_>>, end: Offset) {
+        let has_memory = self.has_memory();
         let Some(known) = self.topics.get_mut(topic) else { return };
         let read_to = known.read_to.get(partition as usize).copied().unwrap_or(0);
         // A record that has arrived since an earlier round is newer than those read before, even with an older
@@ -209,13 +222,10 @@ impl NewestReader {
                 _ => false,
             };
             if !is_older {
-                // Half of the memory is for the offsets.
-                let has_memory = self.memory.has_free(self.memory.limit() / 2);
                 let newest = has_memory.then(|| NewestRecord::of(partition, &record, &self.memory));
                 match newest {
                     Some(Ok(newest)) => known.newest = Newest::Record(Arc::new(newest)),
-                    // A later round tries again.
-                    _ => return known.newest = Newest::NoMemory,
+                    _ => return known.forget(),
                 }
             }
         } else if !matches!(known.newest, Newest::Record(_)) {
@@ -231,6 +241,12 @@ impl NewestReader {
 impl NewestOfTopic {
     fn unread(id: TopicId) -> Self {
         Self { id, newest: Newest::Unread, read_to: Vec::new(), round: 0 }
+    }
+
+    /// Drops the record, because there is no memory for a newer one. A later round reads all partitions again.
+    fn forget(&mut self) {
+        self.newest = Newest::NoMemory;
+        self.read_to.fill(0);
     }
 
     /// Whether this is about the same topic, and not about a deleted topic of the same name.
