@@ -17,7 +17,9 @@ const SAMPLED_PARTITIONS: usize = 20_000;
 
 /// All topics at one moment.
 pub struct SampledTopics {
-    /// The time of the offsets.
+    /// The time before the offsets were looked up, which may take seconds. They are at most this old.
+    pub began: Instant,
+    /// The time after that. The state is shared from then on.
     pub read: Instant,
     /// Whether the newest records have been read since then.
     pub has_newest: bool,
@@ -113,6 +115,7 @@ impl TopicSampler {
             self.newest.clear();
             self.reserve(&listed)
         })?;
+        let began = Instant::now();
         let ends = self.look_up_in_parts(&listed, partition_ends)?;
         let read = Instant::now();
         let mut ends = ends.into_iter();
@@ -122,12 +125,12 @@ impl TopicSampler {
         };
         let mut topics: Vec<_> = listed.into_iter().map(topic).collect();
         let written: Vec<_> = topics.iter().map(|topic| (&topic.info, topic.written())).collect();
-        self.history.sample(read, &written);
+        self.history.sample(began, &written);
         for topic in &mut topics {
             topic.samples = self.history.of(&topic.info, topic.written());
         }
         let list = Arc::new(TopicList { topics, _memory: memory });
-        Ok(self.with_newest(read, list, false))
+        Ok(self.with_newest((began, read), list, false))
     }
 
     /// Reserves the memory of a list of these topics with their offsets.
@@ -157,12 +160,17 @@ impl TopicSampler {
     pub fn read_newest(&mut self, state: &SampledTopics) -> SampledTopics {
         let ends: Vec<TopicEnds<'_>> = state.list.topics.iter().map(|topic| (&topic.info, &*topic.ends)).collect();
         self.newest.read(&ends);
-        self.with_newest(state.read, state.list.clone(), true)
+        self.with_newest((state.began, state.read), state.list.clone(), true)
     }
 
-    fn with_newest(&self, read: Instant, list: Arc<TopicList>, has_newest: bool) -> SampledTopics {
+    fn with_newest(
+        &self,
+        (began, read): (Instant, Instant),
+        list: Arc<TopicList>,
+        has_newest: bool,
+    ) -> SampledTopics {
         let newest = list.topics.iter().map(|topic| self.newest.of(&topic.info)).collect();
-        SampledTopics { read, has_newest, list, newest }
+        SampledTopics { began, read, has_newest, list, newest }
     }
 
     /// Closes the connections that read newest records.
