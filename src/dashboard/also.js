@@ -3,7 +3,7 @@
 import { latestEntries } from "./browse.js";
 import { Charts } from "./charts.js";
 import { button, el, labelled, setText } from "./dom.js";
-import { questionOf } from "./shape.js";
+import { questionWithoutShape } from "./shape.js";
 import { SeriesFeed } from "./series_feed.js";
 import { ShapeTracker } from "./shape_tracker.js";
 import * as url from "./url.js";
@@ -12,10 +12,10 @@ const TOPIC_NAME = /^[A-Za-z0-9._-]{1,249}$/;
 /** Over HTTP/1.1 a browser has up to 6 connections to a host, for all tabs: each topic takes one, and the records another. */
 const MOST_ON_HTTP_1 = 2;
 const MOST = 7;
-/** The latest records that tell how a topic is to be read. */
+/** The number of latest records from which the shape of a topic is detected. */
 const SHAPE_RECORDS = 200;
 
-/** Returns how many topics a page may have beside its first one. `protocol` is that of the connection, as ALPN names it. */
+/** Returns the maximum number of further topics on a page. `protocol` is the ALPN name of the protocol of the connection. */
 export const mostTopics = (protocol) => (protocol === "h2" || protocol === "h3" ? MOST : MOST_ON_HTTP_1);
 
 /** Returns why a topic cannot be added, or "". */
@@ -50,13 +50,13 @@ class AlsoTopic {
     this.element.remove();
   }
 
-  /** Finds out from the latest records how the topic is to be read. */
+  /** Detects the shape of the topic from its latest records. */
   async findShape() {
     const tracker = new ShapeTracker();
     tracker.add(await latestEntries(this.topic, SHAPE_RECORDS).catch(() => []));
     tracker.update({}, Date.now());
     if (tracker.shape) this.charts.use(tracker.shape);
-    this.question = tracker.question ?? questionOf({ by: "key", each: "none", time: "record", fields: [] });
+    this.question = tracker.question ?? questionWithoutShape({});
     this.open();
   }
 

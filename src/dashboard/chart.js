@@ -2,16 +2,16 @@
 
 import { announce, button, el, labelled, setText } from "./dom.js";
 import { bandOf, bucketLength } from "./band.js";
+import { fitCanvas } from "./canvas.js";
 import { DragZoom } from "./drag_zoom.js";
 import { createFrame, draw, valueRange } from "./draw.js";
 import { fileName, savePicture } from "./export.js";
 import * as format from "./format.js";
 import { Legend } from "./legend.js";
 import { chooseLines } from "./lines.js";
-import { followPointer, showTooltip } from "./pointer.js";
+import { followPointer, showTooltip, timeBelow } from "./pointer.js";
 import * as url from "./url.js";
 
-const DASHES = [[], [6, 3], [2, 3]];
 const TABLE_ROWS = 12;
 
 export class Chart {
@@ -38,7 +38,7 @@ export class Chart {
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
     this.pictureButton = button("PNG", () => this.savePicture(), { class: "small", title: "Download this chart as a picture" });
-    this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.swatchOf(key));
+    this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.view.lookOf(key).swatch);
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
       el("header", {}, this.title, labelled("Threshold", this.thresholdInput, { class: "field inline" }),
@@ -56,27 +56,14 @@ export class Chart {
 
   /** The lines that are drawn. */
   get lines() {
-    const colours = this.view.theme.lines;
-    const { keys } = this;
-    return [...this.choice.drawn.keys()].filter((key) => keys.has(key)).map((key) => {
-      const i = this.view.keyIndex(key);
-      return { key, series: keys.get(key), colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
-    });
-  }
-
-  swatchOf(key) {
-    return `line-${this.view.keyIndex(key) % Math.max(1, this.view.theme.lines.length)}`;
+    const { keys, view } = this;
+    return [...this.choice.drawn.keys()].filter((key) => keys.has(key)).map((key) => ({ key, series: keys.get(key), ...view.lookOf(key) }));
   }
 
   draw() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (width === 0 || height === 0) return;
-    const ratio = devicePixelRatio;
-    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
-      this.canvas.width = Math.round(width * ratio);
-      this.canvas.height = Math.round(height * ratio);
-    }
-    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const size = fitCanvas(this.canvas, this.context);
+    if (size === null) return;
+    const { width, height } = size;
     const { from, to, theme, marks, hover, selection } = this.view;
     if (this.keys.size !== this.summaries.size) this.summarize();
     const lines = this.lines;
@@ -132,11 +119,8 @@ export class Chart {
     this.updateLegend();
   }
 
-  /** Returns the time below the pointer, within the range; null before the chart is drawn. */
   timeAt(event) {
-    if (!this.frame) return null;
-    const x = event.clientX - this.canvas.getBoundingClientRect().left;
-    return Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x)));
+    return timeBelow(event, this.canvas, this.frame);
   }
 
   /** Returns the key, the swatch and the exact value of each line at a time, with the extremes where a point merges several records. */
@@ -148,7 +132,7 @@ export class Chart {
       const i = series.nearest(time, Math.max(tolerance, series.interval));
       if (i === null) continue;
       const isMerged = series.min[i] !== series.max[i];
-      found.push([line.key, this.swatchOf(line.key), isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
+      found.push([line.key, line.swatch, isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
     }
     return found;
   }

@@ -11,6 +11,8 @@ import * as url from "./url.js";
 
 const LEGEND_INTERVAL_MS = 250;
 const NO_SERIES = new Map();
+/** Keys with the same colour differ by these. */
+const DASHES = [[], [6, 3], [2, 3]];
 const MAX_COLOURED_KEYS = 10_000;
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
@@ -162,6 +164,13 @@ export class Charts {
     if (this.keys.size >= MAX_COLOURED_KEYS) this.keys.clear();
     if (!this.keys.has(key)) this.keys.set(key, this.keys.size);
     return this.keys.get(key);
+  }
+
+  /** Returns how a key is drawn in all charts: `{ colour, dash, swatch }`. The swatch is a class of style.css. */
+  lookOf(key) {
+    const { lines } = this.theme;
+    const i = this.keyIndex(key);
+    return { colour: lines[i % lines.length], dash: DASHES[Math.floor(i / lines.length) % DASHES.length], swatch: `line-${i % lines.length}` };
   }
 
   get marks() {

@@ -3,13 +3,14 @@
 // A line goes through the last values of the points, each in the middle of its step, and reaches out to their extremes. Points
 // in the same pixel column are drawn as one, so no extreme is lost. A break in a series stays a break in the line.
 
+import { strokeLine } from "./canvas.js";
 import * as format from "./format.js";
 import { Scale, padded, ticks, timeTicks } from "./scale.js";
 
 /** The space for the labels of the values: at least this, and more if the labels are longer. */
 const LEFT = 56;
 const DIGIT_WIDTH = 7;
-const RIGHT = 10;
+export const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 22;
 /** Points that are further apart than this on average are drawn as dots. */
@@ -125,13 +126,6 @@ export function drawTimeAxis(context, frame, theme) {
     const x = frame.x.toPixel(at);
     if (x > frame.left + 24 && x < frame.width - RIGHT - 20) context.fillText(format.timeTick(at, step), x, frame.height - 6);
   }
-}
-
-function strokeLine(context, x0, y0, x1, y1) {
-  context.beginPath();
-  context.moveTo(x0, y0);
-  context.lineTo(x1, y1);
-  context.stroke();
 }
 
 function drawVertical(context, frame, at, colour, dash) {

@@ -1,11 +1,11 @@
 // Draws the rows of a state timeline on a canvas.
 
-import { drawPointer, drawTimeAxis } from "./draw.js";
+import { strokeLine } from "./canvas.js";
+import { RIGHT, drawPointer, drawTimeAxis } from "./draw.js";
 import { Scale } from "./scale.js";
 
 /** In CSS pixels. */
 export const rowHeight = 34;
-const RIGHT = 10;
 /** Faults are taller than other states, and states of rest are hollow, so that colours are not the only difference. */
 const BAR_HEIGHTS = { fault: 26, usual: 20, rest: 20 };
 const HOLLOW_ALPHA = 0.16;
@@ -29,7 +29,7 @@ export function drawTimeline(context, frame, theme, rows, pointer) {
   rows.forEach((spans, i) => {
     context.strokeStyle = theme.grid;
     context.lineWidth = 1;
-    line(context, 0, (i + 1) * rowHeight - 0.5, frame.width - RIGHT, (i + 1) * rowHeight - 0.5);
+    strokeLine(context, 0, (i + 1) * rowHeight - 0.5, frame.width - RIGHT, (i + 1) * rowHeight - 0.5);
     const middle = i * rowHeight + rowHeight / 2;
     for (const span of spans) drawSpan(context, frame, theme, span, middle);
   });
@@ -60,7 +60,7 @@ function drawHatch(context, theme, x, middle, width) {
   context.clip();
   context.strokeStyle = theme.strong;
   context.lineWidth = 1.25;
-  for (let at = x - (bottom - top); at < x + width; at += HATCH_DISTANCE) line(context, at, bottom, at + bottom - top, top);
+  for (let at = x - (bottom - top); at < x + width; at += HATCH_DISTANCE) strokeLine(context, at, bottom, at + bottom - top, top);
   context.restore();
 }
 
@@ -69,11 +69,4 @@ function fitting(context, name, width) {
   if (context.measureText(name).width <= width) return name;
   const length = Math.floor((name.length * width) / context.measureText(name).width) - 1;
   return length >= 3 ? `${name.slice(0, length)}…` : "";
-}
-
-function line(context, x0, y0, x1, y1) {
-  context.beginPath();
-  context.moveTo(x0, y0);
-  context.lineTo(x1, y1);
-  context.stroke();
 }

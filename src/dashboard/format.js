@@ -127,8 +127,8 @@ export function envelopeOf(record, value) {
 
 /**
  * Returns a curl command that writes a first record to `topic`, or if that is null to any topic. Returns null if the client may not
- * write there. `session` is the answer of `GET /login`. With `-u NAME`, curl asks for the password, and takes a key or a token there,
- * too.
+ * write there. `session` is the answer of `GET /login`. With `-u NAME`, curl prompts for the password; a key or a token
+ * works there, too.
  */
 export function firstRecordCommand(root, { required, name, rights }, topic = null) {
   const target = rights ? writableTopic(rights.produce ?? [], topic) : (topic ?? "readings");

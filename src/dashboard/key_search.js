@@ -3,7 +3,8 @@
 import { el, setText } from "./dom.js";
 import * as format from "./format.js";
 
-const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
+/** Compares names, with the numbers in them by their size: m-2 before m-10. */
+export const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class KeySearch {
   /** Lists `most` keys. `omission` says of the others how they are shown. Calls `onChange()` when the user types. */

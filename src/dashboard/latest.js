@@ -2,8 +2,9 @@
 
 import { endpoint } from "./base.js";
 
-/** The most names that are kept. */
+/** The most names that are kept, and the most values of all of them. */
 export const MAX_NAMES = 10_000;
+export const MAX_VALUES = 200_000;
 const MAX_SNAPSHOT_BYTES = 32 << 20;
 /** The longest time to work without a break, to keep the page responsive. */
 const SLICE_MS = 8;
@@ -12,6 +13,8 @@ export class LatestValues {
   constructor() {
     /** Name → field → `{ value, time, until }`. A value is a number, or the text of a state. */
     this.names = new Map();
+    this.values = 0;
+    /** Whether names or values were left out. */
     this.isFull = false;
   }
 
@@ -23,6 +26,8 @@ export class LatestValues {
     const fields = this.fieldsOf(by);
     const known = fields?.get(field);
     if (!fields || (known && known.until > until)) return;
+    if (!known && this.values >= MAX_VALUES) return void (this.isFull = true);
+    if (!known) this.values += 1;
     fields.set(field, { value, time: Math.max(time, known?.time ?? time), until });
   }
 

@@ -2,6 +2,7 @@
 
 import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
+import { naturalOrder } from "./key_search.js";
 import { MAX_LINES } from "./lines.js";
 
 /** The most rows in the document; the search finds the other keys. */
@@ -11,7 +12,6 @@ const COLUMNS = ["Current", "Min", "Max"];
 const CHARACTER_WIDTH = 8;
 const COLUMN_SPACE = 10;
 const KEY_WIDTH = 100;
-const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class Legend {
   /** Calls `onToggle(key)` when a key is pressed. `swatchOf(key)` returns the class with the colour of its line. */

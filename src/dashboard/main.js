@@ -15,6 +15,9 @@ const session = new Session();
 const shortcuts = new ShortcutsDialog();
 const statusBar = new StatusBar();
 const topicNames = el("datalist", { id: "topic-names" });
+/** The most topics that the forms suggest. */
+const MAX_TOPIC_NAMES = 500;
+let suggested = "";
 const main = document.getElementById("main");
 let view = null;
 /** Identifies the latest call of `show`. An earlier one, which still loads its modules, ends without an effect. */
@@ -46,8 +49,10 @@ main.before(statusBar.banner);
 document.body.append(produce.element, session.dialog, shortcuts.element, topicNames);
 
 feed.on("topics", ({ topics }) => {
-  if (!topics || topics.length === topicNames.childElementCount) return;
-  topicNames.replaceChildren(...topics.slice(0, 500).map((topic) => el("option", { value: topic.name })));
+  const names = topics?.slice(0, MAX_TOPIC_NAMES).map(({ name }) => name);
+  if (!names || names.join() === suggested) return;
+  suggested = names.join();
+  topicNames.replaceChildren(...names.map((value) => el("option", { value })));
 });
 
 /** Returns an action for the page of a topic. On the overview, its key does nothing. */

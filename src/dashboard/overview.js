@@ -8,12 +8,10 @@ import * as format from "./format.js";
 import { formatNames, parseNames } from "./query.js";
 import * as session from "./session.js";
 import { drawSparkline } from "./sparkline.js";
+import { STALE_AFTER_MS } from "./state.js";
 import { ariaSort, groupTopics, nextOrder, sortTopics, totalRate } from "./topic_rows.js";
 import { COLUMNS, TopicRow } from "./topic_row.js";
 import * as url from "./url.js";
-
-/** The age at which rates no longer say anything about now. */
-const STALE_MS = 10_000;
 
 export class Overview {
   constructor() {
@@ -66,7 +64,7 @@ export class Overview {
       else heading.removeAttribute("aria-sort");
     }
     this.now = Date.now();
-    this.isStale = update.broker.kind !== "up" || this.now - update.receivedAt > STALE_MS;
+    this.isStale = update.broker.kind !== "up" || this.now - update.receivedAt > STALE_AFTER_MS;
     const sorted = this.keepOrder(sortTopics(topics, sort));
     this.place(url.state.group === "prefix" ? this.grouped(sorted) : sorted.map((topic) => this.rowFor(topic)));
     this.table.hidden = topics.length === 0;

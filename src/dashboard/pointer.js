@@ -23,6 +23,13 @@ export function followPointer(plot, chart) {
   plot.addEventListener("keydown", (event) => keyPressed(event, chart));
 }
 
+/** Returns the time below the pointer, within the range of a plot; null before the plot is drawn. */
+export function timeBelow(event, plot, frame) {
+  if (!frame) return null;
+  const x = event.clientX - plot.getBoundingClientRect().left;
+  return Math.max(frame.from, Math.min(frame.to, frame.x.toValue(x)));
+}
+
 function keyPressed(event, chart) {
   const { from, to, hover } = chart.view;
   const step = (to - from) / (event.shiftKey ? 10 : 100);

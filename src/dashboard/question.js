@@ -1,10 +1,16 @@
-// The question that a page asks /series, and its URL. Pure functions.
+// The parameters of a request to /series, which the page calls a question, and its URL. Pure functions.
 
-/** The path of a field as the page shows it: `value.motor.rpm` is `motor.rpm`, and the value itself is `value`. */
+import { namesIn } from "./path.js";
+
+/**
+ * The path of a field as the page shows it: `value.motor.rpm` is `motor.rpm`, and the value itself is `value`. A text that is not
+ * a path, from a link that was edited by hand, stays as it is.
+ */
 export function fieldLabel(path) {
-  if (path.startsWith("value.")) return path.slice("value.".length);
-  const quoted = /^value\[("(?:[^"\\]|\\.)*")\]$/.exec(path);
-  return quoted ? JSON.parse(quoted[1]) : path === "value" ? path : path.slice("value".length);
+  const names = namesIn(path);
+  if (names === null || names.length === 0) return path;
+  if (names.length === 1) return names[0];
+  return path.slice(path.startsWith("value.") ? "value.".length : "value".length);
 }
 
 /**

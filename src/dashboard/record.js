@@ -58,6 +58,11 @@ export function textOf(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** Returns the value of the last header with a name, as /series reads it, or null. */
+export function headerOf({ headers }, name) {
+  return headers?.findLast((header) => header.name === name)?.value ?? null;
+}
+
 function valueText(record) {
   if (record.encoding === "base64") return `${decodedLength(record.value)} bytes, base64 ${record.value}`;
   return record.value === null ? "null" : textOf(record.value);

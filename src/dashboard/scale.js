@@ -28,7 +28,7 @@ export function padded(low, high) {
 }
 const clamp = (value) => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 
-/** How much shorter than asked a step may be: the next longer one can be more than twice as long, which leaves two ticks. */
+/** A step may be shorter than requested by this factor: the next longer one can be more than twice as long, which leaves two ticks. */
 const SHORTER = 0.75;
 
 /** Returns about `count` round numbers between `low` and `high`, and their distance, which is 0 if there are none. */

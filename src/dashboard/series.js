@@ -2,9 +2,9 @@
 
 const COLUMNS = ["start", "end", "min", "max", "last", "count"];
 const INITIAL_CAPACITY = 16;
-/** How many of the newest points tell the usual interval. */
+/** The usual interval is the median of this many newest points. */
 const SAMPLE = 64;
-/** How many points before and after a silence tell whether it is usual. */
+/** Whether a silence is usual depends on this many points before and after it. */
 const NEARBY = 8;
 /** A silence breaks the line if it exceeds both this multiple of the usual time between two values and the minimum. */
 const GAP_FACTOR = 3;

@@ -79,6 +79,8 @@ export class SeriesFeed extends SeriesData {
     const { lastEventId } = this;
     const source = new EventStream(endpoint(questionUrl(this.topic, this.question)), { lastEventId });
     this.source = source;
+    // Time without a stream is not time in which the reading has stalled.
+    this.progressAt = Date.now();
     this.setState({ kind: "connecting", detail: "" });
     source.onmessage = (event) => this.receive(event, false);
     source.addEventListener("update", (event) => this.receive(event, true));

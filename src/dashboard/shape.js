@@ -6,7 +6,7 @@ import { isDrawn, kindOf } from "./kinds.js";
 import { collectLeaves } from "./leaves.js";
 import { timeIn } from "./number_text.js";
 import { parentOf } from "./path.js";
-import { textOf } from "./record.js";
+import { headerOf, textOf } from "./record.js";
 
 /** Names of devices, the most specific first. Names are compared in lower case, without `_` and `-`. */
 const ID_NAMES = [
@@ -43,7 +43,7 @@ const MAX_LISTED = 32;
  *   series per field and for no array, and `record` for the time of arrival.
  * - `bys`, `eaches`, `times`: the alternatives.
  * - `reason`: describes the values without a drawable field; empty if there are none.
- * - `newest`: the newest time in the values; null for the time of arrival.
+ * - `newest`: the newest time in the values; null without one, and for the time of arrival.
  */
 export function shapeOf(records, chosen = {}) {
   const ordered = [...records].sort((a, b) => a.partition - b.partition || a.offset - b.offset).filter(({ value }) => value !== null);
@@ -72,7 +72,7 @@ export function shapeOf(records, chosen = {}) {
     eaches: including(each, [...eaches, "none"]),
     times: including(time, ["record", ...parts.times.map(({ path }) => path)]),
     reason: reasonOf(ordered, parts, fields, eaches),
-    newest: parts.leaves.get(time)?.samples.reduce((newest, { value }) => Math.max(newest, timeIn(value) ?? newest), 0) ?? null,
+    newest: parts.leaves.get(time)?.samples.reduce((newest, { value }) => Math.max(newest, timeIn(value) ?? newest), 0) || null,
   };
 }
 
@@ -88,6 +88,11 @@ export function questionOf({ by, each, time, fields }) {
   const listed = states.length > 0 || numeric.some(({ kind }) => kind === "text-number") ? numeric : [];
   const paths = (some) => some.slice(0, MAX_LISTED).map(({ path }) => path);
   return { by: given(by, "none"), each: given(each, "none"), time: given(time, "record"), fields: paths(listed), states: paths(states) };
+}
+
+/** Returns the question about a topic before its shape is known. `chosen` has the choices in the URL. */
+export function questionWithoutShape({ by, each, time }) {
+  return questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
 }
 
 /** Returns the pairs of latitude and longitude in the same object. */
@@ -173,7 +178,7 @@ function namer(records, { leaves }, by) {
   if (by === "key") return ({ record }) => textOf(records[record].key);
   if (!by.startsWith("header:")) return () => "";
   const header = by.slice("header:".length);
-  return ({ record }) => records[record].headers?.findLast(({ name }) => name === header)?.value ?? "";
+  return ({ record }) => headerOf(records[record], header) ?? "";
 }
 
 function grouped(samples, nameOf) {

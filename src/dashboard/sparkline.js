@@ -1,16 +1,17 @@
+// The rate of a topic in the last minutes, as a small drawing.
+
+import { fitCanvas } from "./canvas.js";
+import { STALE_AFTER_MS } from "./state.js";
+
 /**
  * Draws the rates from `from` to `to`: [start, end, rate] each, as steps, because a rate is an average. A dotted line marks the
  * time in which the rate is unknown.
  */
 export function drawSparkline(canvas, rates, from, to, theme) {
-  const { clientWidth: width, clientHeight: height } = canvas;
-  if (width === 0) return;
-  const ratio = devicePixelRatio;
-  const [pixels, lines] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== pixels) canvas.width = pixels;
-  if (canvas.height !== lines) canvas.height = lines;
   const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const size = fitCanvas(canvas, context);
+  if (size === null) return;
+  const { width, height } = size;
   context.clearRect(0, 0, width, height);
   const max = Math.max(...rates.map(([, , rate]) => rate), 1e-9);
   const x = (at) => ((Math.max(at, from) - from) / (to - from)) * (width - 4) + 1;
@@ -38,7 +39,7 @@ export function drawSparkline(canvas, rates, from, to, theme) {
   }
   context.stroke();
   const last = rates.at(-1);
-  if (last && to - last[1] < 10_000) {
+  if (last && to - last[1] < STALE_AFTER_MS) {
     context.beginPath();
     context.arc(x(last[1]), y(last[2]), 2, 0, 7);
     context.fill();
@@ -53,6 +54,6 @@ export function unknownSpans(rates, from, to) {
     if (start > known) spans.push([known, start]);
     known = Math.max(known, end);
   }
-  if (to - known > 10_000) spans.push([known, to]);
+  if (to - known > STALE_AFTER_MS) spans.push([known, to]);
   return spans;
 }

@@ -3,7 +3,7 @@
 import * as format from "./format.js";
 
 /** The age at which the last response about the topics says nothing about now. Responses come every 2 seconds. */
-const STALE_AFTER_MS = 10_000;
+export const STALE_AFTER_MS = 10_000;
 /** A page is live if it is behind by less than this many records, or less than this many seconds of the topic's rate. */
 const LIVE_RECORDS = 100;
 const LIVE_SECONDS = 2;
@@ -55,7 +55,8 @@ function lagState({ lag, rate, charts }, idle, good) {
     const late = format.duration(charts.lag);
     return idle(isLive ? `Charts behind by ${late}` : `Behind by ${records}, charts by ${late}`);
   }
-  if (!isLive) return idle(charts ? `Charts live, list behind by ${records}` : `Behind by ${records}`);
+  const ofCharts = charts?.state.kind === "reading" ? "Reading history" : charts?.isFixed ? "Fixed range" : "Charts live";
+  if (!isLive) return idle(charts ? `${ofCharts}, list behind by ${records}` : `Behind by ${records}`);
   if (charts?.state.kind === "reading") return idle("Reading history…");
   return charts?.isFixed ? idle("Fixed range") : good("Live");
 }

@@ -2,9 +2,10 @@
 
 import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
-import { LatestValues, MAX_NAMES, readSnapshot } from "./latest.js";
+import { naturalOrder } from "./key_search.js";
+import { LatestValues, readSnapshot } from "./latest.js";
 import { fieldLabel } from "./question.js";
-import { RecordReader } from "./reading.js";
+import { RecordReader } from "./record_reader.js";
 import { NO_KEY } from "./series_data.js";
 import { SeriesFeed } from "./series_feed.js";
 import { ageText, chooseTiles, tileOf } from "./tile.js";
@@ -30,7 +31,6 @@ const INTERRUPTION_MS = 60_000;
 /** With a feed that is behind by more than this, nothing is known of now. */
 const FAR_BEHIND_MS = 10_000;
 const RETRY_SNAPSHOT_MS = 15_000;
-const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export class Tiles {
   /** `cards` knows the units of fields, and which are hidden. */
@@ -73,7 +73,7 @@ export class Tiles {
     if (this.pausedAt !== null) return;
     const { from, to, step, ...rest } = feed.question;
     const question = JSON.stringify(rest);
-    if (this.question !== question) this.ask(question, rest);
+    if (this.question !== question) this.setQuestion(question, rest);
     this.chartFeed = feed;
     if (feed.step === null) return;
     const isEnough = !to && feed.step <= FINE_STEP_MS;
@@ -95,7 +95,13 @@ export class Tiles {
   /** Whether the feed has what was written until now. If not, the ages are those of the time up to which it has been read. */
   get isCurrent() {
     const { feed } = this;
-    return feed === null || feed.completeTo === null || (feed.state.kind !== "complete" && feed.lag < FAR_BEHIND_MS);
+    if (!this.hasFeed) return Date.now() - this.currentAt < FAR_BEHIND_MS;
+    return feed.state.kind !== "complete" && feed.lag < FAR_BEHIND_MS;
+  }
+
+  /** Whether the feed has had a message. Until then, what is known is what was current before, or the latest records. */
+  get hasFeed() {
+    return this.feed !== null && this.feed.completeTo !== null;
   }
 
   /** Stops the values and their ages, or resumes them. */
@@ -107,7 +113,7 @@ export class Tiles {
 
   /** The time for which the ages are shown, by the clock of the server. */
   asOf() {
-    return this.pausedAt ?? (this.isCurrent ? (this.feed?.now() ?? Date.now()) : this.feed.completeTo);
+    return this.pausedAt ?? (this.isCurrent ? (this.feed?.now() ?? Date.now()) : this.hasFeed ? this.feed.completeTo : this.currentAt);
   }
 
   filterButton(only) {
@@ -120,10 +126,11 @@ export class Tiles {
   }
 
   /** Discards the values, and reads those of another question. */
-  ask(text, question) {
+  setQuestion(text, question) {
     this.question = text;
     this.ownFeed = this.ownFeed?.stop() ?? null;
     this.latest = new LatestValues();
+    this.ranks.clear();
     this.where = question.where;
     this.reader = new RecordReader(question);
     this.readRecords();
@@ -160,7 +167,7 @@ export class Tiles {
 
   tick() {
     if (document.hidden) return;
-    if (this.isCurrent && this.pausedAt === null) {
+    if (this.hasFeed && this.isCurrent && this.pausedAt === null) {
       if (Date.now() - this.currentAt > INTERRUPTION_MS) this.readRecords();
       this.currentAt = Date.now();
     }
@@ -197,7 +204,7 @@ export class Tiles {
   }
 
   updateHeader(tiles, now) {
-    const full = this.latest.isFull ? `; only the first ${format.count(MAX_NAMES)} are kept` : "";
+    const full = this.latest.isFull ? "; more do not fit into the memory of the page" : "";
     const at = this.pausedAt === null && this.isCurrent ? "" : ` · at ${format.moment(now)}`;
     setText(this.summary, `${format.count(tiles.length)} ${tiles.length === 1 ? "key" : "keys"}${full}${at}`);
     this.search.hidden = tiles.length <= this.most && this.search.value === "";

@@ -1,11 +1,12 @@
 // The card of a field of states: one row per key with a span for each state, legend, and the changes as a table.
 
+import { fitCanvas } from "./canvas.js";
 import { button, el, setText } from "./dom.js";
 import { DragZoom } from "./drag_zoom.js";
 import { drawTimeline, rowHeight, timelineFrame } from "./draw_timeline.js";
 import * as format from "./format.js";
 import { KeySearch } from "./key_search.js";
-import { followPointer, showTooltip } from "./pointer.js";
+import { followPointer, showTooltip, timeBelow } from "./pointer.js";
 import { spanAt, spansOf, stateLooks, statesNow } from "./spans.js";
 
 const MAX_ROWS = 24;
@@ -49,14 +50,9 @@ export class Timeline {
     const { keys } = this;
     this.listed = this.search.choose(keys);
     this.updateRows();
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (width === 0 || height === 0) return;
-    const ratio = devicePixelRatio;
-    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
-      this.canvas.width = Math.round(width * ratio);
-      this.canvas.height = Math.round(height * ratio);
-    }
-    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const size = fitCanvas(this.canvas, this.context);
+    if (size === null) return;
+    const { width, height } = size;
     this.frame = timelineFrame(width, height, from, to);
     this.looks = stateLooks([...new Set([...keys.values()].flatMap(({ names }) => names))].sort(), LINE_COLOURS.length);
     this.spans = new Map(this.listed.map((key) => [key, spansOf(keys.get(key).series, from, to)]));
@@ -116,9 +112,7 @@ export class Timeline {
   }
 
   timeAt(event) {
-    if (!this.frame) return null;
-    const x = event.clientX - this.canvas.getBoundingClientRect().left;
-    return Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x)));
+    return timeBelow(event, this.canvas, this.frame);
   }
 
   /** Returns the state of each listed key at a time. */

@@ -10,12 +10,12 @@ import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
 import { RangeBar } from "./range_bar.js";
 import { SeriesFeed } from "./series_feed.js";
-import { questionOf } from "./shape.js";
+import { questionWithoutShape } from "./shape.js";
 import { ShapeTracker } from "./shape_tracker.js";
 import { Tiles } from "./tiles.js";
 import * as url from "./url.js";
 
-/** The charts open as soon as the first records tell how the topic is to be read, and otherwise after this time. */
+/** The charts open when the shape of the topic has been detected from the first records, and after this time at the latest. */
 const SHAPE_TIMEOUT_MS = 700;
 /** The state of the charts before their series are opened. */
 const NOT_OPEN = { state: { kind: "connecting", detail: "" }, lag: 0, isFixed: false };
@@ -70,7 +70,7 @@ export class TopicCharts {
     this.also.show({ from: question.from, to: question.to }, first);
   }
 
-  /** Looks at new records of the list. The series are opened again if they show that the topic is to be read in another way. */
+  /** Looks at new records of the list. The series are opened again if the shape of the topic has changed. */
   recordsAdded(entries) {
     this.tracker.add(entries);
     this.updateShape();
@@ -106,14 +106,13 @@ export class TopicCharts {
 
   /** Returns the question for a range. `first` is the time of the first record, if the range needs it. */
   question(range, first) {
-    const { by, each, time } = url.state;
-    const reading = this.tracker.question ?? questionOf({ by: by || "key", each: each || "none", time: time || "record", fields: [] });
+    const parts = this.tracker.question ?? questionWithoutShape(url.state);
     // The clock of the device that sent the first record may be ahead.
     const begin = Math.min(first ?? Infinity, Date.now() - 1000);
-    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, begin), ...reading };
+    if (this.pausedAt === null || !isLive(range)) return { ...questionRange(range, begin), ...parts };
     // A live range does not move while the page is paused.
     const { from, to } = edges(range, this.pausedAt, first);
-    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...reading };
+    return { from: String(Math.floor(from)), to: String(Math.ceil(to)), ...parts };
   }
 
   /** Tries again at once, because the topic was created or a session began. */
@@ -138,7 +137,8 @@ export class TopicCharts {
     this.outside.hidden = newest === null || (newest >= from && newest <= to);
     if (this.outside.hidden || this.outside.dataset.at === `${newest}`) return;
     this.outside.dataset.at = `${newest}`;
-    const show = () => this.range.apply({ from: String(Math.floor(newest - (to - from)) + 1), to: String(newest + 1) });
+    // The window may have another length by then.
+    const show = () => this.range.apply({ from: String(Math.floor(newest - (this.charts.to - this.charts.from)) + 1), to: String(newest + 1) });
     this.outside.replaceChildren(el("span", {}, `No values in this range. The latest record is from ${format.moment(newest)}.`), el("span", { class: "grow" }), button("Show that time", show, { class: "small strong" }));
   }
 

@@ -12,7 +12,6 @@ const MAX_TRACKS = 40;
 const MAX_POINTS = 2000;
 /** With more keys, the names beside the last positions would cover each other. */
 const MAX_NAMES = 12;
-const DASHES = ["", "6 3", "2 3"];
 const SCALE_LEFT = 12;
 
 export class Trail {
@@ -53,23 +52,17 @@ export class Trail {
     showTooltip(this.tooltip, this, width / 2, width);
   }
 
-  look(key) {
-    const i = this.view.keyIndex(key);
-    const { lines } = this.view.theme;
-    return { colour: lines[i % lines.length], dash: DASHES[Math.floor(i / lines.length) % DASHES.length] };
-  }
-
   line(key, segments, place) {
-    const { colour, dash } = this.look(key);
+    const { colour, dash } = this.view.lookOf(key);
     const d = segments.map((segment) => pathOf(segment, place)).join("");
-    return el("svg:path", { d, fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": dash, "stroke-linejoin": "round", "stroke-linecap": "round" });
+    return el("svg:path", { d, fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": dash.join(" "), "stroke-linejoin": "round", "stroke-linecap": "round" });
   }
 
   lastPositions(place, width) {
     const { theme } = this.view;
     return [...this.tracks].flatMap(([key, segments]) => {
       const [x, y] = place(segments.at(-1).at(-1));
-      const dot = circle(x, y, 5, this.look(key).colour, theme.card);
+      const dot = circle(x, y, 5, this.view.lookOf(key).colour, theme.card);
       const isLeft = x < width * 0.7;
       const name = el("svg:text", { x: isLeft ? x + 9 : x - 9, y: y + 4, "text-anchor": isLeft ? "start" : "end", fill: theme.strong, "font-size": 12, "paint-order": "stroke", stroke: theme.card, "stroke-width": 3 }, key);
       return this.tracks.size <= MAX_NAMES ? [dot, name] : [dot];
@@ -79,7 +72,7 @@ export class Trail {
   positionsAt(time, place) {
     return [...this.tracks].flatMap(([key, segments]) => {
       const position = positionAt(segments, time);
-      return position ? [circle(...place(position), 4, this.view.theme.card, this.look(key).colour)] : [];
+      return position ? [circle(...place(position), 4, this.view.theme.card, this.view.lookOf(key).colour)] : [];
     });
   }
 
@@ -91,7 +84,7 @@ export class Trail {
       const row = this.rowOf(key);
       if (this.body.children[i] !== row.element) this.body.insertBefore(row.element, this.body.children[i] ?? null);
       const last = segments.at(-1).at(-1);
-      row.swatch.className = `swatch line-${this.view.keyIndex(key) % this.view.theme.lines.length}`;
+      row.swatch.className = `swatch ${this.view.lookOf(key).swatch}`;
       [coordinate(last.latitude), coordinate(last.longitude), ageText(last.end, to, step, isMoving)].forEach((text, at) => setText(row.cells[at], text));
     });
     const spoken = [...this.tracks].slice(0, 8).map(([key, segments]) => `${key} ${coordinate(segments.at(-1).at(-1).latitude)}, ${coordinate(segments.at(-1).at(-1).longitude)}`);
@@ -117,8 +110,7 @@ export class Trail {
   valuesAt(time) {
     return [...this.tracks].flatMap(([key, segments]) => {
       const position = positionAt(segments, time);
-      const swatch = `line-${this.view.keyIndex(key) % this.view.theme.lines.length}`;
-      return position ? [[key, swatch, `${coordinate(position.latitude)}, ${coordinate(position.longitude)}`]] : [];
+      return position ? [[key, this.view.lookOf(key).swatch, `${coordinate(position.latitude)}, ${coordinate(position.longitude)}`]] : [];
     });
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { LatestValues, MAX_NAMES, readSnapshot } from "../../src/dashboard/latest.js";
+import { LatestValues, MAX_NAMES, MAX_VALUES, readSnapshot } from "../../src/dashboard/latest.js";
 
 const AT = 1_769_846_400_000;
 const series = (points) => ({ length: points.length, start: points.map(([at]) => at), end: points.map(([at]) => at + 1000), last: points.map(([, last]) => last) });
@@ -27,6 +27,25 @@ test("names without a value in the series keep that of their record, and a state
   assert.equal(stored(latest, "talks", "t").value, 1);
   assert.equal(stored(latest, "m", "state").value, "running");
   assert.equal(stored(latest, "empty", "t"), undefined);
+});
+
+test("with long steps, a record within the last step is newer than its point", () => {
+  const latest = new LatestValues();
+  latest.add({ by: "k", field: "t", value: 1, time: AT + 5 });
+  const hourly = feed([["t", new Map([["k", series([[AT, 9]])]])]]);
+  latest.addSeries(hourly, true);
+  assert.equal(stored(latest, "k", "t").value, 1);
+  latest.addSeries(hourly, false);
+  assert.equal(stored(latest, "k", "t").value, 9);
+});
+
+test("the number of values is bounded, and known ones are still replaced", () => {
+  const latest = new LatestValues();
+  for (let n = 0; n < MAX_VALUES + 5; n += 1) latest.add({ by: "k", field: `f${n}`, value: n, time: AT });
+  assert.equal(latest.names.get("k").size, MAX_VALUES);
+  assert.ok(latest.isFull);
+  latest.add({ by: "k", field: "f0", value: 7, time: AT + 1 });
+  assert.equal(stored(latest, "k", "f0").value, 7);
 });
 
 test("the number of names is bounded", () => {

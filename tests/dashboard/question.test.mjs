@@ -13,7 +13,7 @@ test("a question becomes a URL without the parts that it does not have", () => {
 });
 
 test("a field is shown without the leading value", () => {
-  const labels = [["value", "value"], ["value.temperature", "temperature"], ["value.motor.rpm", "motor.rpm"], ['value["air \\"in\\""]', 'air "in"'], ['value["a b"].c', '["a b"].c']];
+  const labels = [["value", "value"], ["value.temperature", "temperature"], ["value.motor.rpm", "motor.rpm"], ['value["air \\"in\\""]', 'air "in"'], ['value["a b"].c', '["a b"].c'], ['value["\\x"]', 'value["\\x"]'], ["values", "values"]];
   for (const [path, label] of labels) assert.equal(fieldLabel(path), label);
 });
 

@@ -105,6 +105,11 @@ test("what the user chose is kept and offered", () => {
   assert.equal(shapeOf(records([{ sensors: [{ id: "a", t: 1 }] }]), { each: "none" }).each, "none");
 });
 
+test("values without a time have no newest one", () => {
+  const newest = (at) => shapeOf(records([{ at, t: 1 }]), { time: "value.at" }).newest;
+  assert.deepEqual([newest("soon"), newest("2026-01-31T08:00:00Z")], [null, ARRIVAL]);
+});
+
 test("other texts and headers are offered as names of series", () => {
   const of = records(repeat(8, (i) => ({ site: `s-${i % 2}`, note: `n ${i}`, t: i })), (i) => ({ key: `k-${i % 4}`, headers: [{ name: "trace", value: String(i) }] }));
   assert.deepEqual(shapeOf(of).bys, ["key", "header:trace", "value.site", "none"]);

@@ -32,6 +32,8 @@ test("a page has one state", () => {
     ["with charts a moment behind", { charts: charts("live", 3000) }, "good", "Live"],
     ["with charts far behind", { charts: charts("live", 12_000) }, "idle", "Charts behind by 12 s"],
     ["with only the list behind", { charts: charts("live"), lag: 150_000, rate: 10_000 }, "idle", "Charts live, list behind by 150,000 records (15 s)"],
+    ["with a range of the past and the list behind", { charts: { ...charts("complete"), isFixed: true }, lag: 5000 }, "idle", "Fixed range, list behind by 5,000 records"],
+    ["while the charts are read, with the list behind", { charts: charts("reading"), lag: 5000 }, "idle", "Reading history, list behind by 5,000 records"],
     ["with everything behind", { charts: charts("reading", 9000), lag: 150_000, rate: 10_000 }, "idle", "Behind by 150,000 records (15 s), charts by 9 s"],
     ["without charts", { charts: charts("failed") }, "bad", "Charts unavailable, reconnecting in 4 s"],
     ["without Kafka and charts", { topics: failed("down"), charts: charts("failed") }, "bad", "Kafka unreachable"],

@@ -1,70 +1,34 @@
 //! The charts show what is in the log: in every range, from its first record to now.
 
-use super::{TestBridge, assert_no_errors, serve};
+use crate::fold::{ENVELOPE, LoggedNumber, Summaries, fold, log, now, write};
+use crate::shown::wait_for_legend;
+use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Screen};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ops::RangeBounds;
 
-const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
+const FIELD: &str = "temperature";
 
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
+fn produce(served: &TestBridge, numbers: &[LoggedNumber]) {
+    numbers.chunks(2000).for_each(|batch| write(&served.bridge, "plant", FIELD, batch));
 }
 
-/// A record to produce.
-struct Reading {
-    key: String,
-    time: i64,
-    temperature: f64,
-}
-
-fn produce(served: &TestBridge, topic: &str, readings: &[Reading]) {
-    for batch in readings.chunks(2000) {
-        let records: Vec<Value> = batch
-            .iter()
-            .map(|r| json!({"key": r.key, "timestamp": r.time, "value": {"temperature": r.temperature}}))
-            .collect();
-        served
-            .bridge
-            .post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string())
-            .expect(200);
-    }
+/// Returns what the legend must show for the numbers of the log in a range of times.
+fn expected(served: &TestBridge, times: impl RangeBounds<i64>) -> Summaries {
+    fold(&log(&served.bridge, "plant", FIELD), times)
 }
 
 /// Readings of `keys` machines, one per machine and `interval`, from `from` to `to`. No two machines have the same extremes.
-fn readings(keys: usize, from: i64, to: i64, interval: i64) -> Vec<Reading> {
+fn readings(keys: usize, from: i64, to: i64, interval: i64) -> Vec<LoggedNumber> {
     let times = (0..(to - from) / interval).map(|n| (n, from + n * interval));
     let reading = |(n, time)| {
-        (0..keys).map(move |key| Reading {
+        (0..keys).map(move |key| LoggedNumber {
             key: format!("m-{key}"),
             time,
-            temperature: (n * 37 % 101) as f64 + key as f64 * 1000.0,
+            value: (n * 37 % 101) as f64 + key as f64 * 1000.0,
         })
     };
     times.flat_map(reading).collect()
-}
-
-/// Returns the values of the legend by key: current, minimum and maximum.
-const LEGEND: &str = r#"Object.fromEntries([...document.querySelectorAll(".legend tbody tr")].map((row) =>
-    [row.querySelector("bdi").innerText, [...row.querySelectorAll("td")].map((cell) => Number(cell.innerText.replaceAll(",", "")))]))"#;
-
-/// Returns what the legend must show for the readings between two times.
-fn expected(readings: &[Reading], from: i64, to: i64) -> Value {
-    let mut all = serde_json::Map::new();
-    for reading in readings.iter().filter(|reading| (from..to).contains(&reading.time)) {
-        let value = reading.temperature;
-        let entry = all.entry(reading.key.clone()).or_insert_with(|| json!([value, value, value]));
-        let of = |index: usize| entry[index].as_f64().expect("a number");
-        *entry = json!([value, of(1).min(value), of(2).max(value)]);
-    }
-    Value::Object(all)
-}
-
-fn wait_for_legend(page: &curlew_integration::browser::Page<'_>, expected: &Value) {
-    page.wait_until(&format!(
-        "(() => {{ const shown = {LEGEND}; const expected = {expected}; return Object.keys(expected).length === \
-         Object.keys(shown).length && Object.entries(expected).every(([key, values]) => values.join() === shown[key]?.join()); }})()"
-    ));
 }
 
 #[test]
@@ -72,18 +36,16 @@ fn the_charts_count_every_record_of_the_window() {
     let (served, browser) = (serve(&[]), Browser::start());
     // Many more records than the list loads, the extremes among the oldest.
     let end = now();
-    let all = readings(10, end - 240_000, end - 1000, 1000);
-    produce(&served, "plant", &all);
+    produce(&served, &readings(10, end - 240_000, end - 1000, 1000));
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);
-    wait_for_legend(&page, &expected(&all, 0, i64::MAX));
+    wait_for_legend(&page, FIELD, &expected(&served, ..));
     page.wait_until("document.getElementById('state').innerText === 'Live'");
     page.wait_for_text("Each point is 1 s: minimum, maximum and last value");
     page.wait_for_text("1,000 loaded, 2,390 offsets in the topic");
     // A new record appears in the chart.
-    let later = Reading { key: "m-3".to_owned(), time: now(), temperature: -7.0 };
-    let all: Vec<Reading> = all.into_iter().chain([later]).collect();
-    produce(&served, "plant", &all[all.len() - 1..]);
-    wait_for_legend(&page, &expected(&all, 0, i64::MAX));
+    let later = LoggedNumber { key: "m-3".to_owned(), time: now(), value: -7.0 };
+    produce(&served, &[later]);
+    wait_for_legend(&page, FIELD, &expected(&served, ..));
     assert_no_errors(&page);
 }
 
@@ -92,8 +54,7 @@ fn a_fixed_range_of_the_past_is_shown_and_left() {
     let (served, browser) = (serve(&[]), Browser::start());
     let day = 86_400_000;
     let begin = (now() / 60_000) * 60_000 - 3 * day;
-    let all = readings(3, begin, begin + 2 * day, 600_000);
-    produce(&served, "plant", &all);
+    produce(&served, &readings(3, begin, begin + 2 * day, 600_000));
     // The topic's records are older than the window.
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);
     page.wait_for_text("No values in this range. The latest record is from");
@@ -105,13 +66,13 @@ fn a_fixed_range_of_the_past_is_shown_and_left() {
     // A link to a range, and the window of everything.
     let (from, to) = (begin + 3_600_000, begin + 7_200_000);
     let page = browser.open(&served.url(&format!("?topic=plant&from={from}&to={to}")), Screen::Light);
-    wait_for_legend(&page, &expected(&all, from, to));
+    wait_for_legend(&page, FIELD, &expected(&served, from..to));
     page.wait_until("document.getElementById('window').value === 'fixed'");
     page.eval(
         "(() => { const windows = document.getElementById('window'); windows.value = 'all'; \
          windows.dispatchEvent(new Event('change')); })()",
     );
-    wait_for_legend(&page, &expected(&all, 0, i64::MAX));
+    wait_for_legend(&page, FIELD, &expected(&served, ..));
     assert_eq!(page.eval("location.search"), json!("?topic=plant&window=all"));
     assert_no_errors(&page);
 }
@@ -120,11 +81,10 @@ fn a_fixed_range_of_the_past_is_shown_and_left() {
 fn a_drag_zooms_in_a_double_click_zooms_out_and_back_undoes_it() {
     let (served, browser) = (serve(&[]), Browser::start());
     let begin = (now() / 1000) * 1000 - 3_600_000;
-    let all = readings(2, begin, begin + 600_000, 1000);
-    produce(&served, "plant", &all);
     let (from, to) = (begin, begin + 600_000);
+    produce(&served, &readings(2, from, to, 1000));
     let page = browser.open(&served.url(&format!("?topic=plant&from={from}&to={to}")), Screen::Light);
-    wait_for_legend(&page, &expected(&all, from, to));
+    wait_for_legend(&page, FIELD, &expected(&served, from..to));
     page.eval(
         "(() => { const canvas = document.querySelector('canvas'); const { left, top, width } = canvas.getBoundingClientRect(); \
          canvas.setPointerCapture = () => {}; const at = (type, part) => canvas.dispatchEvent(new PointerEvent(type, \
@@ -140,7 +100,7 @@ fn a_drag_zooms_in_a_double_click_zooms_out_and_back_undoes_it() {
     page.wait_until(&format!("!location.search.includes('from={zoomed_from}&')"));
     page.eval("history.go(-2)");
     page.wait_until(&format!("location.search.includes('from={from}&')"));
-    wait_for_legend(&page, &expected(&all, from, to));
+    wait_for_legend(&page, FIELD, &expected(&served, from..to));
     assert_no_errors(&page);
 }
 
@@ -178,9 +138,8 @@ fn a_topic_that_is_created_later_gets_its_charts() {
     let (served, browser) = (serve(&[]), Browser::start());
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);
     page.wait_for_text("does not exist yet");
-    let all = readings(1, now() - 1000, now(), 1000);
-    produce(&served, "plant", &all);
-    wait_for_legend(&page, &expected(&all, 0, i64::MAX));
+    produce(&served, &readings(1, now() - 1000, now(), 1000));
+    wait_for_legend(&page, FIELD, &expected(&served, ..));
     page.wait_until("document.getElementById('state').innerText === 'Live'");
     assert_no_errors(&page);
 }

@@ -1,11 +1,11 @@
 //! The files that a page saves: CSV and PNG.
 
-use super::{TestBridge, assert_no_errors, serve};
+use crate::fold::ENVELOPE;
+use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Screen};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
 /// 2026-01-31T08:00:00Z
 const START: u64 = 1_769_846_400_000;
 

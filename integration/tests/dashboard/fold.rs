@@ -3,8 +3,15 @@
 use curlew_integration::bridge::Bridge;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
+
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    i64::try_from(since.as_millis()).expect("a time before the year 292 million")
+}
 
 /// A number of the log, with the time of its record in ms.
 #[derive(Debug, Clone)]
@@ -38,11 +45,11 @@ pub fn log(bridge: &Bridge, topic: &str, field: &str) -> Vec<LoggedNumber> {
     rows.collect()
 }
 
-/// Returns the numbers of each key since a time in ms. Of records with equal times, the later one is current.
-pub fn fold(log: &[LoggedNumber], since: i64) -> Summaries {
+/// Returns the numbers of each key in a range of times in ms. Of records with equal times, the later one is current.
+pub fn fold(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> Summaries {
     let mut newest = BTreeMap::new();
     let mut summaries = Summaries::new();
-    for LoggedNumber { time, key, value } in log.iter().filter(|number| number.time >= since) {
+    for LoggedNumber { time, key, value } in log.iter().filter(|number| times.contains(&number.time)) {
         let first = KeySummary { current: *value, min: *value, max: *value };
         let summary = summaries.entry(key.clone()).or_insert(first);
         summary.min = summary.min.min(*value);

@@ -69,7 +69,7 @@ fn longest_task() -> f64 {
     let sent = sent.into_inner();
     assert_eq!(numbers.len(), sent);
     // The values repeat every 17 ticks, so that all windows have the same extremes.
-    wait_for_numbers(&page, "v", &fold(&numbers, 0), RETURN);
+    wait_for_numbers(&page, "v", &fold(&numbers, ..), RETURN);
     assert_eq!(listed(&page), sent, "records in the list");
     let longest = page.eval("window.longest").as_f64().expect("a number");
     let heap = page.eval("window.most").as_f64().expect("a number") / 1e6;

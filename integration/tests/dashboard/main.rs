@@ -45,6 +45,15 @@ fn serve_alone(options: &[&str]) -> TestBridge {
     TestBridge { bridge: Bridge::embedded(&data.path().join("data"), options), _data: data, _machine: None }
 }
 
+/// Starts a bridge with an auth file.
+fn serve_with_auth(lines: &str) -> TestBridge {
+    let file = std::env::temp_dir().join(format!("curlew-dashboard-{:08x}.toml", fastrand::u32(..)));
+    std::fs::write(&file, lines).expect("auth file");
+    let served = serve(&["--auth-file", file.to_str().expect("UTF-8")]);
+    let _ = std::fs::remove_file(&file);
+    served
+}
+
 impl TestBridge {
     fn url(&self, query: &str) -> String {
         format!("http://127.0.0.1:{}/{query}", self.bridge.port)

@@ -60,7 +60,7 @@ fn a_stopped_kafka_is_one_state_and_nothing_is_lost_or_repeated() {
     let topic = kafka.fresh("plant", 2);
     let (bridge, browser) = (Bridge::start(&kafka.bootstrap()), Browser::start());
     let url = |query: &str| format!("http://127.0.0.1:{}/{query}", bridge.port);
-    let expected = || fold(&log(&bridge, &topic, FIELD), 0);
+    let expected = || fold(&log(&bridge, &topic, FIELD), ..);
     write(&bridge, &topic, FIELD, &plant(60, 0.0));
     let overview = browser.open(&url(""), Screen::Light);
     overview.wait_for_text(&topic);
@@ -97,7 +97,7 @@ fn a_stopped_kafka_is_one_state_and_nothing_is_lost_or_repeated() {
 #[test]
 fn a_page_on_a_slow_network_says_how_far_it_is_behind() {
     let (served, browser) = (serve(&[]), Browser::start());
-    let expected = || fold(&log(&served.bridge, "plant", FIELD), 0);
+    let expected = || fold(&log(&served.bridge, "plant", FIELD), ..);
     write(&served.bridge, "plant", FIELD, &readings(10, 0..100, 0, &[(4, 90, 60.0)]));
     // As on a phone at the edge of a network.
     let link = SlowLink::start(served.bridge.port, 96 << 10, Duration::from_millis(150));

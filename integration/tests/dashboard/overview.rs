@@ -1,6 +1,6 @@
 //! The list of topics: rates with history, newest records, order and groups; and signing in to an empty bridge.
 
-use crate::{SOON, TestBridge, assert_no_errors, serve};
+use crate::{SOON, TestBridge, assert_no_errors, serve, serve_with_auth};
 use curlew_integration::bridge::{run, run_with_input};
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
@@ -150,11 +150,7 @@ fn guarded() -> (TestBridge, String) {
     let hashed = String::from_utf8(hashed.stdout).expect("UTF-8");
     let tokens =
         format!("[[jwt]]\nname = \"idp\"\nissuer = \"tests\"\nsecret = \"{TOKEN_SECRET}\"\nproduce = [\"*\"]\n");
-    let file = std::env::temp_dir().join(format!("curlew-overview-{:08x}.toml", fastrand::u32(..)));
-    std::fs::write(&file, format!("{lines}\n{hashed}\n{tokens}")).expect("auth file");
-    let served = serve(&["--auth-file", file.to_str().expect("UTF-8")]);
-    let _ = std::fs::remove_file(&file);
-    (served, key.to_owned())
+    (serve_with_auth(&format!("{lines}\n{hashed}\n{tokens}")), key.to_owned())
 }
 
 /// Returns a token for `carl`, signed by the page.

@@ -3,7 +3,7 @@
 use crate::devices::readings;
 use crate::fold::{fold, log, write};
 use crate::shown::{pictures, wait_for_numbers};
-use crate::{SOON, TestBridge, assert_no_errors, serve};
+use crate::{SOON, TestBridge, assert_no_errors, serve, serve_with_auth};
 use curlew_integration::bridge::run;
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
@@ -82,7 +82,7 @@ fn the_numbers_under_a_prefix_are_those_of_the_log() {
     let (served, browser) = (serve(&[]), Browser::start());
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
     let url = proxy.url("/curlew/?topic=plant");
-    let expected = || fold(&log(&served.bridge, "plant", "temperature"), 0);
+    let expected = || fold(&log(&served.bridge, "plant", "temperature"), ..);
     write(&served.bridge, "plant", "temperature", &readings(10, 0..240, 0, &[(4, 200, 60.0)]));
     let page = browser.open(&url, Screen::Light);
     wait_for_numbers(&page, "temperature", &expected(), SOON);
@@ -98,11 +98,7 @@ fn the_numbers_under_a_prefix_are_those_of_the_log() {
 fn guarded(name: &str) -> (TestBridge, String) {
     let made = String::from_utf8(run(&["key", "new", "--name", name]).stdout).expect("UTF-8");
     let (key, lines) = made.split_once('\n').expect("a key and its lines");
-    let file = std::env::temp_dir().join(format!("curlew-{name}-{:08x}.toml", fastrand::u32(..)));
-    std::fs::write(&file, lines).expect("auth file");
-    let served = serve(&["--auth-file", file.to_str().expect("UTF-8")]);
-    let _ = std::fs::remove_file(&file);
-    (served, key.to_owned())
+    (serve_with_auth(lines), key.to_owned())
 }
 
 #[test]

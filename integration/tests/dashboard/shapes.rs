@@ -1,19 +1,15 @@
 //! Every shape of payload that devices send: the page finds out how to draw it, and its numbers are those of the log.
 
-use super::{TestBridge, assert_no_errors, serve};
+use crate::fold::{ENVELOPE, LoggedNumber, Summaries, fold, now};
+use crate::shown::wait_for_legend;
+use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
-use serde_json::{Map, Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use serde_json::{Value, json};
 
-const JSON: &str = "application/vnd.kafka.json.v2+json";
 const BINARY: &str = "application/vnd.kafka.binary.v2+json";
 
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
-}
-
 fn produce(served: &TestBridge, topic: &str, records: &[Value]) {
-    served.bridge.post(&format!("/topics/{topic}"), JSON, json!({ "records": records }).to_string()).expect(200);
+    served.bridge.post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string()).expect(200);
 }
 
 /// Returns one record per second up to now, the oldest first, with the parts that `of` returns.
@@ -27,32 +23,11 @@ fn every_second(count: i64, of: impl Fn(i64) -> Value) -> Vec<Value> {
     (0..count).map(record).collect()
 }
 
-/// Returns what the legend must show of readings in the order of time: the current, minimum and maximum value of each key.
-fn legend_of<'k>(readings: impl IntoIterator<Item = (&'k str, f64)>) -> Value {
-    let mut all = Map::new();
-    for (key, value) in readings {
-        let entry = all.entry(key).or_insert_with(|| json!([value, value, value]));
-        let of = |index: usize| entry[index].as_f64().expect("a number");
-        *entry = json!([value, of(1).min(value), of(2).max(value)]);
-    }
-    Value::Object(all)
-}
-
-/// Returns the legend of the card with a title: the numbers of each key.
-const LEGEND: &str = r#"((title) => {
-    const card = [...document.querySelectorAll(".card.chart")].find((one) => !one.hidden && one.querySelector("h3").innerText === title);
-    return card && Object.fromEntries([...card.querySelectorAll(".legend tbody tr")].map((row) =>
-        [row.querySelector("bdi").innerText, [...row.querySelectorAll("td")].map((cell) => Number(cell.innerText.replaceAll(",", "")))]));
-})"#;
-
-#[track_caller]
-fn wait_for_legend(page: &Page<'_>, title: &str, expected: &Value) {
-    page.wait_until(&format!(
-        "(() => {{ const shown = {LEGEND}({}) ?? {{}}; const expected = {expected}; \
-         return Object.keys(expected).length === Object.keys(shown).length && \
-         Object.entries(expected).every(([key, values]) => values.join() === shown[key]?.join()); }})()",
-        json!(title)
-    ));
+/// Returns what the legend must show of readings in the order of time.
+fn legend_of<'k>(readings: impl IntoIterator<Item = (&'k str, f64)>) -> Summaries {
+    let number = |(time, (key, value)): (i64, (&str, f64))| LoggedNumber { time, key: key.to_owned(), value };
+    let numbers: Vec<LoggedNumber> = (0..).zip(readings).map(number).collect();
+    fold(&numbers, ..)
 }
 
 /// Chooses an option of a menu, as a user does.

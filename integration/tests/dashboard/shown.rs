@@ -1,5 +1,6 @@
 //! What a user reads on the page of a topic: its state, the legend of a chart, the table of a chart, the notes.
 
+use crate::SOON;
 use crate::fold::{KeySummary, Summaries};
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
@@ -10,9 +11,8 @@ use std::time::{Duration, Instant};
 /// end offsets every two seconds, and charts have steps of at least a second.
 const LATE: Duration = Duration::from_secs(5);
 
-/// Returns the card of the field `FIELD`.
-const CARD: &str =
-    "[...document.querySelectorAll('.chart')].find((card) => card.querySelector('h3')?.textContent === FIELD)";
+/// Returns the card with the title `FIELD`, unless it is hidden.
+const CARD: &str = "[...document.querySelectorAll('.chart')].find((card) => !card.hidden && card.querySelector('h3')?.textContent === FIELD)";
 
 fn in_card(field: &str, script: &str) -> String {
     let card = CARD.replace("FIELD", &json!(field).to_string());
@@ -87,6 +87,15 @@ pub fn table(page: &Page<'_>, field: &str) -> Value {
          const [head, ...rows] = [...shown.querySelectorAll('tr')].map(cells); \
          return Object.fromEntries(head.map((name, at) => [name, rows.map((row) => row[at])]));",
     ))
+}
+
+/// Waits until a legend shows exactly these numbers, whether the page is live or not.
+#[track_caller]
+pub fn wait_for_legend(page: &Page<'_>, field: &str, expected: &Summaries) {
+    eventually("the numbers of the log", SOON, || match legend(page, field) {
+        shown if shown == *expected => Ok(()),
+        shown => Err(format!("{}; the page contains {:.2000}", differences(expected, &shown), page.text())),
+    });
 }
 
 /// Waits until the page is live and a legend shows exactly these numbers. Until then, the page must not say for long that

@@ -1,12 +1,12 @@
 //! The latest values of the keys, compared with the log.
 
-use super::{TestBridge, assert_no_errors, serve};
+use crate::fold::{ENVELOPE, now};
+use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
 /// Key → `{ values: { field: text }, age, over, silent }`.
 const TILES: &str = r#"Object.fromEntries([...document.querySelectorAll(".tile")].map((tile) => [
     tile.querySelector("h3").innerText,
@@ -18,45 +18,40 @@ const TILES: &str = r#"Object.fromEntries([...document.querySelectorAll(".tile")
     },
 ]))"#;
 
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    now.as_millis().try_into().expect("ms fit into 64 bits")
-}
-
 /// Produces records of `(key, value, age in seconds)`.
-fn produce(served: &TestBridge, topic: &str, records: &[(&str, Value, u64)]) {
+fn produce(served: &TestBridge, topic: &str, records: &[(&str, Value, i64)]) {
     let now = now();
     let record =
-        |(key, value, age): &(&str, Value, u64)| json!({"key": key, "value": value, "timestamp": now - age * 1000});
+        |(key, value, age): &(&str, Value, i64)| json!({"key": key, "value": value, "timestamp": now - age * 1000});
     let body = json!({"records": records.iter().map(record).collect::<Vec<_>>()});
     served.bridge.post(&format!("/topics/{topic}"), ENVELOPE, body.to_string()).expect(200);
 }
 
 /// Returns the value and the timestamp of each key in the log.
-fn latest(served: &TestBridge, topic: &str) -> BTreeMap<String, (Value, u64)> {
+fn latest(served: &TestBridge, topic: &str) -> BTreeMap<String, (Value, i64)> {
     let log = served.bridge.get(&format!("/topics/{topic}/partitions/0/records?limit=10000")).expect(200).json();
     let mut latest = BTreeMap::new();
     for record in log["records"].as_array().expect("records") {
         let key = record["key"].as_str().expect("a key").to_owned();
         match &record["value"] {
             Value::Null => drop(latest.remove(&key)),
-            value => drop(latest.insert(key, (value.clone(), record["timestamp"].as_u64().expect("a timestamp")))),
+            value => drop(latest.insert(key, (value.clone(), record["timestamp"].as_i64().expect("a timestamp")))),
         }
     }
     latest
 }
 
 /// Parses an age such as `12 s ago` or `silent for 3 h` into its limits in seconds.
-fn age_limits(text: &str) -> (u64, u64) {
+fn age_limits(text: &str) -> (i64, i64) {
     let words: Vec<&str> = text.trim_start_matches("silent for ").split(' ').collect();
-    let number: u64 = words[0].parse().unwrap_or_else(|_| panic!("{text}"));
+    let number: i64 = words[0].parse().unwrap_or_else(|_| panic!("{text}"));
     let unit = match words[1] {
         "s" => 1,
         "min" => 60,
         "h" => 3600,
         _ => 86_400,
     };
-    ((number * unit).saturating_sub(unit / 2 + 1), number * unit + unit / 2 + 1)
+    (number * unit - unit / 2 - 1, number * unit + unit / 2 + 1)
 }
 
 #[track_caller]
@@ -93,7 +88,7 @@ fn tiles_have_the_latest_value_and_age_of_every_key() {
         }
         let age = (now() - timestamp) / 1000;
         let (low, high) = age_limits(tile["age"].as_str().expect("an age"));
-        assert!((low.saturating_sub(2)..=high + 2).contains(&age), "{key} is {age} s old: {tile}");
+        assert!((low - 2..=high + 2).contains(&age), "{key} is {age} s old: {tile}");
         assert_eq!(tile["silent"], json!(age >= 600), "{key}: {tile}");
         assert_eq!(tile["over"], json!(value["temperature"].as_f64() > Some(80.0)), "{key}: {tile}");
     }
@@ -130,7 +125,7 @@ fn tiles_follow_the_log_in_every_window() {
 fn of_many_keys_those_above_the_threshold_are_shown_and_the_rest_is_counted() {
     let (served, browser) = (serve(&[]), Browser::start());
     let keys: Vec<String> = (0..200).map(|n| format!("m-{n}")).collect();
-    let records: Vec<(&str, Value, u64)> = keys
+    let records: Vec<(&str, Value, i64)> = keys
         .iter()
         .enumerate()
         .map(|(n, key)| {
@@ -168,7 +163,7 @@ fn a_topic_too_large_for_a_snapshot_says_that_keys_may_be_missing() {
     let (served, browser) = (serve(&["--snapshot-bytes", "64K"]), Browser::start());
     let keys: Vec<String> = (0..40).map(|n| format!("m-{n}")).collect();
     let padding = "x".repeat(4000);
-    let records: Vec<(&str, Value, u64)> =
+    let records: Vec<(&str, Value, i64)> =
         keys.iter().map(|key| (key.as_str(), json!({"temperature": 20, "note": padding}), 1)).collect();
     produce(&served, "plant", &records);
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { namesIn } from "../../src/dashboard/path.js";
-import { RecordReader } from "../../src/dashboard/reading.js";
+import { RecordReader } from "../../src/dashboard/record_reader.js";
 
 const AT = 1_769_846_400_000;
 const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
@@ -41,7 +41,7 @@ test("a key that is no text keeps its digits and its spaces, and what has no num
   assert.deepEqual(read({ by: "key" }, text), [["89490200001234567890", 0, "value.t", 1]]);
   const object = '{"id": ",\\"timestamp\\":1", "timestamp": 2}';
   assert.deepEqual(read({ by: "key" }, `{"key":${object},"timestamp":1769846400000,"value":{"t":1}}`), [[object, 0, "value.t", 1]]);
-  for (const value of [null, "text", [1, 2], {}]) assert.deepEqual(read({ by: "key" }, line("k", value)), []);
+  for (const value of [null, "text", [1, 2], {}, { "": 1 }]) assert.deepEqual(read({ by: "key" }, line("k", value)), []);
 });
 
 test("only the parts that are read are selected", () => {

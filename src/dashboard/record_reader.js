@@ -3,6 +3,7 @@
 
 import { numberIn, timeIn } from "./number_text.js";
 import { MAX_DEPTH, join, namesIn } from "./path.js";
+import { headerOf } from "./record.js";
 
 /** The most paths that `select=` accepts. */
 const MAX_SELECTED = 32;
@@ -40,7 +41,7 @@ export class RecordReader {
     const elements = [];
     const whole = { by: null, time: null, values: new Map() };
     this.visit(record.value, "value", 0, whole, elements);
-    const by = this.by === "key" ? keyText(line, record) : this.header !== null ? this.headerText(record) : whole.by;
+    const by = this.by === "key" ? keyText(line, record) : this.header !== null ? headerOf(record, this.header) : whole.by;
     const time = this.time ? whole.time : record.timestamp;
     return [whole, ...elements].flatMap((part) => {
       const own = { by: part.by ?? by, time: part.time ?? time };
@@ -62,7 +63,8 @@ export class RecordReader {
     if (node === null || Array.isArray(node)) return;
     if (typeof node !== "object") return this.readLeaf(node, path, part);
     if (depth === MAX_DEPTH) return;
-    for (const [name, inner] of Object.entries(node)) this.visit(inner, join(path, name), depth + 1, part, elements);
+    // Like /series, which has no path to a member without a name.
+    for (const [name, inner] of Object.entries(node)) if (name !== "") this.visit(inner, join(path, name), depth + 1, part, elements);
   }
 
   readLeaf(leaf, path, part) {
@@ -72,10 +74,6 @@ export class RecordReader {
     const isRead = this.fields ? this.fields.has(path) : typeof leaf === "number" && path !== this.by && path !== this.time;
     const number = !isRead ? null : typeof leaf === "string" ? (numberIn(leaf)?.number ?? null) : Number(leaf);
     if (Number.isFinite(number)) part.values.set(path, number);
-  }
-
-  headerText(record) {
-    return record.headers?.findLast(({ name }) => name === this.header)?.value ?? null;
   }
 }
 
