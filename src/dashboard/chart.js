@@ -41,8 +41,8 @@ export class Chart {
     this.legend = new Legend(this.field, (key) => this.toggleKey(key), (key) => this.view.lookOf(key).swatch);
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
-      el("header", {}, this.title, this.badge, el("span", { class: "grow" }),
-        labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.pictureButton, this.fullScreenButton),
+      el("header", {}, this.title, labelled("Threshold", this.thresholdInput, { class: "field inline" }),
+        this.tableButton, this.pictureButton, this.fullScreenButton, this.badge),
       el("div", { class: "plot-box" }, this.canvas, this.tooltip),
       this.legend.element, this.dataTable);
     followPointer(this.canvas, this);

@@ -9,12 +9,14 @@ import { Scale, padded, ticks, timeTicks } from "./scale.js";
 
 /** The space for the labels of the values: at least this, and more if the labels are longer. */
 const LEFT = 56;
-const DIGIT_WIDTH = 6.4;
+const DIGIT_WIDTH = 7;
 export const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 22;
 /** Points that are further apart than this on average are drawn as dots. */
 const DOT_SPACING = 12;
+/** The dots of more lines than this lie over each other. */
+const MAX_DOTTED_LINES = 6;
 /** Half the width of a bucket that has no neighbours. */
 const HALF_BUCKET = 2;
 
@@ -84,7 +86,8 @@ export function draw(context, frame, theme, { lines, band, threshold, marks, hov
   marks.filter((mark) => mark.at >= frame.from && mark.at <= frame.to).forEach((mark) => drawVertical(context, frame, mark.at, theme.over, [2, 3]));
   if (threshold !== undefined) drawThresholdArea(context, frame, theme, threshold);
   if (band) drawBand(context, frame, theme, band);
-  for (const line of lines) drawSeries(context, frame, line, theme, threshold);
+  const mayDot = lines.length <= MAX_DOTTED_LINES;
+  for (const line of lines) drawSeries(context, frame, line, theme, threshold, mayDot);
   if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
   drawPointer(context, frame, theme, { hover, selection });
   context.restore();
@@ -190,10 +193,10 @@ function drawThreshold(context, frame, theme, threshold) {
   context.setLineDash([]);
 }
 
-function drawSeries(context, frame, line, theme, threshold) {
+function drawSeries(context, frame, line, theme, threshold, mayDot) {
   const segments = lineSegments(line.series, frame);
   const points = segments.reduce((sum, segment) => sum + segment.length / 2, 0);
-  const dots = points * DOT_SPACING < frame.width - frame.left;
+  const dots = mayDot && points * DOT_SPACING < frame.width - frame.left && !hasRange(line.series, frame);
   context.lineJoin = "round";
   context.lineWidth = 1.75;
   context.strokeStyle = line.colour;
@@ -211,6 +214,14 @@ function drawSeries(context, frame, line, theme, threshold) {
   context.lineWidth = 2.5;
   traceSegments(context, segments, dots);
   context.restore();
+}
+
+/** Returns whether a point in the frame is not a single measurement, but the extremes of a step. */
+function hasRange(series, frame) {
+  for (let i = series.indexFrom(frame.from); i < series.length && series.start[i] <= frame.to; i += 1) {
+    if (series.min[i] !== series.max[i]) return true;
+  }
+  return false;
 }
 
 /** Returns the unbroken segments of a line, each as x, y, x, y, …, with up to four points per pixel column. */

@@ -7,6 +7,11 @@ import { MAX_LINES } from "./lines.js";
 
 /** The most rows in the document; the search finds the other keys. */
 const MAX_ROWS = 100;
+const COLUMNS = ["Current", "Min", "Max"];
+/** What a character of a number, the space before a number, and a key need at least, in pixels. */
+const CHARACTER_WIDTH = 8;
+const COLUMN_SPACE = 10;
+const KEY_WIDTH = 100;
 
 export class Legend {
   /** Calls `onToggle(key)` when a key is pressed. `swatchOf(key)` returns the class with the colour of its line. */
@@ -19,9 +24,9 @@ export class Legend {
     this.search = el("input", { type: "search", class: "legend-search", placeholder: "Search keys", "aria-label": `${field}: search keys`, hidden: true, oninput: () => this.shown && this.update(...this.shown) });
     this.body = el("tbody");
     this.more = el("p", { class: "note", hidden: true });
-    const head = el("tr", {}, ...["Key", "Current", "Min", "Max"].map((name) => el("th", { scope: "col" }, name)));
-    const table = el("table", { class: "legend" }, el("caption", { class: "offscreen" }, `${field}: values in the window`), el("thead", {}, head), this.body);
-    this.element = el("div", { class: "legend-box", tabIndex: 0, role: "group", "aria-label": `${field}: legend` }, this.search, table, this.more);
+    const head = el("tr", {}, ...["Key", ...COLUMNS].map((name) => el("th", { scope: "col" }, name)));
+    this.table = el("table", { class: "legend" }, el("caption", { class: "offscreen" }, `${field}: values in the window`), el("thead", {}, head), this.body);
+    this.element = el("div", { class: "legend-box", tabIndex: 0, role: "group", "aria-label": `${field}: legend` }, this.search, this.table, this.more);
   }
 
   update(summaries, { isBand, drawn }, threshold) {
@@ -38,8 +43,16 @@ export class Legend {
       if (this.body.children[i] !== row.element) this.body.insertBefore(row.element, this.body.children[i] ?? null);
       this.fill(row, key, summaries.get(key), { isBand, drawn }, threshold);
     });
+    this.updateLayout(listed);
     this.more.hidden = keys.length <= MAX_ROWS;
     setText(this.more, `${format.count(keys.length - MAX_ROWS)} more keys count, too; search to see them`);
+  }
+
+  /** Gives the numbers a line below their key if they do not fit beside it: a number that is cut would be a wrong number. */
+  updateLayout(listed) {
+    const longest = Math.max(0, ...listed.flatMap((key) => this.rows.get(key).cells.map((cell) => cell.textContent.length)));
+    const needed = KEY_WIDTH + COLUMNS.length * (longest * CHARACTER_WIDTH + COLUMN_SPACE);
+    this.table.classList.toggle("is-stacked", needed > this.element.clientWidth);
   }
 
   rowOf(key) {
@@ -49,7 +62,7 @@ export class Legend {
     const reason = el("span", { class: "reason" });
     const toggle = button("", () => this.onToggle(key), { class: "key", title: key });
     toggle.append(swatch, el("bdi", {}, key), reason);
-    const cells = [el("td"), el("td"), el("td")];
+    const cells = COLUMNS.map((name) => el("td", { "data-column": name.toLowerCase() }));
     const row = { element: el("tr", {}, el("th", { scope: "row" }, toggle), ...cells), cells, toggle, swatch, reason };
     this.rows.set(key, row);
     return row;

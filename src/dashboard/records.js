@@ -20,10 +20,11 @@ export class RecordsPanel {
     this.list = new VirtualList({ rows: () => this.filtered.rows, fillRow, onSelect: (entry) => this.showDetail(entry), label: `Records of ${topic}, newest first` });
     this.pane = el("aside", { class: "detail", hidden: true, "aria-label": "Record" });
     this.count = el("span", { class: "muted", role: "status" });
+    this.waiting = el("p", { class: "list-text", hidden: true });
     this.browseBar = el("div", { class: "browse", hidden: true });
     this.element = el("section", { class: "card records", "aria-labelledby": "records-title" },
       el("header", {}, el("h2", { id: "records-title" }, "Records"), this.count, el("span", { class: "grow" }), this.jumpForm()),
-      this.filterInputs(), this.browseBar, headings(), el("div", { class: "split" }, this.list.element, this.pane));
+      this.filterInputs(), this.browseBar, headings(), el("div", { class: "split" }, this.list.element, this.waiting, this.pane));
     this.applyFilter();
     if (url.state.at) this.jumpTo(url.state.at);
   }
@@ -75,7 +76,15 @@ export class RecordsPanel {
     this.updateCount();
   }
 
+  /** Says why the list of live records is empty; "" if it is not. */
+  setWaiting(text) {
+    this.waiting.hidden = text === "" || this.browser !== null;
+    setText(this.waiting, text);
+    this.updateCount();
+  }
+
   updateCount() {
+    if (!this.waiting.hidden) return setText(this.count, "");
     const all = this.browser ? this.browser.entries.length : this.store.total;
     const kept = this.browser ? all : this.store.entries.length;
     const matching = this.filtered.test ? `${format.count(this.filtered.rows.length)} of ` : "";

@@ -61,6 +61,43 @@ function lagState({ lag, rate, charts }, idle, good) {
   return charts?.isFixed ? idle("Fixed range") : good("Live");
 }
 
+/** Returns what a page says in the place of charts without values, as a sentence. Takes the arguments of `pageState`. */
+export function chartsText(facts) {
+  const waiting = waitingText(facts);
+  if (waiting !== null) return waiting;
+  switch (facts.charts?.state.kind) {
+    case "live":
+    case "complete":
+      return "No values in this range.";
+    case "failed":
+      return "The charts cannot be read; trying again…";
+    default:
+      return "Loading…";
+  }
+}
+
+/** Returns what a page says in the place of an empty list of records, as a sentence. Takes the arguments of `pageState`. */
+export function listText(facts) {
+  return waitingText(facts) ?? (facts.lag === 0 && facts.stream.kind === "open" ? "No records." : "Loading…");
+}
+
+/** Returns what the whole page waits for, or null. */
+function waitingText({ stream, topics, paused, visibleSince, now }) {
+  switch (topics?.broker.kind) {
+    case "signed-out":
+      return "Waiting for a sign-in…";
+    case "unreachable":
+      return "Waiting for Curlew…";
+    case "down":
+      return "Waiting for Kafka…";
+    case "failed":
+      return "Waiting for the list of topics…";
+  }
+  if (stream.kind === "waiting") return "Waiting for Curlew…";
+  if (topics && now - Math.max(topics.receivedAt, visibleSince) > STALE_AFTER_MS) return "Waiting for Curlew…";
+  return paused ? "Paused." : null;
+}
+
 function retryText(retryAt, now) {
   const seconds = Math.ceil((retryAt - now) / 1000);
   return seconds > 0 ? `reconnecting in ${seconds} s` : "reconnecting…";

@@ -15,10 +15,12 @@ import * as url from "./url.js";
 const FIELD_AGE_MS = 60_000;
 /** The tiles that are shown at first, on a wide and on a narrow page, and how many more each press of a button adds. */
 const FIRST_TILES = 24;
-const FIRST_TILES_NARROW = 8;
+const FIRST_TILES_NARROW = 4;
 const MORE_TILES = 96;
 const MAX_TILES = 480;
 const MAX_FIELDS = 5;
+/** The most characters of a number that fit into a tile of the usual width. */
+const MAX_SHORT_NUMBER = 15;
 /** Ages tick every second. */
 const UPDATE_INTERVAL_MS = 1000;
 /** If a point of the charts is longer than this, the tiles have their own feed, of this window. */
@@ -193,6 +195,8 @@ export class Tiles {
       if (this.list.children[i] !== element) this.list.insertBefore(element, this.list.children[i] ?? null);
       this.fill(this.elements.get(tile.by), tile, now);
     });
+    const isLong = ({ value }) => typeof value === "number" && format.short(value).length > MAX_SHORT_NUMBER;
+    this.list.classList.toggle("is-roomy", shown.some(({ readings }) => readings.some(isLong)));
     this.more.hidden = rest.length === 0;
     const marked = [[rest.filter(({ isOver }) => isOver).length, "above the threshold"], [rest.filter(({ isSilent }) => isSilent).length, "silent"]];
     setText(this.rest, [`${format.count(rest.length)} more`, ...marked.filter(([n]) => n > 0).map(([n, what]) => `${format.count(n)} ${what}`)].join(", "));
@@ -252,6 +256,7 @@ export class Tiles {
     setText(label, reading.field);
     setText(value, `${reading.isOver ? "▲ " : ""}${isNumber ? format.short(reading.value) : reading.value}${unit ? ` ${unit}` : ""}${age}`);
     element.classList.toggle("over", reading.isOver);
+    element.classList.toggle("number", isNumber);
   }
 }
 

@@ -7,7 +7,8 @@ import { firstSteps } from "./first_steps.js";
 import * as format from "./format.js";
 import { Navigation } from "./navigate.js";
 import { RecordsPanel } from "./records.js";
-import { lagOf } from "./state.js";
+import { chartsText, lagOf, listText } from "./state.js";
+import { pageFacts } from "./status.js";
 import { Store } from "./store.js";
 import { TopicCharts } from "./topic_charts.js";
 import * as url from "./url.js";
@@ -19,6 +20,7 @@ const MAX_WAITING = 20_000;
 /** The lag at which the page offers to jump to now. */
 const FAR_BEHIND_RECORDS = 15_000;
 const SLICE_MS = 8;
+const WAITING_INTERVAL_MS = 500;
 
 export class TopicView {
   constructor(produce) {
@@ -35,16 +37,19 @@ export class TopicView {
     this.facts = el("span", { class: "muted" });
     this.element = el("div", {},
       el("div", { class: "toolbar" }, el("h1", {}, el("bdi", {}, this.name)), this.facts, el("span", { class: "grow" }),
-        ...this.charts.controls, this.pauseButton,
-        button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" })),
+        el("div", { class: "controls" }, ...this.charts.controls, this.pauseButton,
+          button("Full screen", () => document.documentElement.requestFullscreen?.(), { class: "wide" }))),
       this.behindBanner, this.empty, this.charts.tiles.element, this.charts.element, this.charts.also.element, this.records.element);
     this.subscriptions = [feed.on("records", (records) => this.receive(records)), feed.on("topics", (update) => this.update(update))];
     this.charts.start();
+    this.timer = setInterval(() => this.updateWaiting(), WAITING_INTERVAL_MS);
+    this.updateWaiting();
     this.follow();
   }
 
   stop() {
     this.stopped = true;
+    clearInterval(this.timer);
     feed.latest.paused = false;
     this.subscriptions.forEach((unsubscribe) => unsubscribe());
     this.unblock?.();
@@ -161,8 +166,19 @@ export class TopicView {
     this.add(skipped);
   }
 
+  /** Says in the place of the charts and of the list why they are empty. */
+  updateWaiting() {
+    if (document.hidden) return;
+    const facts = pageFacts();
+    this.charts.setWaiting(chartsText(facts));
+    this.records.setWaiting(this.store.total === 0 ? listText(facts) : "");
+  }
+
   updateEmpty() {
-    const isEmpty = this.store.total === 0 && (!this.topic || this.topic.written === 0 || this.topic.partitions.every((p) => p.latest === p.earliest));
+    this.updateWaiting();
+    const { topics, broker } = feed.latest.topics ?? {};
+    const isKnown = topics && broker.kind !== "signed-out";
+    const isEmpty = isKnown && this.store.total === 0 && (!this.topic || this.topic.written === 0 || this.topic.partitions.every((p) => p.latest === p.earliest));
     this.empty.hidden = !isEmpty;
     this.charts.element.hidden = isEmpty;
     if (isEmpty && !this.empty.childElementCount) this.empty.append(...(firstSteps(this.name)?.elements ?? []));

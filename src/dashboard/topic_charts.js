@@ -4,7 +4,7 @@ import { AlsoTopics } from "./also.js";
 import { firstTimestamp } from "./browse.js";
 import { Charts } from "./charts.js";
 import { Chooser } from "./chooser.js";
-import { button, el } from "./dom.js";
+import { button, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
 import { edges, isLive, questionRange, rangeOf } from "./range.js";
@@ -35,8 +35,9 @@ export class TopicCharts {
     this.chooser = new Chooser(() => this.choose(), () => this.charts.invalidate());
     this.controls = [...this.range.controls, ...this.chooser.elements, this.charts.menu, this.charts.csv.element, this.also.menu];
     this.outside = el("div", { class: "browse", role: "status", hidden: true });
+    this.waiting = el("p", { class: "card nothing", role: "status", hidden: true });
     this.element = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
-      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.charts.nothing, this.charts.element, this.charts.note);
+      el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.range.bar, this.outside, this.waiting, this.charts.nothing, this.charts.element, this.charts.note);
   }
 
   start() {
@@ -123,6 +124,7 @@ export class TopicCharts {
   changed(first) {
     const hasPoints = this.series && this.series.step !== null;
     if (this.series) this.tiles.observe(this.series);
+    if (this.series?.points > 0) this.waiting.hidden = true;
     if (hasPoints || this.series?.state.kind === "failed") this.charts.show(this.series, first);
     this.updateOutside();
   }
@@ -138,6 +140,13 @@ export class TopicCharts {
     // The window may have another length by then.
     const show = () => this.range.apply({ from: String(Math.floor(newest - (this.charts.to - this.charts.from)) + 1), to: String(newest + 1) });
     this.outside.replaceChildren(el("span", {}, `No values in this range. The latest record is from ${format.moment(newest)}.`), el("span", { class: "grow" }), button("Show that time", show, { class: "small strong" }));
+  }
+
+  /** Shows a text while there is nothing else in the place of the charts. */
+  setWaiting(text) {
+    const hasOther = this.charts.charts.size > 0 || this.series?.points > 0 || !this.charts.nothing.hidden || !this.outside.hidden;
+    this.waiting.hidden = hasOther;
+    if (!hasOther) setText(this.waiting, text);
   }
 
   pause() {

@@ -63,7 +63,7 @@ fn write(out: &mut PageBody, state: &SampledTopics, permit: &Permit, wanted: Act
     for (topic, newest) in state.iter().filter(|(topic, _)| permit.may_see(&topic.info.name)) {
         out.add(std::mem::replace(&mut comma, ","))?;
         add_description(out, &topic.info, &topic.ends)?;
-        out.add(&format!(",\"age\":{}", age(state.read)))?;
+        out.add(&format!(",\"age\":{}", age(state.began)))?;
         if wanted.last {
             out.add(&format!(",\"last\":{}", last(topic, newest, permit)))?;
         }

@@ -10,7 +10,7 @@ use super::topic_activity::{Activity, activity};
 use super::topic_description::add_description;
 use crate::auth::Permit;
 use crate::broker::{Broker, PartitionInfo, TopicInfo};
-use crate::hub::overview::{PARTITION_REQUEST_BYTES, partition_ends, split_for_request};
+use crate::hub::overview::{Leaderless, PARTITION_REQUEST_BYTES, partition_ends, split_for_request};
 use crate::record::TopicName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,7 +85,7 @@ fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Re
         rest = after;
         let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
         let _memory = out.reserve(beyond_small(PARTITION_REQUEST_BYTES * partitions))?;
-        let ends = partition_ends(broker, part);
+        let ends = partition_ends(broker, part, Leaderless::Wait);
         let mut ends = ends.as_slice();
         for topic in part {
             let (own, others) = ends.split_at(topic.partitions.len().min(ends.len()));

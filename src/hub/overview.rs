@@ -2,6 +2,7 @@
 //!
 //! One thread looks them up for all clients, at most once per second while clients ask, and otherwise once per
 //! [`Settings::sample_interval`](super::Settings::sample_interval), so that a client sees what happened before it asked.
+//! Without clients, a cluster with many topics is not sampled.
 
 mod ends;
 mod history;
@@ -9,7 +10,7 @@ mod newest;
 mod newest_record;
 mod sampler;
 
-pub use ends::{PARTITION_REQUEST_BYTES, PartitionEnds, partition_ends, split_for_request};
+pub use ends::{Leaderless, PARTITION_REQUEST_BYTES, PartitionEnds, partition_ends, split_for_request};
 pub use history::WrittenSamples;
 pub use newest_record::{Excerpt, Newest, NewestRecord};
 pub use sampler::{SampledTopic, SampledTopics};
@@ -20,7 +21,7 @@ use crate::sync::memory_budget::MemoryBudget;
 use crate::sync::worker::Worker;
 use crate::sync::{lock, wait_timeout, watchdog};
 use log::debug;
-use sampler::TopicSampler;
+use sampler::{Sampling, TopicSampler};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -28,13 +29,11 @@ use std::time::{Duration, Instant};
 const FRESH: Duration = Duration::from_secs(1);
 /// Rounds without clients take at most this fraction of the time, so that they do not burden a slow broker.
 const TIME_FRACTION: u32 = 20;
-/// Maximum number of partitions that are sampled without clients.
-const SAMPLED_PARTITIONS: usize = 20_000;
-/// Pause between rounds without clients if there are more partitions.
+/// Pause between rounds without clients if there are too many topics.
 const UNSAMPLED: Duration = Duration::from_secs(3600);
 /// Maximum number of waiting clients. Further ones get the latest state, whatever its age.
 const MAX_WAITING: usize = 1024;
-/// How long connections for newest records are kept without clients.
+/// How long the state and the connections for newest records are kept without clients.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The parts of the state that a client needs.
@@ -157,6 +156,7 @@ impl OverviewBoard {
                 RoundReason::Sample => {
                     if asked.elapsed() > IDLE {
                         sampler.disconnect();
+                        self.drop_state();
                     }
                     sample(&mut sampler, interval)
                 }
@@ -167,7 +167,7 @@ impl OverviewBoard {
 
     /// Looks up the topics for the waiting clients.
     fn look_up(&self, sampler: &mut TopicSampler) {
-        match sampler.look_up().map(Arc::new) {
+        match sampler.look_up(|| self.drop_state()).map(Arc::new) {
             Ok(state) => {
                 self.publish(Ok(state.clone()), OverviewNeed::Offsets);
                 if lock(&self.state).waiting.iter().any(|(need, _)| *need == OverviewNeed::Newest) {
@@ -179,6 +179,12 @@ impl OverviewBoard {
                 self.publish(Err(error), OverviewNeed::Newest);
             }
         }
+    }
+
+    /// Drops the state, and releases its memory once no response needs it.
+    fn drop_state(&self) {
+        let dropped = lock(&self.state).topics.take();
+        drop(dropped);
     }
 
     /// Waits until a round begins. Returns `None` when the thread must end.
@@ -213,9 +219,11 @@ impl OverviewBoard {
 /// Adds a sample without a client. Returns the time until the next one.
 fn sample(sampler: &mut TopicSampler, interval: Duration) -> Duration {
     match sampler.sample() {
-        Ok(partitions) if partitions > SAMPLED_PARTITIONS => return UNSAMPLED,
-        Ok(_) => {}
-        Err(error) => debug!("cannot sample the topics: {error}"),
+        Ok(Sampling::Sampled) => interval,
+        Ok(Sampling::TooMany) => UNSAMPLED,
+        Err(error) => {
+            debug!("cannot sample the topics: {error}");
+            interval
+        }
     }
-    interval
 }

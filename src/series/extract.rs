@@ -25,7 +25,7 @@ pub type FieldIndex = u16;
 
 /// Maximum number of fields if the query does not list them.
 pub const MAX_FIELDS: usize = 64;
-/// Maximum number of nodes. Each takes about 100 bytes.
+/// Maximum number of nodes with discovered fields. Each takes about 100 bytes.
 const MAX_NODES: usize = 512;
 /// Maximum length of a member name in the path of a discovered field, in bytes.
 const MAX_NAME: usize = 128;
@@ -189,8 +189,8 @@ impl Extractor {
         self.passed_over = None;
     }
 
-    /// Returns the node of a path in the query, and adds missing nodes. A query has too few paths to exceed
-    /// `MAX_NODES`.
+    /// Returns the node of a path in the query, and adds missing nodes. The number of paths in a query and their depth
+    /// are bounded.
     fn node_at(&mut self, path: &ValuePath) -> usize {
         let mut node = 0;
         for name in path.names() {

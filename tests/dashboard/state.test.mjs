@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lagOf, pageState } from "../../src/dashboard/state.js";
+import { chartsText, lagOf, listText, pageState } from "../../src/dashboard/state.js";
 
 const NOW = 1_000_000;
 const up = { broker: { kind: "up" }, topics: [], receivedAt: NOW - 1000 };
@@ -77,4 +77,27 @@ test("the lag is the number of records after the position in every partition", (
   const topic = { partitions: [{ partition: 0, earliest: 0, latest: 10 }, { partition: 1, earliest: 5, latest: 7 }, { partition: 2, earliest: null, latest: null }] };
   assert.equal(lagOf(topic, new Map([[0, 4], [1, 9]])), 6);
   assert.equal(lagOf(topic, new Map()), 12, "the records that retention deleted do not count");
+});
+
+test("a page without values says why in the place of the charts and the list", () => {
+  const cases = [
+    ["before the first response", { topics: null, lag: null }, "Loading…", "Loading…"],
+    ["before the topic's end is known", { lag: null, charts: charts("connecting") }, "Loading…", "Loading…"],
+    ["while history is read", { lag: 5, charts: charts("reading") }, "Loading…", "Loading…"],
+    ["without values in the range", { charts: charts("live") }, "No values in this range.", "No records."],
+    ["with a range of the past", { lag: 5, charts: charts("complete") }, "No values in this range.", "Loading…"],
+    ["without charts", { charts: charts("failed"), lag: 5 }, "The charts cannot be read; trying again…", "Loading…"],
+    ["while the stream opens", { stream: { kind: "connecting" }, charts: charts("connecting") }, "Loading…", "Loading…"],
+    ["paused", { paused: true, charts: charts("connecting") }, "Paused.", "Paused."],
+    ["signed out", { topics: failed("signed-out") }, "Waiting for a sign-in…", "Waiting for a sign-in…"],
+    ["without Kafka", { topics: failed("down"), charts: charts("failed") }, "Waiting for Kafka…", "Waiting for Kafka…"],
+    ["without Curlew", { topics: failed("unreachable") }, "Waiting for Curlew…", "Waiting for Curlew…"],
+    ["without the topics", { topics: failed("failed") }, "Waiting for the list of topics…", "Waiting for the list of topics…"],
+    ["disconnected", { stream: waiting }, "Waiting for Curlew…", "Waiting for Curlew…"],
+    ["without a response for long", { topics: { ...up, receivedAt: NOW - 12_000 } }, "Waiting for Curlew…", "Waiting for Curlew…"],
+  ];
+  for (const [when, facts, inCharts, inList] of cases) {
+    const all = { stream: open, topics: up, lag: 0, rate: 0, charts: null, paused: false, visibleSince: 0, now: NOW, ...facts };
+    assert.deepEqual([chartsText(all), listText(all)], [inCharts, inList], when);
+  }
 });

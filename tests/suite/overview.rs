@@ -138,6 +138,20 @@ async fn transaction_markers_after_the_newest_record_are_skipped() {
 }
 
 #[tokio::test]
+async fn the_newest_record_before_markers_is_found_if_one_fetch_does_not_reach_it() {
+    let world = world();
+    world.broker.create("t", 1);
+    // Three records fill a fetch.
+    for number in 0..8 {
+        world.append("t", 0, (100 - number, None, Some(format!("{number}{}", "x".repeat(30_000)).into_bytes())));
+    }
+    world.broker.skip("t", 0, 3);
+    let topics = world.topics("last=true").await;
+    let last = &topics["t"]["last"];
+    assert_eq!((&last["offset"], &last["timestamp"]), (&json!(7), &json!(93)), "{last}");
+}
+
+#[tokio::test]
 async fn the_history_is_there_before_the_first_request() {
     let world = world();
     world.broker.create("t", 2);
@@ -219,10 +233,72 @@ async fn the_memory_of_the_overview_is_bounded() {
     let unread = topics.values().filter(|topic| topic["last"]["problem"].is_string()).count();
     assert!(topics.len() == 300 && (1..300).contains(&unread), "{unread} of {}", topics.len());
     assert!(memory.topics.used() <= memory.topics.limit());
+    // Records for which there is no memory are not read again and again.
+    let fetches = world.broker.fetches.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.topics(ALL).await;
+    assert_eq!(world.broker.fetches.load(Ordering::Relaxed), fetches);
     world.broker.create("large", 100_000);
     world.until_status(413).await;
     world.broker.delete("large");
     world.until_status(200).await;
     drop(world);
     assert_eq!(memory.topics.used(), 0);
+}
+
+#[tokio::test]
+async fn a_list_that_needs_most_of_the_memory_is_looked_up_again() {
+    let broker = MemoryBroker::new();
+    // Each list needs about two thirds of the memory.
+    broker.create("a", 1750);
+    broker.create("b", 1750);
+    let memory = MemoryBudget::new(MIN);
+    let world = world_with(broker, memory.clone());
+    for latest in 1..=3 {
+        world.broker.append("a", 0, "x");
+        let topics = world.topics("history=true").await;
+        assert_eq!(topics["a"]["partitions"][0]["latest"], json!(latest));
+        assert!(memory.topics.used() > memory.topics.limit() / 2, "{}", memory.topics.used());
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+}
+
+#[tokio::test]
+async fn topics_that_are_too_many_for_a_history_are_not_sampled_without_clients() {
+    let few = world();
+    few.broker.create("t", 1);
+    let many = MemoryBroker::new();
+    (0..300).for_each(|number| many.create(&format!("topic-{number}"), 1));
+    let many = world_with(many, MemoryBudget::new(MIN));
+    let look_ups = |world: &OverviewApp| world.broker.end_look_ups.load(Ordering::Relaxed);
+    let deadline = tokio::time::Instant::now() + LONG;
+    while look_ups(&few) < 5 {
+        assert!(tokio::time::Instant::now() < deadline, "the topic is sampled");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(look_ups(&many), 0);
+    assert_eq!(many.topics("history=true").await["topic-7"]["history"], json!([]));
+}
+
+#[tokio::test]
+async fn the_ends_of_partitions_without_a_leader_are_unknown_and_delay_no_other_topic() {
+    let broker = MemoryBroker::new();
+    for name in ["offline", "t"] {
+        broker.create(name, 2);
+        broker.append(name, 1, "x");
+    }
+    // The Kafka client waits 5 s for an election when it looks up such a partition.
+    broker.remove_leader("offline", 0);
+    broker.remove_leader("offline", 1);
+    let world = world_with(broker, MemoryBudget::default());
+    let topics = world.topics(ALL).await;
+    let unknown = |partition: u64| json!({"partition": partition, "leader": null, "earliest": null, "latest": null});
+    assert_eq!(topics["offline"]["partitions"], json!([unknown(0), unknown(1)]));
+    assert_eq!(topics["offline"]["history"], json!([]));
+    assert_eq!((&topics["t"]["last"]["value"], &topics["t"]["partitions"][1]["latest"]), (&json!("x"), &json!(1)));
+    world.broker.delete("t");
+    let before = world.broker.end_look_ups.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.topics(ALL).await;
+    assert_eq!(world.broker.end_look_ups.load(Ordering::Relaxed), before);
 }

@@ -1,6 +1,6 @@
 //! The offsets of many topics, looked up in few requests.
 
-use crate::broker::{Broker, OffsetAt, TopicInfo};
+use crate::broker::{Broker, OffsetAt, PartitionInfo, TopicInfo};
 use crate::record::{Offset, TopicPartition};
 
 /// Maximum number of partitions in one request, unless a single topic has more.
@@ -18,6 +18,15 @@ pub struct PartitionEnds {
     pub latest: Option<Offset>,
 }
 
+/// What a look-up does with partitions that have no leader in the metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaderless {
+    /// Waits for an election, as long as the broker client does.
+    Wait,
+    /// Reports their ends as unknown at once, so that one offline partition does not delay all topics.
+    Skip,
+}
+
 /// Splits off the first topics, as many as fit in one request.
 pub fn split_for_request(topics: &[TopicInfo]) -> (&[TopicInfo], &[TopicInfo]) {
     let mut partitions = 0;
@@ -29,8 +38,8 @@ pub fn split_for_request(topics: &[TopicInfo]) -> (&[TopicInfo], &[TopicInfo]) {
 }
 
 /// Returns the ends of all partitions of the topics, in order.
-pub fn partition_ends(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<PartitionEnds> {
-    let offsets = look_up(broker, topics, &[OffsetAt::Earliest, OffsetAt::Latest]);
+pub fn partition_ends(broker: &dyn Broker, topics: &[TopicInfo], leaderless: Leaderless) -> Vec<PartitionEnds> {
+    let offsets = look_up(broker, topics, &[OffsetAt::Earliest, OffsetAt::Latest], leaderless);
     let ends = offsets.chunks(2).map(|ends| match ends {
         [earliest, latest] => PartitionEnds { earliest: *earliest, latest: *latest },
         _ => PartitionEnds { earliest: None, latest: None },
@@ -39,17 +48,29 @@ pub fn partition_ends(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<Partitio
 }
 
 /// Returns the offset of the next record of all partitions of the topics, in order.
-pub fn latest_offsets(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<Option<Offset>> {
-    look_up(broker, topics, &[OffsetAt::Latest])
+pub fn latest_offsets(broker: &dyn Broker, topics: &[TopicInfo], leaderless: Leaderless) -> Vec<Option<Offset>> {
+    look_up(broker, topics, &[OffsetAt::Latest], leaderless)
 }
 
-fn look_up(broker: &dyn Broker, topics: &[TopicInfo], offsets: &[OffsetAt]) -> Vec<Option<Offset>> {
-    let of_partition = |partition: TopicPartition| offsets.iter().map(move |at| (partition.clone(), *at));
-    let of_topic = |topic: &TopicInfo| {
-        let name = topic.name.clone();
-        let partition = move |partition| TopicPartition { topic: name.clone(), partition };
-        topic.partitions.iter().map(|info| info.partition).map(partition).collect::<Vec<_>>()
+fn look_up(
+    broker: &dyn Broker,
+    topics: &[TopicInfo],
+    offsets: &[OffsetAt],
+    leaderless: Leaderless,
+) -> Vec<Option<Offset>> {
+    let partitions = topics.iter().flat_map(|topic| topic.partitions.iter().map(move |info| (&topic.name, info)));
+    let is_queried = |info: &PartitionInfo| leaderless == Leaderless::Wait || info.leader.is_some();
+    let queried = partitions.clone().filter(|(_, info)| is_queried(info)).flat_map(|(topic, info)| {
+        let partition = TopicPartition { topic: topic.clone(), partition: info.partition };
+        offsets.iter().map(move |at| (partition.clone(), *at))
+    });
+    let queries: Vec<_> = queried.collect();
+    let mut found = broker.offsets(&queries).into_iter();
+    let of_partition = |(_, info)| {
+        let found = found.by_ref().take(if is_queried(info) { offsets.len() } else { 0 });
+        let mut found: Vec<_> = found.map(Result::ok).collect();
+        found.resize(offsets.len(), None);
+        found
     };
-    let queries: Vec<_> = topics.iter().flat_map(of_topic).flat_map(of_partition).collect();
-    broker.offsets(&queries).into_iter().map(Result::ok).collect()
+    partitions.flat_map(of_partition).collect()
 }

@@ -62,6 +62,11 @@ impl SampleHistory {
         self.memory.shrink(0);
     }
 
+    /// Whether the samples of so many topics fit in the memory of the history.
+    pub fn has_memory_for(&self, topics: usize) -> bool {
+        TOPIC_BYTES * topics <= self.most
+    }
+
     /// Adds a sample, unless the latest one is too recent. `topics` are all topics with the sums of their end offsets,
     /// where all of them are known. Without memory, there is no history.
     pub fn sample(&mut self, now: Instant, topics: &[(&TopicInfo, Option<Offset>)]) {
@@ -69,8 +74,7 @@ impl SampleHistory {
         if self.times.last().is_some_and(|last| now.duration_since(*last) < self.interval - self.interval / 10) {
             return;
         }
-        let bytes = TOPIC_BYTES * topics.len();
-        if bytes > self.most || self.memory.set(bytes).is_err() {
+        if !self.has_memory_for(topics.len()) || self.memory.set(TOPIC_BYTES * topics.len()).is_err() {
             return self.clear();
         }
         let is_recent = |time: &&Instant| now.duration_since(**time) <= SPAN + self.interval;

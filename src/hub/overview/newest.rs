@@ -56,6 +56,8 @@ struct NewestWant<'t> {
     leader: NodeId,
     position: FetchPosition,
     ends: (Offset, Offset),
+    /// Whether the offsets before the last one are searched.
+    is_searching: bool,
 }
 
 impl NewestReader {
@@ -123,6 +125,7 @@ impl NewestReader {
                     last_epoch: NO_EPOCH,
                 },
                 ends: (earliest, latest),
+                is_searching: false,
             })
         });
         let mut grown: Vec<_> = grown.collect();
@@ -138,6 +141,13 @@ impl NewestReader {
     fn read_from(&mut self, leader: NodeId, mut wants: Vec<NewestWant<'_>>, until: Instant, left: &mut usize) {
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: FETCH_BYTES, partition_max_bytes: PARTITION_BYTES };
         while !wants.is_empty() && *left > 0 && Instant::now() < until {
+            if !self.has_memory() {
+                // Nothing is read that could not be kept. The topics that are outdated now leave space for later rounds.
+                let outdated = |want: &NewestWant<'_>| {
+                    self.topics.get_mut(&want.topic.name).into_iter().for_each(NewestOfTopic::forget);
+                };
+                return wants.iter().for_each(outdated);
+            }
             let chunk: Vec<_> = wants.iter().take(FETCH_PARTITIONS).map(|want| want.position.clone()).collect();
             let reader = self.readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.fetched));
             let fetched = match reader.fetch(&chunk, limits) {
@@ -170,14 +180,20 @@ impl NewestReader {
                     continue;
                 }
                 progress = true;
-                let (earliest, latest) = wants[at].ends;
+                let want = &mut wants[at];
+                let (earliest, latest) = want.ends;
                 let searched = earliest.max(latest - SEARCHED_OFFSETS);
-                match last {
-                    None if wants[at].position.offset > searched => wants[at].position.offset = searched,
-                    last => {
-                        let want = wants.remove(at);
-                        self.apply(&want, partition, last);
-                    }
+                if last.is_none() && !want.is_searching && want.position.offset > searched {
+                    (want.is_searching, want.position.offset) = (true, searched);
+                    continue;
+                }
+                // The response may end before the newest record.
+                let read_to = data.next_offset.min(latest);
+                self.apply(&want.topic.name, partition, last, read_to);
+                if read_to >= latest || read_to <= want.position.offset {
+                    drop(wants.remove(at));
+                } else {
+                    want.position.offset = read_to;
                 }
             }
             if !progress {
@@ -186,23 +202,30 @@ impl NewestReader {
         }
     }
 
-    /// Applies the newest record of a partition: `None` if none was found.
-    fn apply(&mut self, want: &NewestWant<'_>, partition: Partition, record: Option<RecordRef<'_>>) {
-        let Some(known) = self.topics.get_mut(&want.topic.name) else { return };
+    /// Whether there is memory for a newest record. Half of the memory is for the offsets.
+    fn has_memory(&self) -> bool {
+        self.memory.has_free(self.memory.limit() / 2)
+    }
+
+    /// Applies the newest record of a partition before the offset `end`: `None` if none was found.
+    fn apply(&mut self, topic: &TopicName, partition: Partition, record: Option<RecordRef<'_>>, end: Offset) {
+        let has_memory = self.has_memory();
+        let Some(known) = self.topics.get_mut(topic) else { return };
         let read_to = known.read_to.get(partition as usize).copied().unwrap_or(0);
         // A record that has arrived since an earlier round is newer than those read before, even with an older
         // timestamp. In other cases, only the timestamps tell.
         let has_arrived = read_to > 0 && known.round != self.rounds;
         if let Some(record) = record {
-            let is_older = |newest: &Newest| matches!(newest, Newest::Record(newest) if !has_arrived && newest.timestamp > record.timestamp);
-            if !is_older(&known.newest) {
-                // Half of the memory is for the offsets.
-                let has_memory = self.memory.has_free(self.memory.limit() / 2);
+            let is_older = match &known.newest {
+                Newest::Record(newest) if newest.partition == partition => newest.offset > record.offset,
+                Newest::Record(newest) => !has_arrived && newest.timestamp > record.timestamp,
+                _ => false,
+            };
+            if !is_older {
                 let newest = has_memory.then(|| NewestRecord::of(partition, &record, &self.memory));
                 match newest {
                     Some(Ok(newest)) => known.newest = Newest::Record(Arc::new(newest)),
-                    // A later round tries again.
-                    _ => return known.newest = Newest::NoMemory,
+                    _ => return known.forget(),
                 }
             }
         } else if !matches!(known.newest, Newest::Record(_)) {
@@ -210,7 +233,7 @@ impl NewestReader {
         }
         known.round = self.rounds;
         if let Some(read_to) = known.read_to.get_mut(partition as usize) {
-            *read_to = want.ends.1;
+            *read_to = end;
         }
     }
 }
@@ -218,6 +241,12 @@ impl NewestReader {
 impl NewestOfTopic {
     fn unread(id: TopicId) -> Self {
         Self { id, newest: Newest::Unread, read_to: Vec::new(), round: 0 }
+    }
+
+    /// Drops the record, because there is no memory for a newer one. A later round reads all partitions again.
+    fn forget(&mut self) {
+        self.newest = Newest::NoMemory;
+        self.read_to.fill(0);
     }
 
     /// Whether this is about the same topic, and not about a deleted topic of the same name.

@@ -1,6 +1,8 @@
 //! The rounds of the thread that samples all topics.
 
-use super::ends::{PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request};
+use super::ends::{
+    Leaderless, PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request,
+};
 use super::history::{SampleHistory, WrittenSamples};
 use super::newest::{NewestReader, TopicEnds};
 use super::newest_record::Newest;
@@ -10,9 +12,14 @@ use crate::sync::memory_budget::{MemoryBudget, Reservation, Share};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Maximum number of partitions that are sampled without clients.
+const SAMPLED_PARTITIONS: usize = 20_000;
+
 /// All topics at one moment.
 pub struct SampledTopics {
-    /// The time of the offsets.
+    /// The time before the offsets were looked up, which may take seconds. They are at most this old.
+    pub began: Instant,
+    /// The time after that. The state is shared from then on.
     pub read: Instant,
     /// Whether the newest records have been read since then.
     pub has_newest: bool,
@@ -49,6 +56,14 @@ impl SampledTopic {
     }
 }
 
+/// Whether topics were sampled without a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampling {
+    Sampled,
+    /// There are too many partitions, or more topics than the history has memory for.
+    TooMany,
+}
+
 /// The state of the thread.
 pub struct TopicSampler {
     broker: Arc<dyn Broker>,
@@ -68,22 +83,39 @@ impl TopicSampler {
         Self { broker, memory, requests, history, newest }
     }
 
-    /// Adds a sample. Returns the number of partitions.
-    pub fn sample(&mut self) -> Result<usize, BrokerError> {
-        let (listed, _memory) = self.list()?;
-        let latest = self.look_up_in_parts(&listed, latest_offsets)?;
-        let (partitions, mut latest) = (latest.len(), latest.into_iter());
+    /// Adds a sample, unless there are too many topics to sample them without clients.
+    pub fn sample(&mut self) -> Result<Sampling, BrokerError> {
+        let listed = self.broker.list_topics()?;
+        let partitions: usize = listed.iter().map(|topic| topic.partitions.len()).sum();
+        if partitions > SAMPLED_PARTITIONS || !self.history.has_memory_for(listed.len()) {
+            return Ok(Sampling::TooMany);
+        }
+        let _memory = self.reserve(&listed)?;
+        let began = Instant::now();
+        let mut latest = self.look_up_in_parts(&listed, latest_offsets)?.into_iter();
         let mut written = Vec::with_capacity(listed.len());
         for info in &listed {
             written.push((info, latest.by_ref().take(info.partitions.len()).sum()));
         }
-        self.history.sample(Instant::now(), &written);
-        Ok(partitions)
+        self.history.sample(began, &written);
+        Ok(Sampling::Sampled)
     }
 
-    /// Looks up all topics and their offsets, and adds a sample if it is time for one.
-    pub fn look_up(&mut self) -> Result<SampledTopics, BrokerError> {
-        let (listed, memory) = self.list()?;
+    /// Looks up all topics and their offsets, and adds a sample if it is time for one. Calls `drop_previous`, which drops
+    /// the previous state, if there is no memory for both.
+    pub fn look_up(&mut self, drop_previous: impl FnOnce()) -> Result<SampledTopics, BrokerError> {
+        let listed = self.broker.list_topics()?;
+        let memory = self.reserve(&listed).or_else(|_| {
+            drop_previous();
+            self.reserve(&listed)
+        });
+        let memory = memory.or_else(|_| {
+            // The offsets are more important than what is kept beside them.
+            self.history.clear();
+            self.newest.clear();
+            self.reserve(&listed)
+        })?;
+        let began = Instant::now();
         let ends = self.look_up_in_parts(&listed, partition_ends)?;
         let read = Instant::now();
         let mut ends = ends.into_iter();
@@ -93,33 +125,25 @@ impl TopicSampler {
         };
         let mut topics: Vec<_> = listed.into_iter().map(topic).collect();
         let written: Vec<_> = topics.iter().map(|topic| (&topic.info, topic.written())).collect();
-        self.history.sample(read, &written);
+        self.history.sample(began, &written);
         for topic in &mut topics {
             topic.samples = self.history.of(&topic.info, topic.written());
         }
         let list = Arc::new(TopicList { topics, _memory: memory });
-        Ok(self.with_newest(read, list, false))
+        Ok(self.with_newest((began, read), list, false))
     }
 
-    /// Returns all topics, and the memory of a list with their offsets.
-    fn list(&mut self) -> Result<(Vec<TopicInfo>, Reservation), BrokerError> {
-        let listed = self.broker.list_topics()?;
-        let bytes = listed.iter().map(topic_bytes).sum();
-        let memory = self.memory.reserve(bytes).or_else(|_| {
-            // The offsets are more important than what is kept beside them.
-            self.history.clear();
-            self.newest.clear();
-            self.memory.reserve(bytes)
-        });
-        let no_memory = |shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList);
-        Ok((listed, memory.map_err(no_memory)?))
+    /// Reserves the memory of a list of these topics with their offsets.
+    fn reserve(&self, listed: &[TopicInfo]) -> Result<Reservation, BrokerError> {
+        let memory = self.memory.reserve(listed.iter().map(topic_bytes).sum());
+        memory.map_err(|shortage| BrokerError::no_memory(shortage, MemorySubject::TopicList))
     }
 
     /// Looks up offsets in several requests if there are many partitions.
     fn look_up_in_parts<T>(
         &self,
         listed: &[TopicInfo],
-        look_up: impl Fn(&dyn Broker, &[TopicInfo]) -> Vec<T>,
+        look_up: impl Fn(&dyn Broker, &[TopicInfo], Leaderless) -> Vec<T>,
     ) -> Result<Vec<T>, BrokerError> {
         let (mut rest, mut found) = (listed, Vec::new());
         while !rest.is_empty() {
@@ -127,7 +151,7 @@ impl TopicSampler {
             rest = after;
             let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
             let _request = self.requests.reserve(PARTITION_REQUEST_BYTES * partitions)?;
-            found.extend(look_up(&*self.broker, part));
+            found.extend(look_up(&*self.broker, part, Leaderless::Skip));
         }
         Ok(found)
     }
@@ -136,12 +160,17 @@ impl TopicSampler {
     pub fn read_newest(&mut self, state: &SampledTopics) -> SampledTopics {
         let ends: Vec<TopicEnds<'_>> = state.list.topics.iter().map(|topic| (&topic.info, &*topic.ends)).collect();
         self.newest.read(&ends);
-        self.with_newest(state.read, state.list.clone(), true)
+        self.with_newest((state.began, state.read), state.list.clone(), true)
     }
 
-    fn with_newest(&self, read: Instant, list: Arc<TopicList>, has_newest: bool) -> SampledTopics {
+    fn with_newest(
+        &self,
+        (began, read): (Instant, Instant),
+        list: Arc<TopicList>,
+        has_newest: bool,
+    ) -> SampledTopics {
         let newest = list.topics.iter().map(|topic| self.newest.of(&topic.info)).collect();
-        SampledTopics { read, has_newest, list, newest }
+        SampledTopics { began, read, has_newest, list, newest }
     }
 
     /// Closes the connections that read newest records.

@@ -124,11 +124,11 @@ proptest! {
         let read = |part: &Value| -> Vec<(String, f64)> {
             states_of(&query, part).into_iter().map(|(path, name)| (path, index(name))).collect()
         };
-        let readings = naive_readings(&query, &steps, &everything, &read);
+        let readings = naive_readings(&query, &steps, &everything, read);
         // Records without a time have states, too.
         let timed = SeriesQuery { time: TimeSource::Record, ..query.clone() };
         let mut states: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        for ((field, ..), readings) in naive_readings(&timed, &ALL, &everything, &read) {
+        for ((field, ..), readings) in naive_readings(&timed, &ALL, &everything, read) {
             states.entry(field).or_default().extend(readings.iter().map(|reading| reading.3 as usize));
         }
         let is_exceeded = |field: &str| states.get(field).is_some_and(|states| states.len() > 32);

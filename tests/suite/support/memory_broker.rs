@@ -21,8 +21,9 @@ pub struct MemoryBroker {
     pub fetches: AtomicUsize,
     /// The number of records returned to all readers.
     pub records_read: AtomicUsize,
-    /// The number of partitions whose log start offset was looked up.
+    /// The number of partitions whose log start offset, and whose end offset, was looked up.
     pub start_look_ups: AtomicUsize,
+    pub end_look_ups: AtomicUsize,
     /// Makes `write_all` return at the next submission, as after a fault.
     pub ends_write_all: AtomicBool,
     /// The result of `backlogs()`.
@@ -62,11 +63,12 @@ struct Partition {
     records: Vec<(Offset, NewRecord)>,
     /// The leader epochs of this log, each with its first offset.
     elections: Vec<(Epoch, Offset)>,
+    has_leader: bool,
 }
 
 impl Default for Partition {
     fn default() -> Self {
-        Self { start: 0, end: 0, records: Vec::new(), elections: vec![(0, 0)] }
+        Self { start: 0, end: 0, records: Vec::new(), elections: vec![(0, 0)], has_leader: true }
     }
 }
 
@@ -79,6 +81,7 @@ impl MemoryBroker {
             fetches: AtomicUsize::new(0),
             records_read: AtomicUsize::new(0),
             start_look_ups: AtomicUsize::new(0),
+            end_look_ups: AtomicUsize::new(0),
             ends_write_all: AtomicBool::new(false),
             backlogs: Mutex::default(),
         })
@@ -186,6 +189,11 @@ impl MemoryBroker {
     pub fn elect(&self, name: &str, partition: usize) {
         let end = self.with(name, |topic| topic.partitions[partition].end);
         self.truncate(name, partition, end);
+    }
+
+    /// Takes the leader from a partition, as when all brokers that have it are down.
+    pub fn remove_leader(&self, name: &str, partition: usize) {
+        self.with(name, |topic| topic.partitions[partition].has_leader = false);
     }
 
     pub fn append(&self, name: &str, partition: usize, value: impl Into<Vec<u8>>) -> Offset {
@@ -383,7 +391,7 @@ impl Broker for MemoryBroker {
             let topic = log.topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
             let partition = |(log, partition): (&Partition, i32)| PartitionInfo {
                 partition,
-                leader: Some(LEADER),
+                leader: log.has_leader.then_some(LEADER),
                 leader_epoch: log.leader_epoch() as i32,
             };
             let partitions = topic.partitions.iter().zip(0..).map(partition).collect();
@@ -396,6 +404,12 @@ impl Broker for MemoryBroker {
         let find = |(place, at): &(TopicPartition, OffsetAt)| {
             let log = self.healthy()?;
             let log = log.partition(place)?;
+            if *at == OffsetAt::Latest {
+                self.end_look_ups.fetch_add(1, Ordering::Relaxed);
+            }
+            if !log.has_leader {
+                return Err(Staleness::NoLeader(place.clone()).into());
+            }
             Ok(match at {
                 OffsetAt::Earliest => {
                     self.start_look_ups.fetch_add(1, Ordering::Relaxed);
