@@ -70,7 +70,11 @@ export class RecordReader {
   readLeaf(leaf, path, part) {
     if (path === this.time) part.time = timeIn(leaf);
     if (path === this.by) part.by = String(leaf);
-    if (this.states.has(path)) return void part.values.set(path, String(leaf));
+    if (this.states.has(path)) {
+      // Like /series: a number with a fraction is a measurement.
+      if (typeof leaf !== "number" || Number.isInteger(leaf)) part.values.set(path, String(leaf));
+      return;
+    }
     const isRead = this.fields ? this.fields.has(path) : typeof leaf === "number" && path !== this.by && path !== this.time;
     const number = !isRead ? null : typeof leaf === "string" ? (numberIn(leaf)?.number ?? null) : Number(leaf);
     if (Number.isFinite(number)) part.values.set(path, number);

@@ -31,9 +31,10 @@ test("names come from headers and fields, and the names and times are no reading
   assert.deepEqual(read({ by: "value.id", time: "value.ts" }, line("k", { id: 7, ts: AT / 1000 + 1, t: 2 })), [["7", 1000, "value.t", 2]]);
 });
 
-test("states are texts", () => {
+test("states are texts, and a number with a fraction is not a state", () => {
   const question = { by: "key", fields: ["value.t"], states: ["value.state", "value.open"] };
   assert.deepEqual(read(question, line("k", { t: 1, state: "running", open: false })), [["k", 0, "value.t", 1], ["k", 0, "value.state", "running"], ["k", 0, "value.open", "false"]]);
+  assert.deepEqual(read(question, line("k", { state: 2, open: 1.5 })), [["k", 0, "value.state", "2"]]);
 });
 
 test("a key that is no text keeps its digits and its spaces, and what has no number gives no reading", () => {
