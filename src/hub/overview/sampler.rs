@@ -163,12 +163,7 @@ impl TopicSampler {
         self.with_newest((state.began, state.read), state.list.clone(), true)
     }
 
-    fn with_newest(
-        &self,
-        (began, read): (Instant, Instant),
-        list: Arc<TopicList>,
-        has_newest: bool,
-    ) -> SampledTopics {
+    fn with_newest(&self, (began, read): (Instant, Instant), list: Arc<TopicList>, has_newest: bool) -> SampledTopics {
         let newest = list.topics.iter().map(|topic| self.newest.of(&topic.info)).collect();
         SampledTopics { began, read, has_newest, list, newest }
     }
