@@ -289,6 +289,8 @@ fn the_pages_are_accessible_and_fit_every_screen() {
             }
             let wider = page.eval("document.documentElement.scrollWidth > innerWidth");
             assert_eq!(wider, json!(false), "{name} {screen:?} scrolls sideways");
+            let low = page.eval("[...document.querySelectorAll('.list')].some((list) => list.clientHeight < 200)");
+            assert_eq!(low, json!(false), "{name} {screen:?} has no room for records");
             page.eval("document.getElementById('produce').click()");
             found.extend(page.axe().into_iter().map(|finding| format!("produce {screen:?}: {finding}")));
         }
