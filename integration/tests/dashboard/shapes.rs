@@ -204,7 +204,7 @@ fn booleans_and_enums_are_timelines() {
         page.wait_until(&format!(
             "(() => {{ const card = [...document.querySelectorAll('.timeline')].find((one) => one.querySelector('h3').innerText === '{title}'); \
              if (!card || card.querySelector('canvas').clientWidth === 0) return false; card.id = 'timeline-{title}'; \
-             [...card.querySelectorAll('button')].find((one) => one.innerText === 'Table').click(); return true; }})()"
+             card.scrollIntoView(); [...card.querySelectorAll('button')].find((one) => one.innerText === 'Table').click(); return true; }})()"
         ));
     };
     let table = |title: &str| {
@@ -216,8 +216,11 @@ fn booleans_and_enums_are_timelines() {
     page.wait_until(&format!("{} === 'fault,idle,running'", table("state")));
     open_table("open");
     page.wait_until(&format!("{} === 'false,true,false,true'", table("open")));
+    // A card is drawn while it is on the screen.
+    page.eval("document.getElementById('timeline-state').scrollIntoView()");
     page.wait_until("/^press\\s*fault/.test(document.querySelector('#timeline-state .timeline-keys li').innerText)");
     page.wait_until("document.querySelector('#timeline-state .timeline-legend').innerText.replace(/\\s+/g, ' ') === 'fault 1 idle 0 running 0'");
+    page.eval("scrollTo(0, 0)");
     wait_for_legend(&page, "load", &legend_of((0..40).map(|n| ("press", n as f64))));
     let phone = browser.open(&served.url("?topic=presses"), Screen::Phone);
     phone.wait_until("document.querySelectorAll('.timeline').length === 2");
