@@ -68,7 +68,7 @@ export function chartsText(facts) {
   switch (facts.charts?.state.kind) {
     case "live":
     case "complete":
-      return "No values in this range.";
+      return facts.charts.completeFrom > facts.charts.from ? "No values in the part of this range that was read." : "No values in this range.";
     case "failed":
       return "The charts cannot be read; trying again…";
     default:

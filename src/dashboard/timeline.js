@@ -8,6 +8,7 @@ import * as format from "./format.js";
 import { KeySearch } from "./key_search.js";
 import { followPointer, showTooltip, timeBelow } from "./pointer.js";
 import { spanAt, spansOf, stateLooks, statesNow } from "./spans.js";
+import { SILENT_AFTER_MS } from "./tile.js";
 
 const MAX_ROWS = 24;
 const MAX_CHANGES = 50;
@@ -30,7 +31,7 @@ export class Timeline {
     this.search = new KeySearch(field, { most: MAX_ROWS, omission: "not listed" }, () => view.invalidate());
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.list = el("ul", { class: "timeline-keys" });
-    this.legend = el("ul", { class: "timeline-legend", "aria-label": `${field}: states and the number of keys in each` });
+    this.legend = el("ul", { class: "timeline-legend", "aria-label": `${field}: states and the number of keys in each, without silent ones` });
     this.dataTable = el("div", { class: "data-table", hidden: true, tabIndex: 0, role: "group", "aria-label": `${field}: table of changes` });
     this.element = el("section", { class: "card chart timeline", "aria-labelledby": id },
       el("header", {}, el("h3", { id }, field), el("span", { class: "grow" }), this.search.input, this.tableButton),
@@ -94,7 +95,7 @@ export class Timeline {
     const { to, isMoving } = this.view;
     const counts = new Map([...(this.looks?.keys() ?? [])].map((name) => [name, 0]));
     const now = statesNow(keys, to);
-    for (const { name } of now.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    for (const { name, end } of now.values()) if (to - end < SILENT_AFTER_MS) counts.set(name, (counts.get(name) ?? 0) + 1);
     for (const [key, row] of this.rows) setText(row.now, now.has(key) ? stateText(now.get(key), to, isMoving) : "no state");
     const entries = [...counts].map(([name, count]) => `${name} ${count}`);
     const hasChanges = [...this.spans.values()].some((spans) => spans.some(({ hasChanged }) => hasChanged));

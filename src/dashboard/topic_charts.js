@@ -131,7 +131,8 @@ export class TopicCharts {
 
   /** Says where the records are if the range has no values: devices with a wrong clock, or silent ones. */
   updateOutside() {
-    const isEmpty = ["live", "complete"].includes(this.series?.state.kind) && this.series.points === 0;
+    const isRead = ["live", "complete"].includes(this.series?.state.kind) && !(this.series.completeFrom > this.series.from);
+    const isEmpty = isRead && this.series.points === 0;
     const newest = isEmpty ? this.tracker.newest ?? this.store.newestTimestamp : null;
     const { from, to } = this.charts;
     this.outside.hidden = newest === null || (newest >= from && newest <= to);

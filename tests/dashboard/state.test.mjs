@@ -85,6 +85,7 @@ test("a page without values says why in the place of the charts and the list", (
     ["before the topic's end is known", { lag: null, charts: charts("connecting") }, "Loading…", "Loading…"],
     ["while history is read", { lag: 5, charts: charts("reading") }, "Loading…", "Loading…"],
     ["without values in the range", { charts: charts("live") }, "No values in this range.", "No records."],
+    ["if only a part was read", { charts: { ...charts("live"), from: 1, completeFrom: 2 } }, "No values in the part of this range that was read.", "No records."],
     ["with a range of the past", { lag: 5, charts: charts("complete") }, "No values in this range.", "Loading…"],
     ["without charts", { charts: charts("failed"), lag: 5 }, "The charts cannot be read; trying again…", "Loading…"],
     ["while the stream opens", { stream: { kind: "connecting" }, charts: charts("connecting") }, "Loading…", "Loading…"],
