@@ -206,13 +206,21 @@ impl OverviewBoard {
     /// Publishes the result of a round, and calls the clients that waited for it.
     fn publish(&self, result: Result<Arc<SampledTopics>, BrokerError>, need: OverviewNeed) {
         let mut state = lock(&self.state);
-        match result {
-            Ok(topics) => (state.topics, state.error) = (Some(topics), None),
-            Err(error) => state.error = Some((Instant::now(), error)),
-        }
+        let previous = match result {
+            Ok(topics) => {
+                state.error = None;
+                state.topics.replace(topics)
+            }
+            Err(error) => {
+                state.error = Some((Instant::now(), error));
+                None
+            }
+        };
         let waiting = state.take_waiting(need);
         drop(state);
         waiting.into_iter().for_each(|ready| ready());
+        // Async code locks the state, so a long list is freed after that.
+        drop(previous);
     }
 }
 
