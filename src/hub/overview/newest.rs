@@ -6,7 +6,7 @@ use crate::broker::{Broker, FetchLimits, FetchPosition, FetchResult, NodeId, Par
 use crate::record::{NO_EPOCH, Offset, Partition, RecordRef, Records, TopicId, TopicName};
 use crate::sync::memory_budget::Share;
 use log::debug;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,8 +100,8 @@ impl NewestReader {
         let mut wants: Vec<_> = topics.iter().flat_map(|(info, ends)| self.wants(info, ends)).collect();
         // Topics that earlier rounds left out come first.
         wants.sort_by_key(|want| self.topics.get(&want.topic.name).map(|known| known.round));
-        let mut by_leader: HashMap<NodeId, Vec<NewestWant<'_>>> = HashMap::new();
-        wants.into_iter().for_each(|want| by_leader.entry(want.leader).or_default().push(want));
+        let mut by_leader: HashMap<NodeId, VecDeque<NewestWant<'_>>> = HashMap::new();
+        wants.into_iter().for_each(|want| by_leader.entry(want.leader).or_default().push_back(want));
         let mut left = ROUND_BYTES;
         for (leader, wants) in by_leader {
             self.read_from(leader, wants, until, &mut left);
@@ -137,8 +137,9 @@ impl NewestReader {
         grown
     }
 
-    /// Reads from one leader until everything is read or the round is over.
-    fn read_from(&mut self, leader: NodeId, mut wants: Vec<NewestWant<'_>>, until: Instant, left: &mut usize) {
+    /// Reads from one leader until everything is read or the round is over. Each fetch is about the first partitions, which
+    /// a `VecDeque` removes without moving all others.
+    fn read_from(&mut self, leader: NodeId, mut wants: VecDeque<NewestWant<'_>>, until: Instant, left: &mut usize) {
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: FETCH_BYTES, partition_max_bytes: PARTITION_BYTES };
         while !wants.is_empty() && *left > 0 && Instant::now() < until {
             if !self.has_memory() {
