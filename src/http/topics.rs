@@ -10,7 +10,7 @@ use super::topic_activity::{Activity, activity};
 use super::topic_description::add_description;
 use crate::auth::Permit;
 use crate::broker::{Broker, PartitionInfo, TopicInfo};
-use crate::hub::overview::{Leaderless, PARTITION_REQUEST_BYTES, partition_ends, split_for_request};
+use crate::hub::overview::{Leaderless, partition_ends, request_parts};
 use crate::record::TopicName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -79,12 +79,9 @@ fn topic_bytes(topic: &TopicInfo) -> usize {
 
 /// Appends the descriptions of topics, with offsets that are looked up now.
 fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Result<(), Problem> {
-    let (mut rest, mut comma) = (topics, "");
-    while !rest.is_empty() {
-        let (part, after) = split_for_request(rest);
-        rest = after;
-        let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
-        let _memory = out.reserve(beyond_small(PARTITION_REQUEST_BYTES * partitions))?;
+    let mut comma = "";
+    for (part, bytes) in request_parts(topics) {
+        let _memory = out.reserve(beyond_small(bytes))?;
         let ends = partition_ends(broker, part, Leaderless::Wait);
         let mut ends = ends.as_slice();
         for topic in part {

@@ -10,7 +10,7 @@ mod newest;
 mod newest_record;
 mod sampler;
 
-pub use ends::{Leaderless, PARTITION_REQUEST_BYTES, PartitionEnds, partition_ends, split_for_request};
+pub use ends::{Leaderless, PartitionEnds, partition_ends, request_parts};
 pub use history::WrittenSamples;
 pub use newest_record::{Excerpt, Newest, NewestRecord};
 pub use sampler::{SampledTopic, SampledTopics};

@@ -7,7 +7,7 @@ use crate::record::{Offset, TopicPartition};
 const PARTITIONS: usize = 2000;
 
 /// Memory of a partition in a request and its response, in bytes.
-pub const PARTITION_REQUEST_BYTES: usize = 512;
+const PARTITION_BYTES: usize = 512;
 
 /// The ends of the log of one partition. They are unknown while the partition has no leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +27,22 @@ pub enum Leaderless {
     Skip,
 }
 
-/// Splits off the first topics, as many as fit in one request.
-pub fn split_for_request(topics: &[TopicInfo]) -> (&[TopicInfo], &[TopicInfo]) {
-    let mut partitions = 0;
-    let fits = |topic: &&TopicInfo| {
-        partitions += topic.partitions.len();
-        partitions <= PARTITIONS
-    };
-    topics.split_at(topics.iter().take_while(fits).count().max(1).min(topics.len()))
+/// Splits topics into parts that fit in one request each. Returns each part with the memory of its request and response,
+/// in bytes.
+pub fn request_parts(topics: &[TopicInfo]) -> impl Iterator<Item = (&[TopicInfo], usize)> {
+    let mut rest = topics;
+    std::iter::from_fn(move || {
+        let mut partitions = 0;
+        let fits = |topic: &&TopicInfo| {
+            partitions += topic.partitions.len();
+            partitions <= PARTITIONS
+        };
+        let fitting = rest.iter().take_while(fits).count();
+        let (part, after) = rest.split_at(fitting.max(1).min(rest.len()));
+        rest = after;
+        let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
+        (!part.is_empty()).then_some((part, PARTITION_BYTES * partitions))
+    })
 }
 
 /// Returns the ends of all partitions of the topics, in order.

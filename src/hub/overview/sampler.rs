@@ -1,8 +1,6 @@
 //! The rounds of the thread that samples all topics.
 
-use super::ends::{
-    Leaderless, PARTITION_REQUEST_BYTES, PartitionEnds, latest_offsets, partition_ends, split_for_request,
-};
+use super::ends::{Leaderless, PartitionEnds, latest_offsets, partition_ends, request_parts};
 use super::history::{SampleHistory, WrittenSamples};
 use super::newest::{NewestReader, TopicEnds};
 use super::newest_record::Newest;
@@ -145,12 +143,9 @@ impl TopicSampler {
         listed: &[TopicInfo],
         look_up: impl Fn(&dyn Broker, &[TopicInfo], Leaderless) -> Vec<T>,
     ) -> Result<Vec<T>, BrokerError> {
-        let (mut rest, mut found) = (listed, Vec::new());
-        while !rest.is_empty() {
-            let (part, after) = split_for_request(rest);
-            rest = after;
-            let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
-            let _request = self.requests.reserve(PARTITION_REQUEST_BYTES * partitions)?;
+        let mut found = Vec::new();
+        for (part, bytes) in request_parts(listed) {
+            let _request = self.requests.reserve(bytes)?;
             found.extend(look_up(&*self.broker, part, Leaderless::Skip));
         }
         Ok(found)
