@@ -230,27 +230,37 @@ fn records_held_at_a_cut_are_sent_to_the_client_that_reconnects() {
     assert_eq!(places(&to_the_end.lines), [(0, 3)], "the id covers what was replaced, and not what is held");
 }
 
+/// Opens a stream beside one without a sample. Both are live.
+fn live_beside_plain(hub: &Hub, with_sample: Subscription) -> (Client, Client) {
+    let mut clients = [with_sample, subscription(&["t"], Start::Latest)].map(|given| Client::open(hub, given));
+    clients.iter_mut().for_each(|client| client.until("at"));
+    let [mut client, mut plain] = clients;
+    until_live(hub, &mut [&mut client, &mut plain]);
+    (client, plain)
+}
+
+/// Recreates the topic without records, or truncates its log at `end`.
+fn cut(broker: &MemoryBroker, recreated: bool, end: Offset) {
+    if recreated {
+        broker.delete("t");
+        broker.create("t", 1);
+    } else {
+        broker.truncate("t", 0, end);
+    }
+}
+
 #[test]
 fn held_records_are_sent_before_a_gap() {
     for recreated in [false, true] {
         let broker = broker(1, &[]);
         let hub = hub(&broker);
-        let mut client = Client::open(&hub, sampled(Duration::from_secs(3600), Start::Latest));
-        client.until("at");
-        let mut plain = Client::open(&hub, subscription(&["t"], Start::Latest));
-        plain.until("at");
-        until_live(&hub, &mut [&mut client, &mut plain]);
+        let (mut client, mut plain) = live_beside_plain(&hub, sampled(Duration::from_secs(3600), Start::Latest));
         for (key, timestamp) in [("a", 1), ("b", 2), ("a", 3)] {
             append(&broker, (0, Some(key), timestamp));
         }
         // The feed has read them when a live stream without a sample has them.
         plain.until("record t/0@2");
-        if recreated {
-            broker.delete("t");
-            broker.create("t", 1);
-        } else {
-            broker.truncate("t", 0, 1);
-        }
+        cut(&broker, recreated, 1);
         plain.until("gap");
         client.until("gap");
         let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").map(str::to_owned).collect();
@@ -265,20 +275,12 @@ fn a_stream_that_reaches_its_limit_before_a_gap_is_complete() {
         let broker = broker(1, &[]);
         let hub = hub(&broker);
         let filter = sampled(Duration::from_secs(3600), Start::Latest);
-        let mut client = Client::open(&hub, Subscription { limit: NonZeroU64::new(1), ..filter });
-        client.until("at");
-        let mut plain = Client::open(&hub, subscription(&["t"], Start::Latest));
-        plain.until("at");
-        until_live(&hub, &mut [&mut client, &mut plain]);
+        let limited = Subscription { limit: NonZeroU64::new(1), ..filter };
+        let (mut client, mut plain) = live_beside_plain(&hub, limited);
         append(&broker, (0, Some("a"), 1));
         append(&broker, (0, Some("b"), 2));
         plain.until("record t/0@1");
-        if recreated {
-            broker.delete("t");
-            broker.create("t", 1);
-        } else {
-            broker.truncate("t", 0, 0);
-        }
+        cut(&broker, recreated, 0);
         client.read_to_end();
         assert_eq!(client.story(), ["at", "record t/0@0 1"], "{:?}", client.lines);
         assert!(client.id.ends_with('~'), "{}", client.id);
