@@ -150,7 +150,11 @@ impl OverviewBoard {
             let pause = match reason {
                 RoundReason::Client => {
                     asked = began;
-                    self.look_up(&mut sampler);
+                    // A panic counts as an error, so that the waiting clients do not begin the same round again at once.
+                    if watchdog::catch_panic(|| self.look_up(&mut sampler)).is_none() {
+                        let error = BrokerError::Internal("looking up the topics panicked".into());
+                        self.publish(Err(error), OverviewNeed::Newest);
+                    }
                     interval
                 }
                 RoundReason::Sample => {
@@ -158,7 +162,7 @@ impl OverviewBoard {
                         sampler.disconnect();
                         self.drop_state();
                     }
-                    sample(&mut sampler, interval)
+                    watchdog::catch_panic(|| sample(&mut sampler, interval)).unwrap_or(interval)
                 }
             };
             due = began + pause.max(TIME_FRACTION * began.elapsed());
@@ -233,5 +237,66 @@ fn sample(sampler: &mut TopicSampler, interval: Duration) -> Duration {
             debug!("cannot sample the topics: {error}");
             interval
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::broker::{Capabilities, NodeId, OffsetAt, PartitionReader, Submission, TopicInfo};
+    use crate::record::{Position, TopicName, TopicPartition};
+    use crate::sync::memory_budget::Share;
+    use crossbeam_channel::Receiver;
+    use std::sync::mpsc;
+
+    struct PanickingBroker;
+
+    impl Broker for PanickingBroker {
+        fn describe(&self) -> String {
+            unreachable!()
+        }
+
+        fn ready(&self) -> Result<(), BrokerError> {
+            unreachable!()
+        }
+
+        fn capabilities(&self) -> Result<Capabilities, BrokerError> {
+            unreachable!()
+        }
+
+        fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+            panic!("a bug")
+        }
+
+        fn topics(&self, _: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+            unreachable!()
+        }
+
+        fn delete_topic(&self, _: &TopicName) -> Result<(), BrokerError> {
+            unreachable!()
+        }
+
+        fn positions(&self, _: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+            unreachable!()
+        }
+
+        fn reader(&self, _: NodeId, _: &Arc<Share>) -> Box<dyn PartitionReader> {
+            unreachable!()
+        }
+
+        fn write_all(&self, _: Receiver<Submission>) {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn a_round_that_panics_is_an_error_for_the_waiting_clients() {
+        let memory = MemoryBudget::default();
+        let overview = TopicOverview::start(Arc::new(PanickingBroker), Duration::from_secs(60), &memory).unwrap();
+        let (ready, is_ready) = mpsc::channel();
+        overview.request(OverviewNeed::Newest, Box::new(move || _ = ready.send(())));
+        is_ready.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(matches!(overview.latest(), Some(Err(BrokerError::Internal(_)))));
     }
 }
