@@ -1,4 +1,4 @@
-//! How many records topics had at times in the last minutes, from which readers compute rates.
+//! The end offsets of topics at times in the last minutes, from which readers compute rates.
 
 use crate::broker::TopicInfo;
 use crate::record::{Offset, TopicId, TopicName};
