@@ -7,11 +7,22 @@ use crate::http::records::PageBody;
 use crate::series::SeriesView;
 use crate::sync::memory_budget::Shortage;
 use std::fmt::Write;
+use std::sync::Arc;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 /// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
+/// Maximum sizes of a number, and of a row without its names and values, in bytes.
+const NUMBER_BYTES: usize = 27;
+const ROW_BYTES: usize = 79;
+
+/// Returns the maximum size of a series, in bytes. Each row repeats the names.
+pub fn series_bytes(series: &SeriesView<'_>, states: Option<&[Arc<str>]>) -> usize {
+    let longest = |states: &[Arc<str>]| states.iter().map(|name| text_cell(name).len()).max();
+    let value = states.map_or(NUMBER_BYTES, |states| longest(states).unwrap_or_default());
+    series.points.len() * (ROW_BYTES + names(series).len() + 3 * value)
+}
 
 /// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize
 /// as a time. `time_ms` is the same time in milliseconds since the Unix epoch. The cells `min`, `max` and `last` of a
