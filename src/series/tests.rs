@@ -313,6 +313,28 @@ fn what_is_left_out_is_counted_with_its_reason() {
 }
 
 #[test]
+fn series_are_in_order_of_their_fields_and_readings() {
+    let query = SeriesQuery { by: Some(GroupBy::parse("value.id").unwrap()), ..plain() };
+    let table = one(
+        &query,
+        &[
+            r#"{"id":"a","y":1,"x":1}"#,
+            r#"{"id":"b","y":1,"x":1}"#,
+            r#"{"id":"b","y":1,"x":1}"#,
+            r#"{"id":"c","z":1}"#,
+            r#"{"id":"a","z":1}"#,
+            r#"{"id":"c","z":1}"#,
+            r#"{"id":"c","z":1}"#,
+        ],
+    );
+    let series = table.series(&(i64::MIN..i64::MAX));
+    let found: Vec<_> = series.iter().map(|series| (series.field.path.to_string(), series.name.unwrap())).collect();
+    let expected =
+        [("value.z", "c"), ("value.z", "a"), ("value.x", "b"), ("value.x", "a"), ("value.y", "b"), ("value.y", "a")];
+    assert_eq!(found, expected.map(|(field, name)| (field.to_owned(), name)));
+}
+
+#[test]
 fn series_that_do_not_fit_in_memory_are_counted() {
     let small = Share::new("series", 1 << 20, 1 << 20);
     let mut table = SeriesTable::new(&small);
