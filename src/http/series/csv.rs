@@ -31,14 +31,16 @@ pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> 
     let mut piece = String::with_capacity(PIECE + 1024);
     piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
     for (series, points) in view.series() {
-        let (names, states) = (names(series), view.states(series));
+        let states: Option<Vec<String>> =
+            view.states(series).map(|names| names.iter().map(|name| text_cell(name)).collect());
+        let names = names(series);
         for point in points {
             let time = view.time(point);
             let _ = write!(piece, "{},{time},{names}", date_and_time(time));
             for value in [point.min, point.max, point.last] {
                 piece.push(',');
-                match states {
-                    Some(states) => piece.push_str(&text_cell(states.get(value as usize).map_or("", |name| name))),
+                match &states {
+                    Some(states) => piece.push_str(states.get(value as usize).map_or("", |cell| cell)),
                     None => write_number(&mut piece, value),
                 }
             }
