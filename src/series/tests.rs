@@ -207,14 +207,18 @@ proptest! {
 }
 
 fn one(query: &SeriesQuery, values: &[&str]) -> SeriesTable {
+    fold(query, &(i64::MIN..i64::MAX), &[in_one_step(values)])
+}
+
+/// Returns records with these values, all of the same time.
+fn in_one_step(values: &[&str]) -> Vec<(i64, TestRecord)> {
     let record = |value: &&str| TestRecord {
         time: START,
         key: Some("k".into()),
         header: None,
         value: Some(value.as_bytes().to_vec()),
     };
-    let records: Vec<_> = (0..).zip(values.iter().map(record)).collect();
-    fold(query, &(i64::MIN..i64::MAX), &[records])
+    (0..).zip(values.iter().map(record)).collect()
 }
 
 fn plain() -> SeriesQuery {
