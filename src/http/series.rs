@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use updates::{SeriesUpdates, id_of};
-use view::AnswerView;
+use view::{AnswerView, SeriesBytes};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
@@ -150,7 +150,7 @@ async fn encode(
     let pages = app.settings.memory.pages.clone();
     let write = move |state: SeriesState<'_>| -> Result<EncodedSeries, Problem> {
         let mut out = PageBody::new(&pages)?;
-        let view = AnswerView::new(&state, window, since, out.largest());
+        let view = AnswerView::new(&state, window, since, out.largest(), series_bytes(format));
         let is_complete = state.late_until.is_some() && state.complete_from <= window.from;
         let complete = if is_complete { Completeness::Complete } else { Completeness::Partial };
         let (generation, version) = (state.generation, state.version);
@@ -174,6 +174,13 @@ async fn encode(
     app.page(move || handle.read(asked, write).map_err(unread)?).await?
 }
 
+fn series_bytes(format: AnswerFormat) -> SeriesBytes {
+    match format {
+        AnswerFormat::Csv => csv::series_bytes,
+        AnswerFormat::Json | AnswerFormat::Updates => json::series_bytes,
+    }
+}
+
 impl From<SeriesRejected> for Problem {
     fn from(rejected: SeriesRejected) -> Self {
         Self::busy(rejected.to_string())
@@ -184,5 +191,64 @@ fn unread(error: Unread) -> Problem {
     match error {
         Unread::Failed(error) => error.into(),
         Unread::NotYet => Problem::busy("the topic was not read yet; try again, or set a longer timeout"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::Records;
+    use crate::series::{FieldChoice, Fold, GroupBy, SeriesQuery, SeriesTable, StateNames, TimeSource, parse_states};
+    use crate::sync::memory_budget::Share;
+
+    /// The same state of `keys` keys in each of `steps` seconds. The keys and the state are made of `letter`.
+    fn table(keys: usize, steps: i64, letter: &str) -> (SeriesTable, Arc<StateNames>) {
+        let share = Share::new("series", 16 << 20, 16 << 20);
+        let states = parse_states(&["value.s"]).unwrap();
+        let fields = FieldChoice::parse(&[], &states).unwrap();
+        let query =
+            SeriesQuery { fields, states, by: Some(GroupBy::Key), each: None, time: TimeSource::Record, step: 1000 };
+        let names = StateNames::new(&query, &share);
+        let value = serde_json::json!({ "s": letter.repeat(256) }).to_string();
+        let mut fold = Fold::new(Arc::new(query), 0..steps, &share, &names);
+        for number in 0..keys {
+            let key = format!("{number:03}{}", letter.repeat(253));
+            let data = [key.as_bytes(), value.as_bytes()].concat();
+            let (key, value) = (0..key.len(), key.len()..data.len());
+            let mut records = Records::over(data.into());
+            (0..steps).for_each(|step| records.push(step, step * 1000, Some(key.clone()), Some(value.clone())));
+            records.iter().for_each(|record| fold.add(&record));
+        }
+        (fold.into_table(), names)
+    }
+
+    #[test]
+    fn series_with_long_names_that_do_not_fit_in_a_response_are_omitted() {
+        for (format, keys, steps, letter) in
+            [(AnswerFormat::Csv, 40, 20, "\""), (AnswerFormat::Csv, 40, 20, "x"), (AnswerFormat::Json, 120, 1, "\u{1}")]
+        {
+            let (table, states) = table(keys, steps, letter);
+            let state = SeriesState {
+                table: &table,
+                states: &states,
+                generation: 1,
+                version: 1,
+                complete_from: 0,
+                complete_to: 0,
+                late_until: None,
+            };
+            let window = Window::new(0, steps * 1000, 1000).unwrap();
+            let mut out = PageBody::new(&Share::new("pages", 192 << 10, 192 << 10)).unwrap();
+            let view = AnswerView::new(&state, window, Since::Beginning, out.largest(), series_bytes(format));
+            match format {
+                AnswerFormat::Csv => csv::write(&mut out, &view).unwrap(),
+                AnswerFormat::Json | AnswerFormat::Updates => json::write(&mut out, &view).unwrap(),
+            }
+            let written = view.series().count();
+            assert!(written > 0, "{format:?} of {letter:?}");
+            assert_eq!(view.omitted().0, (keys - written) as u64, "{format:?} of {letter:?}");
+            assert_ne!(written, keys, "{format:?} of {letter:?}");
+        }
     }
 }

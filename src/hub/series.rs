@@ -193,6 +193,22 @@ impl Drop for SeriesService {
     }
 }
 
+/// Counts a thread as a user of a computation until it is dropped, even if the thread panics.
+struct ComputationUser<'c>(&'c SharedComputation);
+
+impl<'c> ComputationUser<'c> {
+    fn new(computation: &'c SharedComputation) -> Self {
+        computation.users.fetch_add(1, Ordering::SeqCst);
+        Self(computation)
+    }
+}
+
+impl Drop for ComputationUser<'_> {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl SharedComputation {
     fn new(state: Computation) -> Self {
         Self { state: Mutex::new(state), viewers: Mutex::new(Viewers::new()), users: AtomicUsize::new(0) }
@@ -257,9 +273,8 @@ impl SharedComputations {
             let _busy = watchdog::busy();
             // The thread counts as a user, because the memory of a computation that is dropped now would not be free
             // until the end of the turn, and the next computation would have to do without it.
-            computation.users.fetch_add(1, Ordering::SeqCst);
+            let _user = ComputationUser::new(&computation);
             self.take_turn(&computation, &mut readers);
-            computation.users.fetch_sub(1, Ordering::SeqCst);
         }
     }
 

@@ -204,12 +204,12 @@ impl SeriesTable {
     /// Returns the series that have readings in these steps, by field. Fields, and the series of a field, are in the order
     /// of their number of readings, the largest first.
     pub fn series(&self, steps: &Range<i64>) -> Vec<SeriesView<'_>> {
-        let mut views: Vec<SeriesView<'_>> = self.series.iter().filter_map(|series| self.view(series, steps)).collect();
-        let mut of_fields: HashMap<&SeriesField, u64> = HashMap::new();
-        views.iter().for_each(|view| *of_fields.entry(view.field).or_default() += view.count);
-        let order = |view: &SeriesView<'_>| (Reverse(of_fields.get(view.field).copied()), Reverse(view.count));
-        views.sort_by(|a, b| (order(a), a.field, a.name).cmp(&(order(b), b.field, b.name)));
-        views
+        let views = self.series.iter().filter_map(|series| Some((series.field, self.view(series, steps)?)));
+        let mut views: Vec<(usize, SeriesView<'_>)> = views.collect();
+        let mut of_fields = vec![0; self.fields.len()];
+        views.iter().for_each(|(field, view)| of_fields[*field] += view.count);
+        views.sort_by_key(|(field, view)| (Reverse(of_fields[*field]), view.field, Reverse(view.count), view.name));
+        views.into_iter().map(|(_, view)| view).collect()
     }
 
     fn view<'t>(&'t self, series: &'t SeriesPoints, steps: &Range<i64>) -> Option<SeriesView<'t>> {

@@ -207,14 +207,18 @@ proptest! {
 }
 
 fn one(query: &SeriesQuery, values: &[&str]) -> SeriesTable {
+    fold(query, &(i64::MIN..i64::MAX), &[in_one_step(values)])
+}
+
+/// Returns records with these values, all of the same time.
+fn in_one_step(values: &[&str]) -> Vec<(i64, TestRecord)> {
     let record = |value: &&str| TestRecord {
         time: START,
         key: Some("k".into()),
         header: None,
         value: Some(value.as_bytes().to_vec()),
     };
-    let records: Vec<_> = (0..).zip(values.iter().map(record)).collect();
-    fold(query, &(i64::MIN..i64::MAX), &[records])
+    (0..).zip(values.iter().map(record)).collect()
 }
 
 fn plain() -> SeriesQuery {
@@ -310,6 +314,28 @@ fn what_is_left_out_is_counted_with_its_reason() {
     let table = one(&plain(), &[&format!("{{{}\"z\":0}}", wide)]);
     assert_eq!(table.series(&(i64::MIN..i64::MAX)).len(), 64);
     assert_eq!(table.omitted(&(i64::MIN..i64::MAX)).reasons().collect::<Vec<_>>(), [(Omission::TooManySeries, 1)]);
+}
+
+#[test]
+fn series_are_in_order_of_their_fields_and_readings() {
+    let query = SeriesQuery { by: Some(GroupBy::parse("value.id").unwrap()), ..plain() };
+    let table = one(
+        &query,
+        &[
+            r#"{"id":"a","y":1,"x":1}"#,
+            r#"{"id":"b","y":1,"x":1}"#,
+            r#"{"id":"b","y":1,"x":1}"#,
+            r#"{"id":"c","z":1}"#,
+            r#"{"id":"a","z":1}"#,
+            r#"{"id":"c","z":1}"#,
+            r#"{"id":"c","z":1}"#,
+        ],
+    );
+    let series = table.series(&(i64::MIN..i64::MAX));
+    let found: Vec<_> = series.iter().map(|series| (series.field.path.to_string(), series.name.unwrap())).collect();
+    let expected =
+        [("value.z", "c"), ("value.z", "a"), ("value.x", "b"), ("value.x", "a"), ("value.y", "b"), ("value.y", "a")];
+    assert_eq!(found, expected.map(|(field, name)| (field.to_owned(), name)));
 }
 
 #[test]

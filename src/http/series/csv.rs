@@ -7,11 +7,22 @@ use crate::http::records::PageBody;
 use crate::series::SeriesView;
 use crate::sync::memory_budget::Shortage;
 use std::fmt::Write;
+use std::sync::Arc;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 /// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
+/// Maximum sizes of a number, and of a row without its names and values, in bytes.
+const NUMBER_BYTES: usize = 27;
+const ROW_BYTES: usize = 79;
+
+/// Returns the maximum size of a series, in bytes. Each row repeats the names.
+pub fn series_bytes(series: &SeriesView<'_>, states: Option<&[Arc<str>]>) -> usize {
+    let longest = |states: &[Arc<str>]| states.iter().map(|name| text_cell(name).len()).max();
+    let value = states.map_or(NUMBER_BYTES, |states| longest(states).unwrap_or_default());
+    series.points.len() * (ROW_BYTES + names(series).len() + 3 * value)
+}
 
 /// Writes the header row, and then the rows of each series. `time` is in UTC, in a format that spreadsheets recognize
 /// as a time. `time_ms` is the same time in milliseconds since the Unix epoch. The cells `min`, `max` and `last` of a
@@ -20,14 +31,16 @@ pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> 
     let mut piece = String::with_capacity(PIECE + 1024);
     piece.push_str("time,time_ms,field,by,min,max,last,count\r\n");
     for (series, points) in view.series() {
-        let (names, states) = (names(series), view.states(series));
+        let states: Option<Vec<String>> =
+            view.states(series).map(|names| names.iter().map(|name| text_cell(name)).collect());
+        let names = names(series);
         for point in points {
             let time = view.time(point);
             let _ = write!(piece, "{},{time},{names}", date_and_time(time));
             for value in [point.min, point.max, point.last] {
                 piece.push(',');
-                match states {
-                    Some(states) => piece.push_str(&text_cell(states.get(value as usize).map_or("", |name| name))),
+                match &states {
+                    Some(states) => piece.push_str(states.get(value as usize).map_or("", |cell| cell)),
                     None => write_number(&mut piece, value),
                 }
             }

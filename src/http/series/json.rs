@@ -3,11 +3,33 @@
 use super::number::write_number;
 use super::view::AnswerView;
 use crate::http::records::PageBody;
+use crate::series::SeriesView;
 use crate::sync::memory_budget::Shortage;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Approximate size of the pieces that are appended to the body, in bytes.
 const PIECE: usize = 8 << 10;
+/// Maximum sizes of a point, and of a series without its names and points, in bytes.
+const POINT_BYTES: usize = 160;
+const SERIES_BYTES: usize = 256;
+
+/// Returns the maximum size of a series, in bytes.
+pub fn series_bytes(series: &SeriesView<'_>, states: Option<&[Arc<str>]>) -> usize {
+    let names = json_bytes(&series.field.path.to_string()) + series.name.map_or(0, json_bytes);
+    let states: usize = states.unwrap_or_default().iter().map(|name| 8 + json_bytes(name)).sum();
+    SERIES_BYTES + names + states + series.points.len() * POINT_BYTES
+}
+
+/// Returns the size of a text in JSON without the quotes around it. A control character takes up to 6 bytes.
+fn json_bytes(text: &str) -> usize {
+    let escaped = |byte| match byte {
+        0..=0x1f => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
+}
 
 /// Writes the series as a JSON object on one line. Times are in milliseconds since the Unix epoch.
 pub fn write(out: &mut PageBody, view: &AnswerView<'_>) -> Result<(), Shortage> {

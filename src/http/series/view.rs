@@ -6,10 +6,11 @@ use crate::record::Timestamp;
 use crate::series::{FieldKind, OmittedCounts, Point, SeriesView, ValuePath, Window};
 use std::sync::Arc;
 
-/// Maximum size of a response, and approximate sizes of a point and of a series without its points, in bytes.
+/// Maximum size of a response, in bytes.
 const ANSWER_BYTES: usize = 16 << 20;
-const POINT_BYTES: usize = 160;
-const SERIES_BYTES: usize = 256;
+
+/// Returns the maximum size of a series in a response, in bytes. The second argument is the names of its states.
+pub type SeriesBytes = fn(&SeriesView<'_>, Option<&[Arc<str>]>) -> usize;
 
 pub struct AnswerView<'s> {
     pub window: Window,
@@ -44,9 +45,15 @@ fn states_of<'n>(states: &'n [(ValuePath, Vec<Arc<str>>)], series: &SeriesView<'
 }
 
 impl<'s> AnswerView<'s> {
-    /// Creates the view of a window, of at most `capacity` bytes. If not all series fit, the first ones
-    /// are kept.
-    pub fn new(state: &SeriesState<'s>, window: Window, since: Since, capacity: usize) -> Self {
+    /// Creates the view of a window, of at most `capacity` bytes. `series_bytes` depends on the format. If not all series
+    /// fit, the first ones are kept.
+    pub fn new(
+        state: &SeriesState<'s>,
+        window: Window,
+        since: Since,
+        capacity: usize,
+        series_bytes: SeriesBytes,
+    ) -> Self {
         let since = match since {
             Since::Version { generation, version } if generation == state.generation => Some(version),
             Since::Version { .. } | Since::Beginning => None,
@@ -56,10 +63,7 @@ impl<'s> AnswerView<'s> {
         let states = state.states.all();
         let mut bytes = 0;
         let fitting = series.iter().take_while(|series| {
-            let names = series.field.path.to_string().len() + series.name.map_or(0, str::len);
-            let states: usize =
-                states_of(&states, series).iter().flat_map(|names| names.iter()).map(|name| 8 + name.len()).sum();
-            bytes += SERIES_BYTES + 2 * (names + states) + series.points.len() * POINT_BYTES;
+            bytes += series_bytes(series, states_of(&states, series));
             bytes <= capacity.min(ANSWER_BYTES)
         });
         let rest = series.split_off(fitting.count());

@@ -159,9 +159,7 @@ proptest! {
 
 /// Folds the values in one step. Returns each state series with the names of its minimum, maximum and last state.
 fn states(query: &SeriesQuery, values: &[&str]) -> Vec<(String, [String; 3], u64)> {
-    let record =
-        |value: &&str| TestRecord { time: START, key: None, header: None, value: Some(value.as_bytes().to_vec()) };
-    let (table, names) = fold_states(query, &ALL, &[(0..).zip(values.iter().map(record)).collect()]);
+    let (table, names) = fold_states(query, &ALL, &[in_one_step(values)]);
     let rows = rows_of(&table, &ALL, FieldKind::State).into_iter();
     rows.map(|((field, ..), (min, max, last, count))| {
         let names = names_of(&names, &field);
@@ -211,9 +209,7 @@ fn one_part_may_be_a_number_and_a_state() {
 #[test]
 fn states_that_are_left_out_are_counted_with_their_reason() {
     let counts = |query: &SeriesQuery, values: &[&str]| -> Vec<(Omission, u64)> {
-        let record =
-            |value: &&str| TestRecord { time: START, key: None, header: None, value: Some(value.as_bytes().to_vec()) };
-        let (table, _) = fold_states(query, &ALL, &[(0..).zip(values.iter().map(record)).collect()]);
+        let (table, _) = fold_states(query, &ALL, &[in_one_step(values)]);
         table.omitted(&ALL).reasons().collect()
     };
     let query = state_query(&["value.state"], &[]);

@@ -38,7 +38,8 @@ impl Encoder {
 
     /// Writes a gap for each partition of a topic that was recreated, and moves the cursor to the beginning of the new topic.
     /// The cursor changes before the first frame is written, so that no id mixes both topics. Returns 1, which counts as one
-    /// gap for all partitions, or 0 if the held records have reached the limit of the stream, so that no gap was written.
+    /// gap for all partitions. Returns 0 if no gap was written, because the stream had no partition of the topic, or because
+    /// the held records have reached its limit.
     pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) -> usize {
         let lost: Vec<_> = self.cursor.offsets(topic).collect();
         lost.iter().for_each(|(partition, _)| self.write_before_gap(out, (topic, *partition)));
@@ -59,10 +60,11 @@ impl Encoder {
         self.replayable = Replayable::No;
         let name = self.cursor.topics()[topic].name.clone();
         let mut cursor = self.resume_at();
+        let gaps = usize::from(!lost.is_empty());
         for (partition, from) in lost {
             let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
             self.format.gap(out, &gap, cursor.text());
         }
-        1
+        gaps
     }
 }

@@ -89,3 +89,13 @@ fn a_gap_counts_only_if_it_is_written() {
         }
     }
 }
+
+#[test]
+fn a_topic_that_had_no_partitions_has_no_gap() {
+    let cursor = Cursor::new(vec![TopicName::new("t").unwrap()], Default::default());
+    let mut encoder = Encoder::new(cursor, Arc::new(Filter::default()), Arc::new(Ids), Bounds::default());
+    let mut out = Vec::new();
+    assert_eq!(encoder.recreated(&mut out, 0, IdTag::default(), 2), 0);
+    assert!(out.is_empty());
+    assert_eq!(encoder.cursor.offsets(0).count(), 2, "the stream reads the new partitions");
+}
