@@ -1,11 +1,12 @@
 //! The numbers of many devices on the page are those of the log.
 
-use crate::fold::{LoggedNumber, Summaries, fold, log, now, write};
+use crate::fold::{LoggedNumber, Summaries, counts, fold, log, now, write};
 use crate::shown::{legend, pictures, search, table, wait_for_numbers};
 use crate::{SOON, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const FIELD: &str = "temperature";
@@ -139,15 +140,19 @@ fn six_hours_of_216_000_records_are_one_answer() {
         "fetch({}, {{ headers: {{ accept: 'application/json' }} }}).then((answer) => answer.json())",
         json!(questions[0])
     ));
+    let time = |name: &str| answer[name].as_i64().expect("a time");
+    let (from, to, step) = (time("from"), time("to"), time("step"));
+    // The window is widened to whole steps.
+    assert!((21_600_000..=21_600_000 + 2 * step).contains(&(to - from)), "from {from} to {to}, step {step}");
+    assert_eq!(time("complete_from"), from);
+    let count = |series: &Value| {
+        let points = series["points"].as_array().expect("points").iter();
+        let counts = points.map(|point| point[4].as_u64().expect("a count"));
+        (series["by"].as_str().expect("a key").to_owned(), counts.sum())
+    };
     let answered = answer["series"].as_array().expect("series");
     assert_eq!(answered.len(), 10);
-    for series in answered {
-        let counts = series["points"].as_array().into_iter().flatten().filter_map(|point| point[4].as_u64());
-        let key = series["by"].as_str().expect("a key");
-        let count = counts.sum::<u64>();
-        // The oldest records have left the window.
-        assert!((21_500..=21_600).contains(&count), "{count} records of {key}");
-    }
+    assert_eq!(answered.iter().map(count).collect::<BTreeMap<String, u64>>(), counts(&log, from..to));
     assert_no_errors(&page);
     pictures(&browser, &url, "six-hours", |page| wait_for_numbers(page, FIELD, &expected, LONG));
 }

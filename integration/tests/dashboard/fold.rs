@@ -62,6 +62,15 @@ pub fn fold(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> Summaries {
     summaries
 }
 
+/// Returns how many numbers each key has in a range of times in ms.
+pub fn counts(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for number in log.iter().filter(|number| times.contains(&number.time)) {
+        *counts.entry(number.key.clone()).or_default() += 1;
+    }
+    counts
+}
+
 /// Writes numbers with their keys and times in one request.
 pub fn write(bridge: &Bridge, topic: &str, field: &str, numbers: &[LoggedNumber]) {
     // An `f64` without decimals would be written with `.0`.
