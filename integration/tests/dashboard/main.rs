@@ -14,6 +14,7 @@ mod prefix;
 mod proxies;
 mod shapes;
 mod shown;
+mod signing_in;
 mod tiles;
 
 use curlew_integration::bridge::Bridge;
