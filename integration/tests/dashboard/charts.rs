@@ -1,6 +1,6 @@
 //! The charts show what is in the log: in every range, from its first record to now.
 
-use crate::fold::{ENVELOPE, LoggedNumber, Summaries, fold, log, now, write};
+use crate::fold::{LoggedNumber, Summaries, fold, log, now, write, write_records};
 use crate::shown::wait_for_legend;
 use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Screen};
@@ -119,7 +119,7 @@ fn many_series_get_longer_steps_and_none_is_left_out() {
         };
         let records: Vec<Value> =
             batch.iter().flat_map(|second| (0..keys).map(move |key| record(*second, key))).collect();
-        served.bridge.post("/topics/many", ENVELOPE, json!({ "records": records }).to_string()).expect(200);
+        write_records(&served.bridge, "many", records);
     }
     let page = browser.open(&served.url("?topic=many"), Screen::Light);
     page.wait_until("document.querySelectorAll('.chart canvas').length === 4");

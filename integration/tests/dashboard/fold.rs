@@ -1,7 +1,7 @@
 //! What the page of a topic must show: a naive fold over the records of its log.
 
 use curlew_integration::bridge::Bridge;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -75,10 +75,14 @@ pub fn counts(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> BTreeMap<St
 pub fn write(bridge: &Bridge, topic: &str, field: &str, numbers: &[LoggedNumber]) {
     // An `f64` without decimals would be written with `.0`.
     let json = |value: f64| if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
-    let record = |LoggedNumber { time, key, value }: &LoggedNumber| {
-        json!({"key": key, "value": {field: json(*value)}, "timestamp": time}).to_string()
-    };
-    let records: Vec<String> = numbers.iter().map(record).collect();
-    let body = format!("{{\"records\":[{}]}}", records.join(","));
-    bridge.post(&format!("/topics/{topic}"), ENVELOPE, body).expect(200);
+    let records = numbers.iter().map(|number| {
+        let value = json(number.value);
+        json!({"key": number.key, "value": {field: value}, "timestamp": number.time})
+    });
+    write_records(bridge, topic, records.collect());
+}
+
+/// Writes records in one request.
+pub fn write_records(bridge: &Bridge, topic: &str, records: Vec<Value>) {
+    bridge.post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string()).expect(200);
 }
