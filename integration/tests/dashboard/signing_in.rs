@@ -86,7 +86,7 @@ fn the_command_of_an_empty_page_works_as_shown() {
         assert_eq!(page.axe(), Vec::<Value>::new());
         // A terminal asks for the password.
         let command = command.replace("-u 'bob'", &format!("-u 'bob:{PASSWORD}'"));
-        let output = Command::new("sh").args(["-c", &command]).output().expect("sh");
+        let output = Command::new("timeout").args(["60", "sh", "-c", &command]).output().expect("timeout");
         assert!(String::from_utf8_lossy(&output.stdout).contains("\"offset\":0"), "{command}: {output:?}");
         page.wait_for_text("readings");
         page.wait_for_text("boiler: {\"temperature\":21.5}");
