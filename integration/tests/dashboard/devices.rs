@@ -1,6 +1,6 @@
 //! The numbers of many devices on the page are those of the log.
 
-use crate::fold::{LoggedNumber, Summaries, counts, fold, log, now, write};
+use crate::fold::{LoggedNumber, Summaries, counts, fold, log, now, readings, write};
 use crate::shown::{legend, pictures, search, table, wait_for_numbers};
 use crate::{SOON, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
@@ -12,29 +12,6 @@ use std::time::Duration;
 const FIELD: &str = "temperature";
 /// How long the page may take to read 216,000 records.
 const LONG: Duration = Duration::from_secs(60);
-
-/// Returns a number of each machine and second, oldest first. `special` replaces the usual number of a machine, by its age
-/// in seconds. Readings in the oldest `margin` seconds are no extremes, because they leave the window during the test.
-pub fn readings(
-    machines: usize,
-    ages: std::ops::Range<i64>,
-    margin: i64,
-    special: &[(usize, i64, f64)],
-) -> Vec<LoggedNumber> {
-    let now = now();
-    let oldest = ages.end - margin;
-    let number = |machine: usize, age: i64| {
-        let wave = if age >= oldest { 20 } else { (age * 7 + machine as i64 * 3) % 41 };
-        let usual = 20.0 + machine as f64 / 4.0 + wave as f64 / 8.0;
-        special.iter().find(|(of, at, _)| (*of, *at) == (machine, age)).map_or(usual, |special| special.2)
-    };
-    let reading = |machine: usize, age: i64| LoggedNumber {
-        time: now - age * 1000,
-        key: format!("m-{machine:03}"),
-        value: number(machine, age),
-    };
-    ages.rev().flat_map(|age| (0..machines).map(move |machine| reading(machine, age))).collect()
-}
 
 fn one(key: &str, age: i64, value: f64) -> LoggedNumber {
     LoggedNumber { time: now() - age * 1000, key: key.to_owned(), value }

@@ -1,9 +1,9 @@
-//! What the page of a topic must show: a naive fold over the records of its log.
+//! The records of the tests, and what the page of a topic must show: a naive fold over the records of its log.
 
 use curlew_integration::bridge::Bridge;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
@@ -69,6 +69,24 @@ pub fn counts(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> BTreeMap<St
         *counts.entry(number.key.clone()).or_default() += 1;
     }
     counts
+}
+
+/// Returns a number of each machine and second, oldest first. `special` replaces the usual number of a machine, by its age
+/// in seconds. Readings in the oldest `margin` seconds are no extremes, because they leave the window during the test.
+pub fn readings(machines: usize, ages: Range<i64>, margin: i64, special: &[(usize, i64, f64)]) -> Vec<LoggedNumber> {
+    let now = now();
+    let oldest = ages.end - margin;
+    let number = |machine: usize, age: i64| {
+        let wave = if age >= oldest { 20 } else { (age * 7 + machine as i64 * 3) % 41 };
+        let usual = 20.0 + machine as f64 / 4.0 + wave as f64 / 8.0;
+        special.iter().find(|(of, at, _)| (*of, *at) == (machine, age)).map_or(usual, |special| special.2)
+    };
+    let reading = |machine: usize, age: i64| LoggedNumber {
+        time: now - age * 1000,
+        key: format!("m-{machine:03}"),
+        value: number(machine, age),
+    };
+    ages.rev().flat_map(|age| (0..machines).map(move |machine| reading(machine, age))).collect()
 }
 
 /// Writes numbers with their keys and times in one request.

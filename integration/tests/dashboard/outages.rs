@@ -1,7 +1,6 @@
 //! The page has one state, and no number is lost or repeated, while Kafka is stopped, on a slow network and when paused.
 
-use crate::devices::readings;
-use crate::fold::{LoggedNumber, fold, log, write};
+use crate::fold::{LoggedNumber, fold, log, readings, write};
 use crate::shown::{behind, legend, listed, pictures, rows, state, wait_for_numbers, wait_for_state};
 use crate::{MACHINE, SOON, assert_no_errors, serve};
 use curlew_integration::bridge::Bridge;

@@ -1,7 +1,6 @@
 //! The dashboard behind a proxy: under a prefix, beside another bridge, and with a misconfigured proxy.
 
-use crate::devices::readings;
-use crate::fold::{fold, log, write};
+use crate::fold::{fold, log, readings, write};
 use crate::shown::{pictures, wait_for_numbers};
 use crate::{SOON, TestBridge, assert_no_errors, serve, serve_with_auth};
 use curlew_integration::bridge::new_key;
