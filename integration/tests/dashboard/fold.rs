@@ -1,17 +1,12 @@
 //! The records of the tests, and what the page of a topic must show: a naive fold over the records of its log.
 
+pub use curlew::record::now;
 use curlew_integration::bridge::Bridge;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeBounds};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
-
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    i64::try_from(since.as_millis()).expect("a time before the year 292 million")
-}
 
 /// A number of the log, with the time of its record in ms.
 #[derive(Debug, Clone)]
