@@ -6,8 +6,8 @@ use crate::record::MARK;
 use curlew_integration::bridge::Bridge;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::Path;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Records per request while a topic is filled.
 const BATCH: u64 = 2_000;
@@ -79,7 +79,10 @@ impl MachineRecords {
     }
 }
 
-/// Starts a bridge with an embedded log that keeps everything.
-pub fn bridge(data: &Path) -> Bridge {
-    Bridge::embedded(data, &["--retention-bytes", "unlimited"])
+/// Starts a bridge with an embedded log that keeps everything. The directory must outlive it.
+pub fn bridge() -> (TempDir, Bridge) {
+    // Not in the system's directory for temporary files, which may be in memory.
+    let directory = tempfile::tempdir_in("target").expect("temporary directory");
+    let bridge = Bridge::embedded(&directory.path().join("data"), &["--retention-bytes", "unlimited"]);
+    (directory, bridge)
 }

@@ -9,8 +9,7 @@ use crate::viewers::cpu_beside;
 const RATE: u64 = 10_000;
 
 pub fn measure(size: &Size, table: &mut Table) {
-    let directory = tempfile::tempdir_in("target").expect("temporary directory");
-    let mut bridge = machines::bridge(&directory.path().join("data"));
+    let (_directory, mut bridge) = machines::bridge();
     let (length, streams) = (size.length * 2, size.viewers);
     let (mut costs, mut shares) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     let targets = ["/topics/machines/events?sample=1s", "/topics/machines/events"];

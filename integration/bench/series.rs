@@ -3,9 +3,9 @@
 use crate::Size;
 use crate::machines::{self, MachineRecords, hundredths};
 use crate::reading::read_stream;
-use crate::record::now;
 use crate::table::{ROUNDS, Table, median, number};
 use crate::usage::{peak, resident};
+use curlew::record::now;
 use curlew_integration::bridge::Bridge;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -17,11 +17,9 @@ const STEPS: [&str; ROUNDS] = ["1m", "2m", "3m"];
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub fn measure(size: &Size, table: &mut Table) {
-    // Not in the system's directory for temporary files, which may be in memory.
-    let directory = tempfile::tempdir_in("target").expect("temporary directory");
-    let mut bridge = machines::bridge(&directory.path().join("data"));
+    let (_directory, mut bridge) = machines::bridge();
     let records = size.readings;
-    let first = i64::try_from(now().as_millis()).expect("a time") - i64::try_from(records).expect("few records");
+    let first = now() - i64::try_from(records).expect("few records");
     let started = Instant::now();
     MachineRecords { machines: MACHINES, first: Some(first) }.fill(bridge.port, "machines", records);
     eprintln!("  wrote {records} records in {:.1} s", started.elapsed().as_secs_f64());

@@ -12,8 +12,7 @@ const UPDATES: u64 = 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub fn measure(size: &Size, table: &mut Table) {
-    let directory = tempfile::tempdir_in("target").expect("temporary directory");
-    let mut bridge = machines::bridge(&directory.path().join("data"));
+    let (_directory, mut bridge) = machines::bridge();
     let (keys, records) = (size.keys, size.keys * UPDATES);
     MachineRecords { machines: keys, first: None }.fill(bridge.port, "machines", records);
     let (mut first, mut next, mut everything) = (Vec::new(), Vec::new(), Vec::new());

@@ -14,8 +14,7 @@ const MACHINES: u64 = 10;
 const RATE: u64 = 1_000;
 
 pub fn measure(size: &Size, table: &mut Table) {
-    let directory = tempfile::tempdir_in("target").expect("temporary directory");
-    let mut bridge = machines::bridge(&directory.path().join("data"));
+    let (_directory, mut bridge) = machines::bridge();
     let length = size.length * 2;
     let streams = size.viewers;
     let series = "/topics/machines/series?from=-1m&by=key&field=value.temperature&step=1s";

@@ -40,6 +40,13 @@ pub fn run(arguments: &[&str]) -> Output {
     run_with_input(arguments, b"")
 }
 
+/// Returns a new key of a client with all rights, and its lines for an auth file.
+pub fn new_key(name: &str) -> (String, String) {
+    let made = String::from_utf8(run(&["key", "new", "--name", name]).stdout).expect("UTF-8");
+    let (key, lines) = made.split_once('\n').expect("a key and its lines");
+    (key.to_owned(), lines.to_owned())
+}
+
 pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new("timeout");
     command.arg("60").arg(binary()).args(arguments);

@@ -125,6 +125,18 @@ impl Page<'_> {
         self.wait_until(&format!("document.body.innerText.includes({})", json!(text)));
     }
 
+    /// Signs in with the form of the dashboard. A key or a token needs no `name`.
+    #[track_caller]
+    pub fn sign_in(&self, name: &str, secret: &str) {
+        self.wait_until("document.querySelector('dialog.session')?.open === true");
+        self.eval(&format!(
+            "(() => {{ const {{ username, password }} = document.querySelector('dialog.session form').elements; \
+             username.value = {}; password.value = {}; document.querySelector('dialog.session button').click(); }})()",
+            json!(name),
+            json!(secret)
+        ));
+    }
+
     /// Returns the errors of the page, including violations of its Content-Security-Policy.
     pub fn errors(&self) -> Vec<Value> {
         self.browser.call(json!({"do": "complaints", "page": self.name})).as_array().cloned().unwrap_or_default()

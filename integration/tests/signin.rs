@@ -1,7 +1,7 @@
 //! Signing in, pages of other origins, and attacks from malicious pages, in a real Chromium with real cookies.
 
-use curlew_integration::bridge::{Bridge, run, run_with_input};
-use curlew_integration::browser::{Browser, Page, Screen};
+use curlew_integration::bridge::{Bridge, new_key, run, run_with_input};
+use curlew_integration::browser::{Browser, Screen};
 use curlew_integration::http;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -18,14 +18,13 @@ struct Guarded {
 
 fn serve(options: &[&str]) -> Guarded {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let made = String::from_utf8(run(&["key", "new", "--name", "ann"]).stdout).expect("UTF-8");
-    let (key, lines) = made.split_once('\n').expect("a key and its lines");
+    let (key, lines) = new_key("ann");
     let file = directory.path().join("auth.toml");
     let text = format!("ticket_secret = \"0123456789abcdef0123456789abcdef\"\n{lines}");
     std::fs::write(&file, text).expect("auth file");
     let auth = ["--auth-file", file.to_str().expect("UTF-8"), "--log-level", "trace"];
     let bridge = Bridge::embedded(&directory.path().join("data"), &[&auth[..], options].concat());
-    Guarded { bridge, key: key.to_owned(), file, _directory: directory }
+    Guarded { bridge, key, file, _directory: directory }
 }
 
 impl Guarded {
@@ -72,25 +71,15 @@ fn site(host: &str) -> String {
     url
 }
 
-#[track_caller]
-fn sign_in(page: &Page<'_>, key: &str) {
-    page.wait_until("document.querySelector('dialog.session')?.open === true");
-    page.eval(&format!(
-        "(() => {{ const form = document.querySelector('dialog.session form'); \
-         form.querySelector('input[type=password]').value = {}; form.requestSubmit(); }})()",
-        json!(key)
-    ));
-}
-
 #[test]
 fn the_dashboard_signs_in_works_and_signs_out() {
     let (served, browser) = (serve(&[]), Browser::start());
     served.produce("machines", r#"{"temperature": 81.5}"#);
     let page = browser.open(&served.url("/?topic=machines"), Screen::Light);
-    sign_in(&page, "curlew_wrong");
+    page.sign_in("", "curlew_wrong");
     page.wait_for_text("The name, or the password, key or token is not valid.");
     assert_eq!(page.axe(), Vec::<Value>::new());
-    sign_in(&page, &served.key);
+    page.sign_in("", &served.key);
     page.wait_for_text("Sign out ann");
     page.wait_for_text("81.5");
     served.produce("machines", r#"{"temperature": 54.25}"#);
@@ -200,7 +189,7 @@ fn a_malicious_page_can_neither_read_nor_write() {
     let (served, browser) = (serve(&[]), Browser::start());
     served.produce("private", "precious");
     let dashboard = browser.open(&served.url("/"), Screen::Light);
-    sign_in(&dashboard, &served.key);
+    dashboard.sign_in("", &served.key);
     dashboard.wait_for_text("Sign out ann");
     for attacker in &sites {
         let page = browser.open(attacker, Screen::Light);
@@ -238,7 +227,7 @@ fn a_value_is_shown_as_text_even_if_it_contains_markup() {
     let key: String = attack.bytes().map(|byte| format!("%{byte:02X}")).collect();
     served.ask("POST", &format!("/topics/evil?key={key}"), attack).expect(200);
     let page = browser.open(&served.url("/?topic=evil"), Screen::Light);
-    sign_in(&page, &served.key);
+    page.sign_in("", &served.key);
     page.wait_for_text("onerror");
     page.eval("document.querySelectorAll('.row').forEach((row) => row.click())");
     page.wait_until("document.querySelector('.detail') !== null");

@@ -137,7 +137,7 @@ pub fn read_log(kafka: &Kafka, topic: &str, outcomes: &BTreeMap<i64, Vec<Outcome
     eventually("the log reaches the last acknowledged records", LONG, || {
         let log = kafka.consume(topic);
         for (partition, outcomes) in outcomes {
-            let end = log.iter().filter(|record| record.partition == *partition).map(|record| record.offset).max();
+            let end = last_offset(&log, *partition);
             let last = outcomes.iter().filter_map(acknowledged).max();
             if end < last {
                 return Err(format!("partition {partition} ends at {end:?}, acknowledged up to {last:?}"));
@@ -145,6 +145,10 @@ pub fn read_log(kafka: &Kafka, topic: &str, outcomes: &BTreeMap<i64, Vec<Outcome
         }
         Ok(log)
     })
+}
+
+fn last_offset(log: &[ConsumedRecord], partition: i64) -> Option<i64> {
+    log.iter().filter(|record| record.partition == partition).map(|record| record.offset).max()
 }
 
 /// Number of records per outcome.
@@ -162,7 +166,7 @@ pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[ConsumedRecord])
     let mut summary = Summary::default();
     for (partition, outcomes) in outcomes {
         let mut at: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-        let end = log.iter().filter(|record| record.partition == *partition).map(|record| record.offset).max();
+        let end = last_offset(log, *partition);
         for record in log.iter().filter(|record| record.partition == *partition) {
             at.entry(number(&record.text())).or_default().push(record.offset);
         }

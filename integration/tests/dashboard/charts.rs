@@ -1,6 +1,6 @@
 //! The charts show what is in the log: in every range, from its first record to now.
 
-use crate::fold::{ENVELOPE, LoggedNumber, Summaries, fold, log, now, write};
+use crate::fold::{LoggedNumber, Summaries, fold, log, now, write, write_records};
 use crate::shown::wait_for_legend;
 use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Screen};
@@ -19,7 +19,7 @@ fn expected(served: &TestBridge, times: impl RangeBounds<i64>) -> Summaries {
 }
 
 /// Readings of `keys` machines, one per machine and `interval`, from `from` to `to`. No two machines have the same extremes.
-fn readings(keys: usize, from: i64, to: i64, interval: i64) -> Vec<LoggedNumber> {
+fn readings_between(keys: usize, from: i64, to: i64, interval: i64) -> Vec<LoggedNumber> {
     let times = (0..(to - from) / interval).map(|n| (n, from + n * interval));
     let reading = |(n, time)| {
         (0..keys).map(move |key| LoggedNumber {
@@ -36,7 +36,7 @@ fn the_charts_count_every_record_of_the_window() {
     let (served, browser) = (serve(&[]), Browser::start());
     // Many more records than the list loads, the extremes among the oldest.
     let end = now();
-    produce(&served, &readings(10, end - 240_000, end - 1000, 1000));
+    produce(&served, &readings_between(10, end - 240_000, end - 1000, 1000));
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);
     wait_for_legend(&page, FIELD, &expected(&served, ..));
     page.wait_until("document.getElementById('state').innerText === 'Live'");
@@ -54,7 +54,7 @@ fn a_fixed_range_of_the_past_is_shown_and_left() {
     let (served, browser) = (serve(&[]), Browser::start());
     let day = 86_400_000;
     let begin = (now() / 60_000) * 60_000 - 3 * day;
-    produce(&served, &readings(3, begin, begin + 2 * day, 600_000));
+    produce(&served, &readings_between(3, begin, begin + 2 * day, 600_000));
     // The topic's records are older than the window.
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);
     page.wait_for_text("No values in this range. The latest record is from");
@@ -82,7 +82,7 @@ fn a_drag_zooms_in_a_double_click_zooms_out_and_back_undoes_it() {
     let (served, browser) = (serve(&[]), Browser::start());
     let begin = (now() / 1000) * 1000 - 3_600_000;
     let (from, to) = (begin, begin + 600_000);
-    produce(&served, &readings(2, from, to, 1000));
+    produce(&served, &readings_between(2, from, to, 1000));
     let page = browser.open(&served.url(&format!("?topic=plant&from={from}&to={to}")), Screen::Light);
     wait_for_legend(&page, FIELD, &expected(&served, from..to));
     page.eval(
@@ -119,7 +119,7 @@ fn many_series_get_longer_steps_and_none_is_left_out() {
         };
         let records: Vec<Value> =
             batch.iter().flat_map(|second| (0..keys).map(move |key| record(*second, key))).collect();
-        served.bridge.post("/topics/many", ENVELOPE, json!({ "records": records }).to_string()).expect(200);
+        write_records(&served.bridge, "many", records);
     }
     let page = browser.open(&served.url("?topic=many"), Screen::Light);
     page.wait_until("document.querySelectorAll('.chart canvas').length === 4");
@@ -138,7 +138,7 @@ fn a_topic_that_is_created_later_gets_its_charts() {
     let (served, browser) = (serve(&[]), Browser::start());
     let page = browser.open(&served.url("?topic=plant"), Screen::Light);
     page.wait_for_text("does not exist yet");
-    produce(&served, &readings(1, now() - 1000, now(), 1000));
+    produce(&served, &readings_between(1, now() - 1000, now(), 1000));
     wait_for_legend(&page, FIELD, &expected(&served, ..));
     page.wait_until("document.getElementById('state').innerText === 'Live'");
     assert_no_errors(&page);

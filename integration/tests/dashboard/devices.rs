@@ -1,39 +1,17 @@
 //! The numbers of many devices on the page are those of the log.
 
-use crate::fold::{LoggedNumber, Summaries, fold, log, now, write};
+use crate::fold::{LoggedNumber, Summaries, counts, fold, log, now, readings, write};
 use crate::shown::{legend, pictures, search, table, wait_for_numbers};
 use crate::{SOON, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const FIELD: &str = "temperature";
 /// How long the page may take to read 216,000 records.
 const LONG: Duration = Duration::from_secs(60);
-
-/// Returns a number of each machine and second, oldest first. `special` replaces the usual number of a machine, by its age
-/// in seconds. Readings in the oldest `margin` seconds are no extremes, because they leave the window during the test.
-pub fn readings(
-    machines: usize,
-    ages: std::ops::Range<i64>,
-    margin: i64,
-    special: &[(usize, i64, f64)],
-) -> Vec<LoggedNumber> {
-    let now = now();
-    let oldest = ages.end - margin;
-    let number = |machine: usize, age: i64| {
-        let wave = if age >= oldest { 20 } else { (age * 7 + machine as i64 * 3) % 41 };
-        let usual = 20.0 + machine as f64 / 4.0 + wave as f64 / 8.0;
-        special.iter().find(|(of, at, _)| (*of, *at) == (machine, age)).map_or(usual, |special| special.2)
-    };
-    let reading = |machine: usize, age: i64| LoggedNumber {
-        time: now - age * 1000,
-        key: format!("m-{machine:03}"),
-        value: number(machine, age),
-    };
-    ages.rev().flat_map(|age| (0..machines).map(move |machine| reading(machine, age))).collect()
-}
 
 fn one(key: &str, age: i64, value: f64) -> LoggedNumber {
     LoggedNumber { time: now() - age * 1000, key: key.to_owned(), value }
@@ -139,15 +117,19 @@ fn six_hours_of_216_000_records_are_one_answer() {
         "fetch({}, {{ headers: {{ accept: 'application/json' }} }}).then((answer) => answer.json())",
         json!(questions[0])
     ));
+    let time = |name: &str| answer[name].as_i64().expect("a time");
+    let (from, to, step) = (time("from"), time("to"), time("step"));
+    // The window is widened to whole steps.
+    assert!((21_600_000..=21_600_000 + 2 * step).contains(&(to - from)), "from {from} to {to}, step {step}");
+    assert_eq!(time("complete_from"), from);
+    let count = |series: &Value| {
+        let points = series["points"].as_array().expect("points").iter();
+        let counts = points.map(|point| point[4].as_u64().expect("a count"));
+        (series["by"].as_str().expect("a key").to_owned(), counts.sum())
+    };
     let answered = answer["series"].as_array().expect("series");
     assert_eq!(answered.len(), 10);
-    for series in answered {
-        let counts = series["points"].as_array().into_iter().flatten().filter_map(|point| point[4].as_u64());
-        let key = series["by"].as_str().expect("a key");
-        let count = counts.sum::<u64>();
-        // The oldest records have left the window.
-        assert!((21_500..=21_600).contains(&count), "{count} records of {key}");
-    }
+    assert_eq!(answered.iter().map(count).collect::<BTreeMap<String, u64>>(), counts(&log, from..to));
     assert_no_errors(&page);
     pictures(&browser, &url, "six-hours", |page| wait_for_numbers(page, FIELD, &expected, LONG));
 }

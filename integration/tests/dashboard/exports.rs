@@ -1,6 +1,6 @@
 //! The files that a page saves: CSV and PNG.
 
-use crate::fold::ENVELOPE;
+use crate::fold::write_records;
 use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Screen};
 use serde_json::{Value, json};
@@ -16,8 +16,7 @@ fn produce(served: &TestBridge) -> Vec<(String, u64, f64)> {
         .map(|(key, n)| (key, START + n / 2 * 1000, (n * 37 % 100) as f64 / 4.0))
         .collect();
     let record = |(key, time, temperature): &(String, u64, f64)| json!({"key": key, "timestamp": time, "value": {"temperature": temperature}});
-    let body = json!({"records": readings.iter().map(record).collect::<Vec<_>>()});
-    served.bridge.post("/topics/plant", ENVELOPE, body.to_string()).expect(200);
+    write_records(&served.bridge, "plant", readings.iter().map(record).collect());
     readings
 }
 

@@ -1,17 +1,12 @@
-//! What the page of a topic must show: a naive fold over the records of its log.
+//! The records of the tests, and what the page of a topic must show: a naive fold over the records of its log.
 
+pub use curlew::record::now;
 use curlew_integration::bridge::Bridge;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::ops::RangeBounds;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ops::{Range, RangeBounds};
 
 pub const ENVELOPE: &str = "application/vnd.kafka.json.v2+json";
-
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    i64::try_from(since.as_millis()).expect("a time before the year 292 million")
-}
 
 /// A number of the log, with the time of its record in ms.
 #[derive(Debug, Clone)]
@@ -62,14 +57,45 @@ pub fn fold(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> Summaries {
     summaries
 }
 
+/// Returns how many numbers each key has in a range of times in ms.
+pub fn counts(log: &[LoggedNumber], times: impl RangeBounds<i64>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for number in log.iter().filter(|number| times.contains(&number.time)) {
+        *counts.entry(number.key.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// Returns a number of each machine and second, oldest first. `special` replaces the usual number of a machine, by its age
+/// in seconds. Readings in the oldest `margin` seconds are no extremes, because they leave the window during the test.
+pub fn readings(machines: usize, ages: Range<i64>, margin: i64, special: &[(usize, i64, f64)]) -> Vec<LoggedNumber> {
+    let now = now();
+    let oldest = ages.end - margin;
+    let number = |machine: usize, age: i64| {
+        let wave = if age >= oldest { 20 } else { (age * 7 + machine as i64 * 3) % 41 };
+        let usual = 20.0 + machine as f64 / 4.0 + wave as f64 / 8.0;
+        special.iter().find(|(of, at, _)| (*of, *at) == (machine, age)).map_or(usual, |special| special.2)
+    };
+    let reading = |machine: usize, age: i64| LoggedNumber {
+        time: now - age * 1000,
+        key: format!("m-{machine:03}"),
+        value: number(machine, age),
+    };
+    ages.rev().flat_map(|age| (0..machines).map(move |machine| reading(machine, age))).collect()
+}
+
 /// Writes numbers with their keys and times in one request.
 pub fn write(bridge: &Bridge, topic: &str, field: &str, numbers: &[LoggedNumber]) {
     // An `f64` without decimals would be written with `.0`.
     let json = |value: f64| if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
-    let record = |LoggedNumber { time, key, value }: &LoggedNumber| {
-        json!({"key": key, "value": {field: json(*value)}, "timestamp": time}).to_string()
-    };
-    let records: Vec<String> = numbers.iter().map(record).collect();
-    let body = format!("{{\"records\":[{}]}}", records.join(","));
-    bridge.post(&format!("/topics/{topic}"), ENVELOPE, body).expect(200);
+    let records = numbers.iter().map(|number| {
+        let value = json(number.value);
+        json!({"key": number.key, "value": {field: value}, "timestamp": number.time})
+    });
+    write_records(bridge, topic, records.collect());
+}
+
+/// Writes records in one request.
+pub fn write_records(bridge: &Bridge, topic: &str, records: Vec<Value>) {
+    bridge.post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string()).expect(200);
 }

@@ -1,15 +1,14 @@
 //! The page has one state, and no number is lost or repeated, while Kafka is stopped, on a slow network and when paused.
 
-use crate::devices::readings;
-use crate::fold::{LoggedNumber, fold, log, write};
-use crate::shown::{behind, legend, listed, pictures, state, wait_for_numbers, wait_for_state};
-use crate::{MACHINE, ROWS, SOON, assert_no_errors, serve};
+use crate::fold::{LoggedNumber, fold, log, readings, write};
+use crate::shown::{behind, legend, listed, pictures, rows, state, wait_for_numbers, wait_for_state};
+use crate::{MACHINE, SOON, assert_no_errors, serve};
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
 use curlew_integration::kafka::{Kafka, Options};
 use curlew_integration::slow_link::SlowLink;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -46,9 +45,8 @@ fn assert_says_only_unreachable(page: &Page<'_>) {
 
 /// Asserts that the list has each record of the log once.
 fn assert_lists_each_record_once(page: &Page<'_>, records: usize) {
-    let rows = page.eval(ROWS);
-    let rows: Vec<&str> = rows.as_array().expect("rows").iter().filter_map(Value::as_str).collect();
-    let location = |row: &&str| row.split_whitespace().skip(1).take(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows = rows(page);
+    let location = |row: &String| row.split_whitespace().skip(1).take(2).map(str::to_owned).collect::<Vec<_>>();
     let locations: BTreeSet<_> = rows.iter().map(location).collect();
     assert_eq!((rows.len(), locations.len()), (records, records), "{:?}", rows.first());
 }

@@ -1,10 +1,9 @@
 //! The dashboard behind a proxy: under a prefix, beside another bridge, and with a misconfigured proxy.
 
-use crate::devices::readings;
-use crate::fold::{fold, log, write};
+use crate::fold::{fold, log, readings, write};
 use crate::shown::{pictures, wait_for_numbers};
 use crate::{SOON, TestBridge, assert_no_errors, serve, serve_with_auth};
-use curlew_integration::bridge::run;
+use curlew_integration::bridge::new_key;
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
 use curlew_integration::web_proxy::{Kind, WebProxy};
@@ -96,9 +95,8 @@ fn the_numbers_under_a_prefix_are_those_of_the_log() {
 
 /// A bridge with one key, called `name`.
 fn guarded(name: &str) -> (TestBridge, String) {
-    let made = String::from_utf8(run(&["key", "new", "--name", name]).stdout).expect("UTF-8");
-    let (key, lines) = made.split_once('\n').expect("a key and its lines");
-    (serve_with_auth(lines), key.to_owned())
+    let (key, lines) = new_key(name);
+    (serve_with_auth(&lines), key)
 }
 
 #[test]
@@ -107,12 +105,7 @@ fn a_user_is_signed_in_to_two_bridges_under_two_prefixes() {
     let (proxy, browser) = (side_by_side(left.bridge.port, right.bridge.port), Browser::start());
     let sign_in = |prefix: &str, key: &str| {
         let page = browser.open(&proxy.url(prefix), Screen::Light);
-        page.wait_until("document.querySelector('dialog.session')?.open === true");
-        page.eval(&format!(
-            "(() => {{ const form = document.querySelector('dialog.session form'); \
-             form.querySelector('input[type=password]').value = {}; form.requestSubmit(); }})()",
-            json!(key)
-        ));
+        page.sign_in("", key);
         page
     };
     let one = sign_in("/left/", &left_key);

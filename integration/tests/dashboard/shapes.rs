@@ -1,16 +1,12 @@
 //! Every shape of payload that devices send: the page finds out how to draw it, and its numbers are those of the log.
 
-use crate::fold::{ENVELOPE, LoggedNumber, Summaries, fold, now};
+use crate::fold::{LoggedNumber, Summaries, fold, now, write_records};
 use crate::shown::wait_for_legend;
-use crate::{TestBridge, assert_no_errors, serve};
+use crate::{assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
 use serde_json::{Value, json};
 
 const BINARY: &str = "application/vnd.kafka.binary.v2+json";
-
-fn produce(served: &TestBridge, topic: &str, records: &[Value]) {
-    served.bridge.post(&format!("/topics/{topic}"), ENVELOPE, json!({ "records": records }).to_string()).expect(200);
-}
 
 /// Returns one record per second up to now, the oldest first, with the parts that `of` returns.
 fn every_second(count: i64, of: impl Fn(i64) -> Value) -> Vec<Value> {
@@ -65,7 +61,7 @@ fn an_id_in_the_value_tells_series_apart() {
     let temperature = |n: i64| 20.0 + ((n * 37) % 101) as f64 / 10.0;
     let records =
         every_second(60, |n| json!({"value": {"id": format!("dev-{}", n % 3), "temperature": temperature(n)}}));
-    produce(&served, "devices", &records);
+    write_records(&served.bridge, "devices", records);
     let page = browser.open(&served.url("?topic=devices"), Screen::Light);
     let by_id: Vec<(String, f64)> = (0..60).map(|n| (format!("dev-{}", n % 3), temperature(n))).collect();
     wait_for_legend(&page, "temperature", &legend_of(by_id.iter().map(|(id, value)| (&**id, *value))));
@@ -91,7 +87,11 @@ fn the_elements_of_an_array_are_read_by_their_ids() {
     let sensors = |n: i64| -> Vec<Value> {
         (0..3).map(|sensor| json!({"id": format!("s-{sensor}"), "t": reading(n, sensor)})).collect()
     };
-    produce(&served, "arrays", &every_second(40, |n| json!({"key": "gateway", "value": {"sensors": sensors(n)}})));
+    write_records(
+        &served.bridge,
+        "arrays",
+        every_second(40, |n| json!({"key": "gateway", "value": {"sensors": sensors(n)}})),
+    );
     let page = browser.open(&served.url("?topic=arrays"), Screen::Light);
     let ids = ["s-0", "s-1", "s-2"];
     let readings = (0..40).flat_map(|n| (0..3).map(move |sensor| (ids[sensor as usize], reading(n, sensor))));
@@ -110,10 +110,14 @@ fn the_elements_of_an_array_are_read_by_their_ids() {
 fn plain_numbers_and_numbers_with_units_are_drawn() {
     let (served, browser) = (serve(&[]), Browser::start());
     let value = |n: i64| ((n * 37) % 101) as f64 / 4.0;
-    produce(&served, "plain", &every_second(30, |n| json!({"key": "a", "value": value(n)})));
-    produce(&served, "units", &every_second(30, |n| json!({"key": "a", "value": format!("{} °C", value(n))})));
+    write_records(&served.bridge, "plain", every_second(30, |n| json!({"key": "a", "value": value(n)})));
+    write_records(
+        &served.bridge,
+        "units",
+        every_second(30, |n| json!({"key": "a", "value": format!("{} °C", value(n))})),
+    );
     let member = |n| json!({"key": "a", "value": {"t": format!("{} °C", value(n)), "humidity": value(n) + 1.0}});
-    produce(&served, "mixed", &every_second(30, member));
+    write_records(&served.bridge, "mixed", every_second(30, member));
     let expected = legend_of((0..30).map(|n| ("a", value(n))));
     let plain = browser.open(&served.url("?topic=plain"), Screen::Light);
     wait_for_legend(&plain, "value", &expected);
@@ -136,7 +140,11 @@ fn counters_are_shown_as_rates_by_choice() {
         energy = if n == 20 { 0.0 } else { energy + growth(n) };
         counts.push(energy);
     }
-    produce(&served, "meters", &every_second(40, |n| json!({"key": "main", "value": {"energy": counts[n as usize]}})));
+    write_records(
+        &served.bridge,
+        "meters",
+        every_second(40, |n| json!({"key": "main", "value": {"energy": counts[n as usize]}})),
+    );
     let page = browser.open(&served.url("?topic=meters"), Screen::Light);
     wait_for_legend(&page, "energy", &legend_of(counts.iter().map(|value| ("main", *value))));
     page.eval("[...document.querySelectorAll('.menu')].find((menu) => menu.querySelector('summary').innerText.startsWith('Rate')).open = true");
@@ -157,7 +165,7 @@ fn positions_are_a_trail() {
         let (latitude, longitude) = position(n, n % 2);
         json!({"key": format!("van-{}", n % 2), "value": {"lat": latitude, "lon": longitude, "speed": n % 7}})
     };
-    produce(&served, "vans", &every_second(50, record));
+    write_records(&served.bridge, "vans", every_second(50, record));
     let page = browser.open(&served.url("?topic=vans"), Screen::Light);
     let shown = |n: i64| [position(n, n % 2).0, position(n, n % 2).1].map(|degrees| format!("{degrees:.5}"));
     let expected = json!({"van-0": shown(48), "van-1": shown(49)});
@@ -198,7 +206,7 @@ fn booleans_and_enums_are_timelines() {
     let names = ["running", "running", "idle", "fault"];
     let state = |n: i64| names[(n / 10) as usize];
     let record = |n: i64| json!({"key": "press", "value": {"state": state(n), "open": n % 20 < 10, "load": n}});
-    produce(&served, "presses", &every_second(40, record));
+    write_records(&served.bridge, "presses", every_second(40, record));
     let page = browser.open(&served.url("?topic=presses"), Screen::Light);
     let open_table = |title: &str| {
         page.wait_until(&format!(
@@ -235,7 +243,7 @@ fn the_time_in_the_payload_counts_if_it_clearly_differs() {
     let measured = |n: i64| end - (60 - n) * 2000;
     let records: Vec<Value> =
         (0..60).map(|n| json!({"key": "buoy", "value": {"ts": measured(n), "level": value(n)}})).collect();
-    produce(&served, "buoys", &records);
+    write_records(&served.bridge, "buoys", records);
     let page = browser.open(&served.url("?topic=buoys"), Screen::Light);
     wait_for_legend(&page, "level", &legend_of((0..60).map(|n| ("buoy", value(n)))));
     wait_for_choice(&page, "time", "ts (auto)");

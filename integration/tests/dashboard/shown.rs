@@ -32,6 +32,25 @@ pub fn wait_for_state(page: &Page<'_>, text: &str, limit: Duration) {
     });
 }
 
+/// Returns the rows of the list, newest first. The document holds only the visible rows, so the script scrolls through.
+pub fn rows(page: &Page<'_>) -> Vec<String> {
+    const ROWS: &str = r#"(async () => {
+    const list = document.querySelector(".list");
+    const seen = new Map();
+    for (let top = 0; ; top += 300) {
+        list.scrollTop = top;
+        // Draws at once: on a busy machine, the scroll event of the browser may be late.
+        list.dispatchEvent(new Event("scroll"));
+        for (const row of list.querySelectorAll(".row:not([hidden])"))
+            seen.set(Number(row.getAttribute("aria-posinset")), row.innerText);
+        if (list.scrollTop < top) break;
+    }
+    list.scrollTop = 0;
+    return [...seen].sort((a, b) => a[0] - b[0]).map((row) => row[1]);
+})()"#;
+    serde_json::from_value(page.eval(ROWS)).expect("rows")
+}
+
 /// Returns the number of records that the list has received.
 pub fn listed(page: &Page<'_>) -> usize {
     let text = page.eval("document.querySelector('.records header .muted').innerText");

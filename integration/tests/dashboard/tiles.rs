@@ -1,6 +1,6 @@
 //! The latest values of the keys, compared with the log.
 
-use crate::fold::{ENVELOPE, now};
+use crate::fold::{now, write_records};
 use crate::{TestBridge, assert_no_errors, serve};
 use curlew_integration::browser::{Browser, Page, Screen};
 use serde_json::{Value, json};
@@ -23,8 +23,7 @@ fn produce(served: &TestBridge, topic: &str, records: &[(&str, Value, i64)]) {
     let now = now();
     let record =
         |(key, value, age): &(&str, Value, i64)| json!({"key": key, "value": value, "timestamp": now - age * 1000});
-    let body = json!({"records": records.iter().map(record).collect::<Vec<_>>()});
-    served.bridge.post(&format!("/topics/{topic}"), ENVELOPE, body.to_string()).expect(200);
+    write_records(&served.bridge, topic, records.iter().map(record).collect());
 }
 
 /// Returns the value and the timestamp of each key in the log.

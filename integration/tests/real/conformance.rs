@@ -12,7 +12,7 @@ use curlew::record::*;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::{eventually, fresh_topic};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +101,6 @@ fn the_crate_driver_on_3_9_conforms_within_the_limits_of_its_protocol() {
 
 fn name(topic: &str) -> TopicName {
     TopicName::new(topic).expect("a topic name")
-}
-
-fn now() -> Timestamp {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as Timestamp
 }
 
 fn record(value: impl Into<Bytes>) -> NewRecord {

@@ -1,13 +1,14 @@
 //! Reading over HTTP what other clients have written.
 
 use crate::{SOON, bridge};
+use curlew::record::now;
 use curlew_integration::java_client::bytes;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::{cache, eventually, file, fresh_topic, http};
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 fn kafka() -> &'static Kafka {
     Kafka::shared()
@@ -135,7 +136,7 @@ fn a_value_never_becomes_a_field() {
 
 #[test]
 fn from_finds_the_start_position() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_millis() as i64;
+    let now = now();
     let topic = kafka().fresh("from", 1);
     let at = |timestamp: i64, value: &str| {
         kafka().produce(&topic, json!([{"value": value, "timestamp": timestamp}]));

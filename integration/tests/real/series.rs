@@ -1,21 +1,16 @@
 //! Time series of real topics.
 
 use crate::{SOON, bridge};
+use curlew::record::now;
 use curlew_integration::eventually;
 use curlew_integration::kafka::Kafka;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Minimum, maximum, last and count, by name and beginning of the step.
 type Points = BTreeMap<(String, i64), (i64, i64, i64, usize)>;
 
 const STEP: i64 = 30_000;
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    i64::try_from(since.as_millis()).expect("a time before the year 292 million")
-}
 
 fn points(answer: &Value) -> Points {
     let mut found = Points::new();
