@@ -140,6 +140,12 @@ test("times are seconds, milliseconds, microseconds, nanoseconds or RFC 3339", (
   for (const value of ["", "yesterday", "2026-01-31T08:00:00", true, null]) assert.equal(timeIn(value), null, String(value));
 });
 
+test("a text is a time only if the server reads it as one", () => {
+  for (const [text, time] of [["+5.", 5000], [".5e1", 5000], ["2024-02-29T00:00:00z", Date.UTC(2024, 1, 29)]]) assert.equal(timeIn(text), time, text);
+  for (const text of ["0x10", "0b1", " 5", "5 ", "Infinity", "1e999"]) assert.equal(timeIn(text), null, text);
+  for (const text of ["2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T08:00:60Z", "2026-01-31T08:00:00+24:00"]) assert.equal(timeIn(text), null, text);
+});
+
 test("paths are written as the server writes them", () => {
   for (const [name, path] of [["a", "value.a"], ["a b", 'value["a b"]'], ['c"d', 'value["c\\"d"]'], ["Lüfter-1", "value.Lüfter-1"]]) {
     assert.equal(join("value", name), path);
