@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import v8 from "node:v8";
 import { namesIn } from "../../src/dashboard/path.js";
 import { RecordReader } from "../../src/dashboard/record_reader.js";
+
+// Browsers pass the source of a number to a reviver, and Node 20 does with this flag.
+v8.setFlagsFromString("--harmony-json-parse-with-source");
 
 const AT = 1_769_846_400_000;
 const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
@@ -43,6 +47,29 @@ test("a key that is no text keeps its digits and its spaces, and what has no num
   const object = '{"id": ",\\"timestamp\\":1", "timestamp": 2}';
   assert.deepEqual(read({ by: "key" }, `{"key":${object},"timestamp":1769846400000,"value":{"t":1}}`), [[object, 0, "value.t", 1]]);
   for (const value of [null, "text", [1, 2], {}, { "": 1 }]) assert.deepEqual(read({ by: "key" }, line("k", value)), []);
+});
+
+test("names and states of numbers are written as the server writes them", () => {
+  const names = [["89490200001234567890", null], ["8949020000123456789", "8949020000123456789"], ["-9007199254740993", "-9007199254740993"], ["18446744073709551615", "18446744073709551615"], ["7", "7"], ["7.0", "7.0"], ["7.50", "7.5"], ["0", "0"], ["-0", null], ["1e21", null], ["1E2", "100.0"]];
+  for (const [text, name] of names) {
+    const record = `{"key":null,"timestamp":${AT},"value":{"id":${text},"n":[{"id":${text},"t":3}],"at":${AT + 5},"t":1}}`;
+    assert.deepEqual(read({ by: "value.id", time: "value.at", fields: ["value.t"] }, record), name === null ? [] : [[name, 5, "value.t", 1]], text);
+    assert.deepEqual(read({ by: "value.n.id", each: "value.n", fields: ["value.n.t"] }, record), name === null ? [] : [[name, 0, "value.n.t", 3]], text);
+    const isState = /^-?[1-9]?\d{1,18}$|^18446744073709551615$/.test(text) && text !== "-0";
+    assert.deepEqual(read({ states: ["value.id"], fields: ["value.none"] }, record), isState ? [[null, 0, "value.id", text]] : [], text);
+  }
+  assert.deepEqual(read({ by: "value.id" }, line(null, { id: 7, t: 2 ** 60 })), [["7", 0, "value.t", 2 ** 60]]);
+});
+
+test("without the source of a number, a reading with a name of too many digits is left out", () => {
+  const parse = JSON.parse;
+  JSON.parse = (text, reviver) => parse(text, reviver && function (name, value) { return reviver.call(this, name, value, {}); });
+  try {
+    assert.deepEqual(read({ by: "value.id" }, `{"key":null,"timestamp":${AT},"value":{"id":9007199254740993,"t":1}}`), []);
+    assert.deepEqual(read({ by: "value.id" }, `{"key":null,"timestamp":${AT},"value":{"id":7,"t":1}}`), [["7", 0, "value.t", 1]]);
+  } finally {
+    JSON.parse = parse;
+  }
 });
 
 test("only the parts that are read are selected", () => {
