@@ -1,16 +1,17 @@
 // Browses a topic away from its end: pages of records from an offset, a time or the earliest record.
 
-import { endpoint } from "./base.js";
+import { endpoint, problemOf } from "./base.js";
 import { Entry } from "./record.js";
 
 const PAGE_RECORDS = 500;
 
-async function fetchJson(url, options) {
+async function fetchText(url, options) {
   const response = await fetch(url, options);
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(String(body.detail ?? response.status));
-  return body;
+  if (!response.ok) throw new Error(await problemOf(response));
+  return response.text();
 }
+
+const fetchJson = async (url) => JSON.parse(await fetchText(url));
 
 /** Fetches the topic's partitions with their earliest and latest offsets. */
 export const fetchTopic = (topic) => fetchJson(endpoint(`topics/${topic}`));
@@ -40,9 +41,7 @@ export async function resolveOffsets(topic, start, partition) {
 /** Returns the offset of the partition's first record at or after a time, or null. */
 async function offsetAtTime(topic, partition, time) {
   const query = new URLSearchParams({ partition, from: time, until: "end", limit: 1 });
-  const response = await fetch(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
-  const text = await response.text();
-  if (!response.ok) throw new Error(String(JSON.parse(text).detail));
+  const text = await fetchText(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
   const line = text.split("\n").find((l) => l.trim());
   return line ? JSON.parse(line).offset : null;
 }
@@ -93,10 +92,7 @@ export class RecordBrowser {
     const url = endpoint(`topics/${this.topic}/partitions/${partition}/records`);
     const { earliest } = (await fetchTopic(this.topic)).partitions.find((p) => p.partition === partition);
     const start = Math.max(offset, earliest);
-    const response = await fetch(`${url}?offset=${start}&limit=${limit}`);
-    const text = await response.text();
-    if (!response.ok) throw new Error(String(JSON.parse(text).detail));
-    const page = JSON.parse(text);
+    const page = await fetchJson(`${url}?offset=${start}&limit=${limit}`);
     const entries = page.records.map((record) => new Entry(record.value === null ? "tombstone" : "record", JSON.stringify(record), 0));
     return { partition, entries, next: page.next_offset, latest: page.latest, earliest };
   }
