@@ -1,8 +1,9 @@
 // Reads the numbers of a record in the page, with the names, times and fields that /series gives them. The page needs
 // this for the latest record of each key, which a series contains only if it is in the window.
 
+import { walk } from "./leaves.js";
 import { numberIn, timeIn } from "./number_text.js";
-import { MAX_DEPTH, join, namesIn } from "./path.js";
+import { namesIn } from "./path.js";
 import { headerOf } from "./record.js";
 
 /** The most paths that `select=` accepts. */
@@ -40,34 +41,20 @@ export class RecordReader {
   read(line) {
     const record = JSON.parse(line);
     if (record.value === null || record.encoding) return [];
-    const elements = [];
-    const whole = { by: null, time: null, values: new Map() };
+    const newPart = () => ({ by: null, time: null, values: new Map() });
+    const whole = newPart();
+    const parts = new Map([[null, whole]]);
     const value = this.hasNames ? JSON.parse(line, exactInteger).value : record.value;
-    this.visit(value, "value", 0, whole, elements);
+    walk(value, { each: this.each }, (leaf, path, name, element) => {
+      if (!parts.has(element)) parts.set(element, newPart());
+      this.readLeaf(leaf, path, parts.get(element));
+    });
     const by = this.by === "key" ? keyText(line, record) : this.header !== null ? headerOf(record, this.header) : whole.by;
     const time = this.time ? whole.time : record.timestamp;
-    return [whole, ...elements].flatMap((part) => {
+    return [...parts.values()].flatMap((part) => {
       const own = { by: part.by ?? by, time: part.time ?? time };
       return own.time === null || own.by === UNKNOWN ? [] : [...part.values].map(([field, value]) => ({ ...own, field, value }));
     });
-  }
-
-  /** Visits a part of the value. In `elements`, each element of the array at `each` becomes a part; null inside of one. */
-  visit(node, path, depth, part, elements) {
-    if (path !== this.each || elements === null) return this.visitMembers(node, path, depth, part, elements);
-    for (const element of Array.isArray(node) ? node : [node]) {
-      const own = { by: null, time: null, values: new Map() };
-      this.visitMembers(element, path, depth, own, null);
-      if (own.values.size > 0) elements.push(own);
-    }
-  }
-
-  visitMembers(node, path, depth, part, elements) {
-    if (node === null || Array.isArray(node)) return;
-    if (typeof node !== "object") return this.readLeaf(node, path, part);
-    if (depth === MAX_DEPTH) return;
-    // Like /series, which has no path to a member without a name.
-    for (const [name, inner] of Object.entries(node)) if (name !== "") this.visit(inner, join(path, name), depth + 1, part, elements);
   }
 
   readLeaf(leaf, path, part) {

@@ -29,6 +29,15 @@ test("each element of an array is read by itself, with its own name and time", (
   assert.deepEqual(read(question, line("gateway", value)), [["a", 5, "value.sensors.t", 1], ["2", 7, "value.sensors.t", 3]]);
 });
 
+test("elements without a reading are skipped, all others are read, and an object counts as the only element", () => {
+  const question = { by: "value.s.id", each: "value.s", fields: ["value.s.t"] };
+  const elements = [{}, null, [{ id: "nested", t: 1 }], ...Array.from({ length: 300 }, (_, i) => ({ id: i, t: i }))];
+  const readings = read(question, line("k", { s: elements }));
+  assert.deepEqual(readings, Array.from({ length: 300 }, (_, i) => [String(i), 0, "value.s.t", i]));
+  assert.deepEqual(read(question, line("k", { s: { id: "a", t: 1 } })), [["a", 0, "value.s.t", 1]]);
+  assert.deepEqual(read({ by: "key", each: "value.s" }, line("k", { s: 5 })), [["k", 0, "value.s", 5]]);
+});
+
 test("names come from headers and fields, and the names and times are no readings", () => {
   const headers = [{ name: "site", value: "north" }, { name: "site", value: "south" }];
   assert.deepEqual(read({ by: "header:site" }, line("k", { t: 1 }, headers)), [["south", 0, "value.t", 1]]);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { collectLeaves } from "../../src/dashboard/leaves.js";
 import { numberIn, timeIn } from "../../src/dashboard/number_text.js";
 import { join, parentOf } from "../../src/dashboard/path.js";
 import { positionsOf, questionOf, shapeOf } from "../../src/dashboard/shape.js";
@@ -126,6 +127,16 @@ test("the question lists fields only beside states, or if some are texts", () =>
 test("a position needs both parts in the same object", () => {
   const { fields } = shapeOf(records([{ lat: 1, from: { lat: 1, lng: 2 }, to: { lon: 3 } }]));
   assert.deepEqual(positionsOf(fields), [{ latitude: "value.from.lat", longitude: "value.from.lng" }]);
+});
+
+test("of an array at each, the first 256 elements are read, and an object there is the only element", () => {
+  const leavesOf = (s) => collectLeaves([{ value: { s } }], "value.s");
+  const sampled = ({ leaves, elements }) => [elements, [...leaves.values()].map(({ path, name, inElement, samples }) => [path, name, inElement, samples.length])];
+  assert.deepEqual(sampled(leavesOf(Array(300).fill({ t: 1 }))), [256, [["value.s.t", "t", true, 256]]]);
+  assert.deepEqual(sampled(leavesOf({ t: 1 })), [1, [["value.s.t", "t", true, 1]]]);
+  assert.deepEqual(sampled(leavesOf([[1], null, { t: [2], u: null }])), [3, []]);
+  assert.deepEqual(sampled(leavesOf(null)), [0, []]);
+  assert.deepEqual([...collectLeaves([{ value: { s: [1], deep: [[{ a: [1] }], { b: [1] }] } }], "none").arrays], ["value.s", "value.deep"]);
 });
 
 test("texts are numbers by the rules of the server", () => {
