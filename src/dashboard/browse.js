@@ -67,7 +67,8 @@ export class RecordBrowser {
 
   /** Loads the next page; returns whether more records follow. */
   async loadLater() {
-    const pages = await Promise.all([...this.next].map(([partition, offset]) => this.fetchPage(partition, offset, PAGE_RECORDS)));
+    const earliest = await this.earliestOffsets();
+    const pages = await Promise.all([...this.next].map(([partition, offset]) => this.fetchPage(partition, offset, PAGE_RECORDS, earliest.get(partition))));
     pages.forEach((page) => this.next.set(page.partition, page.next));
     this.merge(pages);
     return pages.some((page) => page.next < page.latest);
@@ -75,9 +76,10 @@ export class RecordBrowser {
 
   /** Loads the previous page; returns whether older records remain. */
   async loadEarlier() {
+    const earliest = await this.earliestOffsets();
     const requests = [...this.first].map(async ([partition, offset]) => {
       const start = Math.max(0, offset - PAGE_RECORDS);
-      return start === offset ? null : { ...(await this.fetchPage(partition, start, offset - start)), start, before: offset };
+      return start === offset ? null : { ...(await this.fetchPage(partition, start, offset - start, earliest.get(partition))), start, before: offset };
     });
     const pages = (await Promise.all(requests)).filter(Boolean);
     for (const page of pages) {
@@ -88,9 +90,14 @@ export class RecordBrowser {
     return pages.some((page) => page.start > page.earliest);
   }
 
-  async fetchPage(partition, offset, limit) {
+  /** Retention may have moved the earliest offsets since the last page. */
+  async earliestOffsets() {
+    const { partitions } = await fetchTopic(this.topic);
+    return new Map(partitions.map((p) => [p.partition, p.earliest]));
+  }
+
+  async fetchPage(partition, offset, limit, earliest) {
     const url = endpoint(`topics/${this.topic}/partitions/${partition}/records`);
-    const { earliest } = (await fetchTopic(this.topic)).partitions.find((p) => p.partition === partition);
     const start = Math.max(offset, earliest);
     const page = await fetchJson(`${url}?offset=${start}&limit=${limit}`);
     const entries = page.records.map((record) => new Entry(record.value === null ? "tombstone" : "record", JSON.stringify(record), 0));

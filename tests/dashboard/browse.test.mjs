@@ -31,3 +31,16 @@ test("a text that is not a problem stays as it is", () => {
   const texts = [['{"detail":"too slow"}', "too slow"], ['{"title":"no detail"}', "other"], ["null", "other"], ["<html>", "other"], ["", "other"]];
   for (const [text, detail] of texts) assert.equal(detailOf(text, "other"), detail, text);
 });
+
+test("a page of many partitions requests the topic once, and begins at the earliest offsets", async () => {
+  const requested = [];
+  globalThis.fetch = async (url) => {
+    const path = url.replace(/.*topics\//, "");
+    requested.push(path);
+    const partitions = [0, 1, 2].map((partition) => ({ partition, earliest: 5, latest: 10 }));
+    return new Response(JSON.stringify(path === "t" ? { partitions } : { records: [], next_offset: 10, latest: 10 }));
+  };
+  const browser = new RecordBrowser("t", new Map([[0, 0], [1, 7], [2, 5]]));
+  assert.equal(await browser.loadLater(), false);
+  assert.deepEqual(requested, ["t", ...[[0, 5], [1, 7], [2, 5]].map(([partition, offset]) => `t/partitions/${partition}/records?offset=${offset}&limit=500`)]);
+});
