@@ -37,7 +37,7 @@ export class RecordReader {
     return isAllowed ? select : [...head, "value"].join(",");
   }
 
-  /** Returns the readings of a line of `select=` as `{ by, field, time, value }`. A state is a text, a number a number. */
+  /** Returns the readings of a line of `select=` as `{ by, field, time, value }`. The value of a state is a text. */
   read(line) {
     const record = JSON.parse(line);
     if (record.value === null || record.encoding) return [];
