@@ -1,16 +1,17 @@
 // Browses a topic away from its end: pages of records from an offset, a time or the earliest record.
 
-import { endpoint } from "./base.js";
+import { endpoint, problemOf } from "./base.js";
 import { Entry } from "./record.js";
 
 const PAGE_RECORDS = 500;
 
-async function fetchJson(url, options) {
+async function fetchText(url, options) {
   const response = await fetch(url, options);
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(String(body.detail ?? response.status));
-  return body;
+  if (!response.ok) throw new Error(await problemOf(response));
+  return response.text();
 }
+
+const fetchJson = async (url) => JSON.parse(await fetchText(url));
 
 /** Fetches the topic's partitions with their earliest and latest offsets. */
 export const fetchTopic = (topic) => fetchJson(endpoint(`topics/${topic}`));
@@ -40,9 +41,7 @@ export async function resolveOffsets(topic, start, partition) {
 /** Returns the offset of the partition's first record at or after a time, or null. */
 async function offsetAtTime(topic, partition, time) {
   const query = new URLSearchParams({ partition, from: time, until: "end", limit: 1 });
-  const response = await fetch(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
-  const text = await response.text();
-  if (!response.ok) throw new Error(String(JSON.parse(text).detail));
+  const text = await fetchText(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
   const line = text.split("\n").find((l) => l.trim());
   return line ? JSON.parse(line).offset : null;
 }
@@ -68,7 +67,8 @@ export class RecordBrowser {
 
   /** Loads the next page; returns whether more records follow. */
   async loadLater() {
-    const pages = await Promise.all([...this.next].map(([partition, offset]) => this.fetchPage(partition, offset, PAGE_RECORDS)));
+    const earliest = await this.earliestOffsets();
+    const pages = await Promise.all([...this.next].map(([partition, offset]) => this.fetchPage(partition, offset, PAGE_RECORDS, earliest.get(partition))));
     pages.forEach((page) => this.next.set(page.partition, page.next));
     this.merge(pages);
     return pages.some((page) => page.next < page.latest);
@@ -76,9 +76,10 @@ export class RecordBrowser {
 
   /** Loads the previous page; returns whether older records remain. */
   async loadEarlier() {
+    const earliest = await this.earliestOffsets();
     const requests = [...this.first].map(async ([partition, offset]) => {
       const start = Math.max(0, offset - PAGE_RECORDS);
-      return start === offset ? null : { ...(await this.fetchPage(partition, start, offset - start)), start, before: offset };
+      return start === offset ? null : { ...(await this.fetchPage(partition, start, offset - start, earliest.get(partition))), start, before: offset };
     });
     const pages = (await Promise.all(requests)).filter(Boolean);
     for (const page of pages) {
@@ -89,14 +90,16 @@ export class RecordBrowser {
     return pages.some((page) => page.start > page.earliest);
   }
 
-  async fetchPage(partition, offset, limit) {
+  /** Retention may have moved the earliest offsets since the last page. */
+  async earliestOffsets() {
+    const { partitions } = await fetchTopic(this.topic);
+    return new Map(partitions.map((p) => [p.partition, p.earliest]));
+  }
+
+  async fetchPage(partition, offset, limit, earliest) {
     const url = endpoint(`topics/${this.topic}/partitions/${partition}/records`);
-    const { earliest } = (await fetchTopic(this.topic)).partitions.find((p) => p.partition === partition);
     const start = Math.max(offset, earliest);
-    const response = await fetch(`${url}?offset=${start}&limit=${limit}`);
-    const text = await response.text();
-    if (!response.ok) throw new Error(String(JSON.parse(text).detail));
-    const page = JSON.parse(text);
+    const page = await fetchJson(`${url}?offset=${start}&limit=${limit}`);
     const entries = page.records.map((record) => new Entry(record.value === null ? "tombstone" : "record", JSON.stringify(record), 0));
     return { partition, entries, next: page.next_offset, latest: page.latest, earliest };
   }

@@ -4,7 +4,16 @@ import { el, setText } from "./dom.js";
 import * as format from "./format.js";
 
 /** Compares names, with the numbers in them by their size: m-2 before m-10. */
-export const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
+const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
+
+/**
+ * Returns the keys of a map in natural order. `before` is the result of the last call, which stays if the keys are the same:
+ * sorting thousands of keys takes long.
+ */
+export function orderedKeys(keys, before) {
+  const isSame = before.length === keys.size && before.every((key) => keys.has(key));
+  return isSame ? before : [...keys.keys()].sort(naturalOrder);
+}
 
 export class KeySearch {
   /** Lists `most` keys. `omission` says of the others how they are shown. Calls `onChange()` when the user types. */
@@ -18,7 +27,7 @@ export class KeySearch {
 
   /** Returns the keys to list. */
   choose(keys) {
-    if (this.order.length !== keys.size || !this.order.every((key) => keys.has(key))) this.order = [...keys.keys()].sort(naturalOrder);
+    this.order = orderedKeys(keys, this.order);
     this.input.hidden = keys.size <= this.most;
     const wanted = this.input.hidden ? "" : this.input.value.toLowerCase();
     const found = this.order.filter((key) => key.toLowerCase().includes(wanted));

@@ -1,6 +1,6 @@
 // The latest value of each field and name of a topic, from the latest record of each key and from the series since then.
 
-import { endpoint } from "./base.js";
+import { endpoint, problemOf } from "./base.js";
 
 /** The most names that are kept, and the most values of all of them. */
 export const MAX_NAMES = 10_000;
@@ -92,9 +92,4 @@ function readNotice(line) {
   const notice = JSON.parse(line);
   if (notice.event === "problem") throw new Error(String(notice.detail));
   return notice.event === "live";
-}
-
-async function problemOf(response) {
-  const body = await response.json().catch(() => ({}));
-  return String(body.detail ?? `status ${response.status}`);
 }

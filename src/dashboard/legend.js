@@ -2,7 +2,7 @@
 
 import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
-import { naturalOrder } from "./key_search.js";
+import { orderedKeys } from "./key_search.js";
 import { MAX_LINES } from "./lines.js";
 
 /** The most rows in the document; the search finds the other keys. */
@@ -19,7 +19,7 @@ export class Legend {
     this.onToggle = onToggle;
     this.swatchOf = swatchOf;
     this.rows = new Map();
-    /** All keys in natural order. Sorting thousands of keys takes long, so it happens only when there is a new one. */
+    /** All keys in natural order. */
     this.order = [];
     this.search = el("input", { type: "search", class: "legend-search", placeholder: "Search keys", "aria-label": `${field}: search keys`, hidden: true, oninput: () => this.shown && this.update(...this.shown) });
     this.body = el("tbody");
@@ -33,7 +33,7 @@ export class Legend {
     this.shown = [summaries, { isBand, drawn }, threshold];
     this.search.hidden = summaries.size <= MAX_LINES;
     const wanted = this.search.hidden ? "" : this.search.value.toLowerCase();
-    if (this.order.length !== summaries.size) this.order = [...summaries.keys()].sort(naturalOrder);
+    this.order = orderedKeys(summaries, this.order);
     const all = isBand ? [...drawn.keys(), ...this.order.filter((key) => !drawn.has(key))] : [...summaries.keys()];
     const keys = all.filter((key) => key.toLowerCase().includes(wanted));
     const listed = keys.slice(0, MAX_ROWS);

@@ -3,7 +3,9 @@
 const NUMBER = /^([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)([^\d\p{Cc}]*)$/u;
 /** In bytes, with the space before it. */
 const MAX_UNIT = 16;
-const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+/** What Rust parses as a finite number: no spaces around it, and decimal digits only. */
+const DECIMAL = /^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/;
+const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 const encoder = new TextEncoder();
 
 /** Returns the number at the beginning of a text and its unit: 21.5 and "°C" of "21.5 °C". Returns null for other texts. */
@@ -25,6 +27,14 @@ function timeOf(number) {
 /** Returns the time in ms of a JSON value, or null if it is not a time. */
 export function timeIn(value) {
   if (typeof value === "number") return timeOf(value);
-  if (typeof value !== "string" || value.trim() === "") return null;
-  return RFC_3339.test(value) ? Date.parse(value.replace(" ", "T")) : timeOf(Number(value));
+  if (typeof value !== "string") return null;
+  return DECIMAL.test(value) ? timeOf(Number(value)) : timeOfRfc3339(value);
+}
+
+function timeOfRfc3339(text) {
+  const [, year, month, day, hour] = RFC_3339.exec(text) ?? [];
+  // `Date.parse` accepts 24:00, and the 30th of February as a day in March.
+  if (year === undefined || hour > 23 || day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return null;
+  const time = Date.parse(text.replace(" ", "T"));
+  return Number.isFinite(time) ? time : null;
 }

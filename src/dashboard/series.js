@@ -82,8 +82,8 @@ export class Series {
    */
   findGaps(step, changed) {
     const first = Math.max(1, this.length - SAMPLE);
-    this.interval = median(this.distances(first, this.length));
-    const perStep = Math.max(1, median(this.count.slice(first - 1, this.length)));
+    this.interval = upperMedian(this.distances(first, this.length));
+    const perStep = Math.max(1, upperMedian(this.count.slice(first - 1, this.length)));
     for (let i = Math.max(1, changed - NEARBY); i < this.length; i += 1) {
       const silence = this.start[i] - this.start[i - 1] - step;
       this.broken[i] = silence > MIN_GAP_MS && silence > (GAP_FACTOR * this.usualDistance(i)) / perStep ? 1 : 0;
@@ -93,7 +93,7 @@ export class Series {
 
   /** Returns the median of the times between the points before and after `i`. */
   usualDistance(i) {
-    return median(this.distances(Math.max(1, i - NEARBY), Math.min(this.length, i + NEARBY + 1)));
+    return upperMedian(this.distances(Math.max(1, i - NEARBY), Math.min(this.length, i + NEARBY + 1)));
   }
 
   /** Returns the times from one point to the next, for the points `from` to `to`. */
@@ -162,6 +162,7 @@ function search(column, length, test) {
   return low;
 }
 
-function median(values) {
+/** Returns the median, the larger one of two in the middle, and 0 without values. */
+function upperMedian(values) {
   return values.length === 0 ? 0 : values.sort()[values.length >> 1];
 }

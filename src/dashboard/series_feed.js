@@ -1,7 +1,7 @@
 // The live series of a topic: one event stream of /series while the tab is visible. A hidden tab closes it, and resumes at
 // the last update.
 
-import { endpoint } from "./base.js";
+import { detailOf, endpoint } from "./base.js";
 import { EventStream } from "../client.js";
 import { isComplete, longerStep, questionUrl } from "./question.js";
 import { SeriesData } from "./series_data.js";
@@ -84,7 +84,7 @@ export class SeriesFeed extends SeriesData {
     this.setState({ kind: "connecting", detail: "" });
     source.onmessage = (event) => this.receive(event, false);
     source.addEventListener("update", (event) => this.receive(event, true));
-    source.onproblem = (event) => this.setState({ kind: "failed", detail: detailOf(event.data), retryAt: Date.now() });
+    source.onproblem = (event) => this.setState({ kind: "failed", detail: detailOf(event.data, event.data), retryAt: Date.now() });
     source.onerror = (event) => this.disconnected(event);
     source.onend = () => this.setState({ kind: "complete", detail: "" });
   }
@@ -129,13 +129,5 @@ export class SeriesFeed extends SeriesData {
   setState(state) {
     this.state = state;
     this.onChange();
-  }
-}
-
-function detailOf(text) {
-  try {
-    return String(JSON.parse(text).detail);
-  } catch {
-    return text;
   }
 }

@@ -15,8 +15,9 @@ const LIVE_CHARTS_MS = 3000;
  *
  * `stream` is the state of the event stream of the records, `topics` the last response about the topics (or null), `lag` the
  * number of records that this tab has not received (null if unknown), `rate` the topic's records per second, and `visibleSince`
- * the time from which on the topics are requested. `charts` has the `state` of the series, their `lag` in ms, and `isFixed` if
- * their range does not end now; it is null on a page without charts.
+ * the time from which on the topics are requested. `charts` has the `state` of the series, their `lag` in ms, `isFixed` if
+ * their range does not end now, and the begin of the range, `from`, and of the part that was read, `completeFrom`; it is null on
+ * a page without charts.
  */
 export function pageState({ stream, topics, lag, rate, charts, paused, visibleSince, now }) {
   const retry = ({ kind, retryAt }) => (kind === "waiting" || kind === "failed" ? `, ${retryText(retryAt, now)}` : "");

@@ -16,7 +16,7 @@ export function pageFacts() {
   const isFollowing = topics?.topics && feed.topic() === url.state.topic;
   // A topic that does not exist yet has no records to be behind.
   const lag = !isFollowing ? null : topic ? lagOf(topic, feed.position()) : 0;
-  const charts = topic && series ? { state: series.state, lag: series.lag, isFixed: series.isFixed } : null;
+  const charts = topic && series ? series : null;
   return { stream, topics, lag, rate: topic?.rate, charts, paused, visibleSince, now: Date.now() };
 }
 

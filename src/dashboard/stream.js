@@ -1,6 +1,6 @@
 // The browser's event stream: opens at given offsets, and resumes after a lost connection.
 
-import { endpoint } from "./base.js";
+import { detailOf, endpoint } from "./base.js";
 import { EventStream } from "../client.js";
 import { locationOf } from "./record.js";
 
@@ -60,7 +60,7 @@ export class Stream {
     source.onmessage = receive("record");
     source.ontombstone = receive("tombstone");
     source.ongap = receive("gap");
-    source.onproblem = (event) => this.setState({ ...this.state, detail: detailOf(event.data) });
+    source.onproblem = (event) => this.setState({ ...this.state, detail: detailOf(event.data, event.data).slice(0, 500) });
     source.onerror = (event) => this.disconnected(event);
   }
 
@@ -81,14 +81,6 @@ export class Stream {
   setState(state) {
     this.state = state;
     this.onState(state);
-  }
-}
-
-function detailOf(text) {
-  try {
-    return String(JSON.parse(text).detail).slice(0, 500);
-  } catch {
-    return text.slice(0, 500);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { button, el, setText } from "./dom.js";
 import * as format from "./format.js";
-import { naturalOrder } from "./key_search.js";
+import { orderedKeys } from "./key_search.js";
 import { LatestValues, readSnapshot } from "./latest.js";
 import { fieldLabel } from "./question.js";
 import { RecordReader } from "./record_reader.js";
@@ -179,7 +179,7 @@ export class Tiles {
     this.element.hidden = names.size === 0;
     if (names.size === 0) return;
     const now = this.asOf();
-    if (this.order.length !== names.size) this.order = [...names.keys()].sort(naturalOrder);
+    this.order = orderedKeys(names, this.order);
     const thresholds = url.thresholds();
     // The threshold of a rate is not one of its values.
     url.rateFields().forEach((field) => thresholds.delete(field));

@@ -1,6 +1,6 @@
 // Polls all topics with their offsets, once for all tabs, and computes the rate of each topic over the last 5 minutes.
 
-import { endpoint } from "./base.js";
+import { endpoint, problemOf } from "./base.js";
 import { addSample, currentRate, mergeHistory, rateHistory, writtenTo } from "./written.js";
 
 const POLL_MS = 2000;
@@ -83,10 +83,9 @@ async function fetchTopics(withLast, withHistory) {
       const topics = await response.json();
       return { at, receivedAt: Date.now(), broker: { kind: "up" }, topics };
     }
-    const problem = await response.json().catch(() => ({}));
+    const detail = await problemOf(response);
     // Clear the topics that the previous session could see.
     if (response.status === 401) return { at, broker: { kind: "signed-out", detail: "sign in" }, topics: [] };
-    const detail = String(problem.detail ?? `status ${response.status}`);
     return { at, broker: { kind: /^no broker answers/.test(detail) ? "down" : "failed", detail } };
   } catch {
     return { at, broker: { kind: "unreachable", detail: "no response" } };

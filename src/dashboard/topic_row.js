@@ -2,7 +2,7 @@
 
 import { el, setText } from "./dom.js";
 import * as format from "./format.js";
-import { ageText, lastText } from "./topic_rows.js";
+import { lastText, recordAge } from "./topic_rows.js";
 import * as url from "./url.js";
 import { SPAN_MS } from "./written.js";
 
@@ -45,7 +45,7 @@ export class TopicRow {
     this.canvas.setAttribute("aria-label", `${topic.name}: ${describeRates(topic.rates, perSecond, now)}`);
     if (topic.last === undefined) return;
     const timestamp = topic.last?.timestamp;
-    setText(age, ageText(timestamp, now));
+    setText(age, recordAge(timestamp, now));
     age.title = timestamp === undefined ? "" : format.timestamp(timestamp);
     const { text, isNote } = lastText(topic.last);
     setText(this.text, text);

@@ -10,14 +10,14 @@ const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 /** Compares numbers, largest first; an unknown number comes last. */
 const byNumber = (number) => (a, b) => (number(b) ?? -Infinity) - (number(a) ?? -Infinity) || 0;
 const knownFirst = (number) => (a, b) => (number(a) === null) - (number(b) === null);
-const rateOf = (topic) => topic.rate ?? null;
+const knownRate = (topic) => topic.rate ?? null;
 const lastOf = (topic) => topic.last?.timestamp ?? null;
 
 const COMPARE = {
   "": byName,
   "name-down": (a, b) => byName(b, a),
-  "rate": byNumber(rateOf),
-  "rate-up": (a, b) => knownFirst(rateOf)(a, b) || byNumber(rateOf)(b, a),
+  "rate": byNumber(knownRate),
+  "rate-up": (a, b) => knownFirst(knownRate)(a, b) || byNumber(knownRate)(b, a),
   "last": byNumber(lastOf),
   "last-up": (a, b) => knownFirst(lastOf)(a, b) || byNumber(lastOf)(b, a),
 };
@@ -60,7 +60,7 @@ export function groupTopics(topics) {
 
 /** Returns the sum of the known rates, or null if none is known. */
 export function totalRate(topics) {
-  const known = topics.map(rateOf).filter((rate) => rate !== null);
+  const known = topics.map(knownRate).filter((rate) => rate !== null);
   return known.length > 0 ? known.reduce((sum, rate) => sum + rate, 0) : null;
 }
 
@@ -72,10 +72,10 @@ export function lastText(last) {
   if (last === null) return { text: "no records", isNote: true };
   if (last.problem) return { text: last.problem, isNote: true };
   const key = last.key === null ? "" : `${textOf(last.key)}${last.key_bytes ? "…" : ""}: `;
-  return { text: key + valueText(last), isNote: false };
+  return { text: key + valueStart(last), isNote: false };
 }
 
-function valueText({ value, encoding, value_bytes: length }) {
+function valueStart({ value, encoding, value_bytes: length }) {
   if (value === null) return "tombstone";
   if (encoding === "base64") return `${length ?? decodedLength(value)} bytes, base64 ${value}`.slice(0, MAX_CHARACTERS);
   const text = textOf(value);
@@ -84,7 +84,7 @@ function valueText({ value, encoding, value_bytes: length }) {
 }
 
 /** Returns the age of a record, or its time if that is ahead of the clock of this machine. */
-export function ageText(timestamp, now) {
+export function recordAge(timestamp, now) {
   if (timestamp === null || timestamp === undefined) return "–";
   return timestamp > now + 2000 ? format.listTime(timestamp) : `${format.duration(now - timestamp)} ago`;
 }

@@ -85,7 +85,7 @@ export class Trail {
       if (this.body.children[i] !== row.element) this.body.insertBefore(row.element, this.body.children[i] ?? null);
       const last = segments.at(-1).at(-1);
       row.swatch.className = `swatch ${this.view.lookOf(key).swatch}`;
-      [coordinate(last.latitude), coordinate(last.longitude), ageText(last.end, to, step, isMoving)].forEach((text, at) => setText(row.cells[at], text));
+      [coordinate(last.latitude), coordinate(last.longitude), positionAge(last.end, to, step, isMoving)].forEach((text, at) => setText(row.cells[at], text));
     });
     const spoken = [...this.tracks].slice(0, 8).map(([key, segments]) => `${key} ${coordinate(segments.at(-1).at(-1).latitude)}, ${coordinate(segments.at(-1).at(-1).longitude)}`);
     const label = `Trail of ${this.name}: ${spoken.join("; ") || "no positions"}. Arrow keys move through time.`;
@@ -132,7 +132,7 @@ function scale(metresPerPixel, width, height, theme) {
 /** About 1 m of precision. */
 const coordinate = (degrees) => degrees.toFixed(5);
 
-function ageText(end, to, step, isMoving) {
+function positionAge(end, to, step, isMoving) {
   if (!isMoving) return `at ${format.moment(Math.min(end, to))}`;
   return end >= to ? `at most ${format.duration(step)}` : format.duration(to - end + step);
 }

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import v8 from "node:v8";
 import { namesIn } from "../../src/dashboard/path.js";
 import { RecordReader } from "../../src/dashboard/record_reader.js";
+
+// Browsers pass the source of a number to a reviver, and Node 20 does with this flag.
+v8.setFlagsFromString("--harmony-json-parse-with-source");
 
 const AT = 1_769_846_400_000;
 const line = (key, value, headers = []) => JSON.stringify({ key, timestamp: AT, headers, value });
@@ -25,6 +29,15 @@ test("each element of an array is read by itself, with its own name and time", (
   assert.deepEqual(read(question, line("gateway", value)), [["a", 5, "value.sensors.t", 1], ["2", 7, "value.sensors.t", 3]]);
 });
 
+test("elements without a reading are skipped, all others are read, and an object counts as the only element", () => {
+  const question = { by: "value.s.id", each: "value.s", fields: ["value.s.t"] };
+  const elements = [{}, null, [{ id: "nested", t: 1 }], ...Array.from({ length: 300 }, (_, i) => ({ id: i, t: i }))];
+  const readings = read(question, line("k", { s: elements }));
+  assert.deepEqual(readings, Array.from({ length: 300 }, (_, i) => [String(i), 0, "value.s.t", i]));
+  assert.deepEqual(read(question, line("k", { s: { id: "a", t: 1 } })), [["a", 0, "value.s.t", 1]]);
+  assert.deepEqual(read({ by: "key", each: "value.s" }, line("k", { s: 5 })), [["k", 0, "value.s", 5]]);
+});
+
 test("names come from headers and fields, and the names and times are no readings", () => {
   const headers = [{ name: "site", value: "north" }, { name: "site", value: "south" }];
   assert.deepEqual(read({ by: "header:site" }, line("k", { t: 1 }, headers)), [["south", 0, "value.t", 1]]);
@@ -43,6 +56,29 @@ test("a key that is no text keeps its digits and its spaces, and what has no num
   const object = '{"id": ",\\"timestamp\\":1", "timestamp": 2}';
   assert.deepEqual(read({ by: "key" }, `{"key":${object},"timestamp":1769846400000,"value":{"t":1}}`), [[object, 0, "value.t", 1]]);
   for (const value of [null, "text", [1, 2], {}, { "": 1 }]) assert.deepEqual(read({ by: "key" }, line("k", value)), []);
+});
+
+test("names and states of numbers are written as the server writes them", () => {
+  const names = [["89490200001234567890", null], ["8949020000123456789", "8949020000123456789"], ["-9007199254740993", "-9007199254740993"], ["18446744073709551615", "18446744073709551615"], ["7", "7"], ["7.0", "7.0"], ["7.50", "7.5"], ["0", "0"], ["-0", null], ["1e21", null], ["1E2", "100.0"]];
+  for (const [text, name] of names) {
+    const record = `{"key":null,"timestamp":${AT},"value":{"id":${text},"n":[{"id":${text},"t":3}],"at":${AT + 5},"t":1}}`;
+    assert.deepEqual(read({ by: "value.id", time: "value.at", fields: ["value.t"] }, record), name === null ? [] : [[name, 5, "value.t", 1]], text);
+    assert.deepEqual(read({ by: "value.n.id", each: "value.n", fields: ["value.n.t"] }, record), name === null ? [] : [[name, 0, "value.n.t", 3]], text);
+    const isState = /^-?[1-9]?\d{1,18}$|^18446744073709551615$/.test(text) && text !== "-0";
+    assert.deepEqual(read({ states: ["value.id"], fields: ["value.none"] }, record), isState ? [[null, 0, "value.id", text]] : [], text);
+  }
+  assert.deepEqual(read({ by: "value.id" }, line(null, { id: 7, t: 2 ** 60 })), [["7", 0, "value.t", 2 ** 60]]);
+});
+
+test("without the source of a number, a reading with a name of too many digits is left out", () => {
+  const parse = JSON.parse;
+  JSON.parse = (text, reviver) => parse(text, reviver && function (name, value) { return reviver.call(this, name, value, {}); });
+  try {
+    assert.deepEqual(read({ by: "value.id" }, `{"key":null,"timestamp":${AT},"value":{"id":9007199254740993,"t":1}}`), []);
+    assert.deepEqual(read({ by: "value.id" }, `{"key":null,"timestamp":${AT},"value":{"id":7,"t":1}}`), [["7", 0, "value.t", 1]]);
+  } finally {
+    JSON.parse = parse;
+  }
 });
 
 test("only the parts that are read are selected", () => {

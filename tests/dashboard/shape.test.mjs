@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { collectLeaves } from "../../src/dashboard/leaves.js";
 import { numberIn, timeIn } from "../../src/dashboard/number_text.js";
 import { join, parentOf } from "../../src/dashboard/path.js";
 import { positionsOf, questionOf, shapeOf } from "../../src/dashboard/shape.js";
@@ -128,6 +129,16 @@ test("a position needs both parts in the same object", () => {
   assert.deepEqual(positionsOf(fields), [{ latitude: "value.from.lat", longitude: "value.from.lng" }]);
 });
 
+test("of an array at each, the first 256 elements are read, and an object there is the only element", () => {
+  const leavesOf = (s) => collectLeaves([{ value: { s } }], "value.s");
+  const sampled = ({ leaves, elements }) => [elements, [...leaves.values()].map(({ path, name, inElement, samples }) => [path, name, inElement, samples.length])];
+  assert.deepEqual(sampled(leavesOf(Array(300).fill({ t: 1 }))), [256, [["value.s.t", "t", true, 256]]]);
+  assert.deepEqual(sampled(leavesOf({ t: 1 })), [1, [["value.s.t", "t", true, 1]]]);
+  assert.deepEqual(sampled(leavesOf([[1], null, { t: [2], u: null }])), [3, []]);
+  assert.deepEqual(sampled(leavesOf(null)), [0, []]);
+  assert.deepEqual([...collectLeaves([{ value: { s: [1], deep: [[{ a: [1] }], { b: [1] }] } }], "none").arrays], ["value.s", "value.deep"]);
+});
+
 test("texts are numbers by the rules of the server", () => {
   const table = [["21.5", 21.5, ""], [" -3 ", -3, ""], ["21.5 °C", 21.5, "°C"], ["80%", 80, "%"], ["1e3 W", 1000, "W"], ["12 euro", 12, "euro"], ["5.", 5, "."]];
   for (const [text, number, unit] of table) assert.deepEqual(numberIn(text), { number, unit }, text);
@@ -138,6 +149,12 @@ test("times are seconds, milliseconds, microseconds, nanoseconds or RFC 3339", (
   const ms = 1_769_846_400_123;
   for (const value of [ms / 1000, ms, ms * 1000, String(ms), "2026-01-31T08:00:00.123Z", "2026-01-31T09:00:00.123+01:00"]) assert.equal(timeIn(value), ms, String(value));
   for (const value of ["", "yesterday", "2026-01-31T08:00:00", true, null]) assert.equal(timeIn(value), null, String(value));
+});
+
+test("a text is a time only if the server reads it as one", () => {
+  for (const [text, time] of [["+5.", 5000], [".5e1", 5000], ["2024-02-29T00:00:00z", Date.UTC(2024, 1, 29)]]) assert.equal(timeIn(text), time, text);
+  for (const text of ["0x10", "0b1", " 5", "5 ", "Infinity", "1e999"]) assert.equal(timeIn(text), null, text);
+  for (const text of ["2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T08:00:60Z", "2026-01-31T08:00:00+24:00"]) assert.equal(timeIn(text), null, text);
 });
 
 test("paths are written as the server writes them", () => {

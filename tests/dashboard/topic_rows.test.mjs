@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ageText, ariaSort, groupTopics, lastText, nextOrder, prefixOf, sortTopics, totalRate } from "../../src/dashboard/topic_rows.js";
+import { ariaSort, groupTopics, lastText, nextOrder, prefixOf, recordAge, sortTopics, totalRate } from "../../src/dashboard/topic_rows.js";
 
 const topics = [
   { name: "plant.b", rate: 5, last: { timestamp: 30 } },
@@ -52,8 +52,8 @@ test("the newest record is shown as key and value, or with the reason why it is 
 });
 
 test("the age of a record is shown unless it is from the future", () => {
-  assert.equal(ageText(1000, 4000), "3 s ago");
-  assert.equal(ageText(1000, 500), "0 s ago", "within the difference of two clocks");
-  assert.equal(ageText(null, 0), "–");
-  assert.ok(!ageText(Date.now() + 3_600_000, Date.now()).includes("ago"));
+  assert.equal(recordAge(1000, 4000), "3 s ago");
+  assert.equal(recordAge(1000, 500), "0 s ago", "within the difference of two clocks");
+  assert.equal(recordAge(null, 0), "–");
+  assert.ok(!recordAge(Date.now() + 3_600_000, Date.now()).includes("ago"));
 });
