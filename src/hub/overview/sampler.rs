@@ -50,7 +50,7 @@ impl SampledTopics {
 impl SampledTopic {
     /// Returns the sum of the end offsets, or `None` if one of them is unknown.
     fn written(&self) -> Option<Offset> {
-        self.ends.iter().map(|ends| ends.latest).sum()
+        sum_of(self.ends.iter().map(|ends| ends.latest))
     }
 }
 
@@ -93,7 +93,7 @@ impl TopicSampler {
         let mut latest = self.look_up_in_parts(&listed, latest_offsets)?.into_iter();
         let mut written = Vec::with_capacity(listed.len());
         for info in &listed {
-            written.push((info, latest.by_ref().take(info.partitions.len()).sum()));
+            written.push((info, sum_of(latest.by_ref().take(info.partitions.len()))));
         }
         self.history.sample(began, &written);
         Ok(Sampling::Sampled)
@@ -167,6 +167,11 @@ impl TopicSampler {
     pub fn disconnect(&mut self) {
         self.newest.disconnect();
     }
+}
+
+/// Returns the sum of offsets, or `None` if one is unknown or the sum is too large. They come from the brokers.
+fn sum_of(mut offsets: impl Iterator<Item = Option<Offset>>) -> Option<Offset> {
+    offsets.try_fold(0, |sum: Offset, offset| sum.checked_add(offset?))
 }
 
 /// Returns the memory of a topic in a state, in bytes. Two lists of newest records exist for a moment.
