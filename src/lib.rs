@@ -8,6 +8,7 @@
 //! - [`series`]: minimum, maximum, last value and count of numbers in records, per series and step
 //! - [`kafka`]: the [`Broker`](broker::Broker) for a Kafka cluster
 //! - [`embedded`]: the [`Broker`](broker::Broker) for a durable log in a local directory
+//! - [`schemas`]: the schema registry, its formats (Avro, Protobuf, JSON Schema), and a [`Broker`](broker::Broker) that decodes
 //! - [`broker`]: the trait between the hub and a log, its errors, and the doctor's diagnoses
 //! - [`cel`]: the filter language, a bounded subset of CEL
 //! - [`cursor`]: a position in every partition, as an SSE id
@@ -32,6 +33,7 @@ pub mod kafka;
 pub mod logging;
 pub mod os;
 pub mod record;
+pub mod schemas;
 pub mod secret;
 pub mod series;
 pub mod start_position;

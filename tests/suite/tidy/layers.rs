@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 9] = [
     &["auth"],
     &["hub"],
     &["series"],
-    &["kafka", "embedded"],
+    &["kafka", "embedded", "schemas"],
     &["broker"],
 ];
 
