@@ -320,6 +320,7 @@ impl From<&BrokerError> for Problem {
             | BrokerError::NotNow(_)
             | BrokerError::NoCredentials(_)
             | BrokerError::Storage(_)
+            | BrokerError::SchemaPending(_)
             | BrokerError::Unwritable(_) => Self::busy(format!("{text}; try again")),
             BrokerError::ShuttingDown | BrokerError::Untrusted(_) => Self::busy(text),
             BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {
