@@ -3,6 +3,7 @@
 
 mod body;
 mod envelope;
+mod events;
 mod gunzip;
 mod held_response;
 mod json;
@@ -26,6 +27,7 @@ pub use body::{Bodies, collect};
 use body::{BodyMemory, BodyReader};
 use bytes::{Buf, Bytes};
 use envelope::Form;
+use events::EventMode;
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
@@ -69,7 +71,7 @@ impl Default for Settings {
 
 const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipts"];
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
-     application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
+     application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, application/cloudevents+json, application/cloudevents-batch+json, or none";
 
 /// The conversion of a body to records, chosen by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,8 @@ enum BodyKind {
     /// One JSON record per line.
     Ndjson,
     Envelope(Form),
+    /// CloudEvents.
+    Events(EventMode),
 }
 
 /// The destination and the common properties of a request's records.
@@ -161,6 +165,7 @@ where
             }
             envelope::read(form, &body, &mut held)?
         }
+        BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             vec![Ok(target.record(body))]
@@ -334,6 +339,9 @@ fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
 
 impl BodyKind {
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        if let Some(mode) = EventMode::of(headers)? {
+            return Ok(Self::Events(mode));
+        }
         let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Bytes) };
         let given = String::from_utf8_lossy(given.as_bytes());
         let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
