@@ -92,13 +92,8 @@ impl Filter {
 
 /// Whether a record has this key: its bytes, or if a schema describes it, its JSON or the text of its JSON string.
 fn has_key(record: &RecordRef<'_>, key: &[u8]) -> bool {
-    record.key == Some(key) || (record.key_schema().is_some() && is_decoded_key(record, key))
-}
-
-fn is_decoded_key(record: &RecordRef<'_>, key: &[u8]) -> bool {
-    let text = record.key.filter(|json| json.starts_with(b"\""));
-    let text = text.and_then(|json| serde_json::from_slice::<String>(json).ok());
-    record.stored_key() == Some(key) || text.is_some_and(|text| text.as_bytes() == key)
+    let is_text = || record.text_of_key().is_some_and(|text| text.as_bytes() == key);
+    record.key == Some(key) || record.stored_key() == Some(key) || is_text()
 }
 
 /// Records that a stream should have delivered, and that the log has lost.

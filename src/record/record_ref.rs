@@ -63,6 +63,12 @@ impl<'a> RecordRef<'a> {
         self.decoded.and_then(|decoded| decoded.schema(decoded.parts.value))
     }
 
+    /// The text of a key that a schema describes and whose JSON is a string.
+    pub fn text_of_key(&self) -> Option<String> {
+        let json = self.key.filter(|json| self.key_schema().is_some() && json.starts_with(b"\""))?;
+        serde_json::from_slice(json).ok()
+    }
+
     /// Why the key could not be decoded by its schema. `key` then has the stored bytes.
     pub fn key_error(&self) -> Option<&'a str> {
         self.key_schema().and_then(|schema| schema.error)

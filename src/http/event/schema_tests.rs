@@ -45,6 +45,8 @@ fn part() -> impl Strategy<Value = Part> {
 
 fn formats() -> Vec<Arc<dyn Format>> {
     let fixed = [
+        EventFormat::SseCloudEvents,
+        EventFormat::NdjsonCloudEvents,
         EventFormat::SseValue,
         EventFormat::SseRecord,
         EventFormat::SseExact,

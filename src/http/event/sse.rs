@@ -97,7 +97,7 @@ impl Format for Sse {
         /// The field names and line ends of a frame.
         const FRAME: usize = 64;
         match (self, record.value) {
-            (Self::Value, Some(value)) if record.value_error().is_none() => {
+            (Self::Value, Some(value)) if record.value_error().or(record.key_error()).is_none() => {
                 let lines = value.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
                 FRAME + (value.len() + b"data: ".len() * lines).max(value.len().div_ceil(3) * 4)
             }
