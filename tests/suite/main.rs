@@ -20,6 +20,7 @@ mod neighbours;
 mod overview;
 mod pages;
 mod produce;
+mod produce_schemas;
 mod readme;
 mod resume;
 mod routes;
