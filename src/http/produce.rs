@@ -4,6 +4,7 @@
 mod body;
 mod body_kind;
 mod envelope;
+mod events;
 mod gunzip;
 mod held_response;
 mod json;
@@ -168,6 +169,7 @@ where
             (memory, schemas) = (content.memory, content.schemas);
             content.entries
         }
+        BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             members.warning = lookalike::is_envelope(&body).then_some(lookalike::WARNING);

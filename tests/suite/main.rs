@@ -4,6 +4,7 @@
 
 mod access;
 mod cli;
+mod cloudevents;
 mod conditions;
 mod ends;
 mod fuzz;
@@ -20,6 +21,7 @@ mod neighbours;
 mod overview;
 mod pages;
 mod produce;
+mod produce_encoded;
 mod produce_schemas;
 mod readme;
 mod resume;

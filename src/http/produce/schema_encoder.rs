@@ -12,10 +12,14 @@ use crate::schemas::registry::Lookup;
 use crate::schemas::schema::{Schema, SchemaKind};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Maximum number of requests that wait for the registry at a time, each on a thread. A request whose schemas are known does
 /// not wait with them, so that a slow registry does not delay it.
 const MAX_CALLS: usize = 32;
+/// Time limit for encoding one body, which other bodies wait for. A few bytes of JSON can be much work, if the schema has many
+/// fields with defaults.
+const MAX_TIME: Duration = Duration::from_secs(10);
 /// Maximum number of errors that a response lists. Further records are not checked.
 const MAX_ERRORS: usize = 8;
 
@@ -181,11 +185,19 @@ impl FoundSchemas {
     fn encode_all(self, unencoded: Unencoded) -> Result<EncodedRecords, Problem> {
         let Unencoded { mut records, form, mut held, mut memory } = unencoded;
         let mut errors = Vec::new();
+        let deadline = Instant::now() + MAX_TIME;
         for (index, record) in records.iter_mut().enumerate() {
             let before = match form {
                 RecordForm::Envelope(_) => format!("records[{index}]: "),
                 RecordForm::Single => String::new(),
             };
+            if Instant::now() > deadline {
+                return Err(Problem::too_large(format!(
+                    "the {index} first records took {} s to encode, the limit for a body; nothing was written, send \
+                     fewer at a time",
+                    MAX_TIME.as_secs()
+                )));
+            }
             // Most records are not larger than their JSON. An error keeps this amount, which one record does not exceed.
             held.set(memory + record.bytes())?;
             match self.encode_record(record, form, &before) {
