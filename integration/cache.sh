@@ -71,6 +71,17 @@ kafka_jars() {
     maven_jars "Kafka $1" "$CURLEW_CACHE/kafka-$1" pom.xml "-Dkafka.version=$1"
 }
 
+# schema_registry: downloads Apicurio Registry.
+schema_registry() {
+    local archive directory="$CURLEW_CACHE/apicurio"
+    maven_jars "Apicurio Registry" "$directory" registry-pom.xml
+    for archive in "$directory"/*.tar.gz; do
+        [ -e "$archive" ] || continue
+        tar -xzf "$archive" -C "$directory"
+        rm "$archive"
+    done
+}
+
 # kafka_tools: downloads Kafka's ProducerPerformance and ConsumerPerformance.
 kafka_tools() {
     maven_jars "Kafka's performance tools" "$CURLEW_CACHE/kafka-tools" tools-pom.xml

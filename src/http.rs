@@ -5,6 +5,7 @@ mod api_docs;
 mod arrival;
 mod auth;
 mod certificate;
+mod cloudevents;
 mod dashboard;
 mod delete;
 pub mod event;
@@ -34,6 +35,7 @@ mod topic_description;
 mod topics;
 mod trace;
 mod transport;
+mod webhook;
 
 pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
@@ -41,6 +43,7 @@ pub use peer::{Network, TrustedProxies};
 pub use routes::routes;
 pub use server::{ClientCertificates, ServerTls, ServerTlsError, TlsFiles, bind, serve};
 pub use trace::Trace;
+pub use webhook::WebhookSenders;
 
 use crate::auth::Authenticator;
 use crate::hub::Hub;
@@ -61,6 +64,7 @@ use warp::reply::Response;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub origin_policy: OriginPolicy,
+    pub webhook_senders: WebhookSenders,
     /// Proxies that are trusted to report the address of the client.
     pub proxies: TrustedProxies,
     pub produce: produce::Settings,
@@ -88,6 +92,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             origin_policy: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
+            webhook_senders: WebhookSenders::default(),
             proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,

@@ -4,6 +4,7 @@
 //! - [`kafka`]: Kafka brokers of any version; [`controller`]: a separate controller; [`faults`]: their faults
 //! - [`secured`]: a broker with TLS, SASL and ACLs, and its certificates
 //! - [`java_client`]: Kafka's Java client, for administration and as the reference implementation
+//! - [`apicurio`]: a schema registry
 //! - [`bridge`]: the real `curlew` binary
 //! - [`image`]: the image that the Dockerfile describes, without a Docker engine
 //! - [`http`], [`sse`]: minimal clients that expose the wire format
@@ -16,6 +17,7 @@
 //!
 //! Everything panics with a readable message on failure, which fails the test.
 
+pub mod apicurio;
 pub mod bridge;
 pub mod browser;
 pub mod controller;
@@ -99,7 +101,7 @@ fn delete_stale_directories() {
     for entry in all {
         let name = entry.file_name().to_string_lossy().into_owned();
         let parts: Vec<&str> = name.split('-').collect();
-        if let ["curlew", "kafka" | "secured", pid, _] = parts[..]
+        if let ["curlew", "apicurio" | "kafka" | "secured", pid, _] = parts[..]
             && pid.parse::<u32>().is_ok_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists())
         {
             let _ = std::fs::remove_dir_all(entry.path());

@@ -2,7 +2,9 @@
 //! response.
 
 mod body;
+mod body_kind;
 mod envelope;
+mod events;
 mod gunzip;
 mod held_response;
 mod json;
@@ -24,8 +26,8 @@ use crate::start_position::parse_timestamp;
 use crate::sync::memory_budget::MemoryBudget;
 pub use body::{Bodies, collect};
 use body::{BodyMemory, BodyReader};
+use body_kind::BodyKind;
 use bytes::{Buf, Bytes};
-use envelope::Form;
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
@@ -37,7 +39,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use warp::http::HeaderMap;
-use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use warp::http::header::{CONTENT_LENGTH, EXPECT};
 use warp::reply::Response;
 
 #[derive(Debug, Clone)]
@@ -68,20 +70,6 @@ impl Default for Settings {
 }
 
 const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipts"];
-const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
-     application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
-
-/// The conversion of a body to records, chosen by its `Content-Type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyKind {
-    /// One record whose value must be JSON.
-    Json,
-    /// One record of arbitrary bytes.
-    Bytes,
-    /// One JSON record per line.
-    Ndjson,
-    Envelope(Form),
-}
 
 /// The destination and the common properties of a request's records.
 #[derive(Debug, Clone)]
@@ -161,6 +149,7 @@ where
             }
             envelope::read(form, &body, &mut held)?
         }
+        BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             vec![Ok(target.record(body))]
@@ -330,21 +319,4 @@ fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
             name => Ok(Header { name: name.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) }),
         })
         .collect()
-}
-
-impl BodyKind {
-    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Bytes) };
-        let given = String::from_utf8_lossy(given.as_bytes());
-        let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        Ok(match essence.as_str() {
-            "application/json" => Self::Json,
-            "" | "application/x-www-form-urlencoded" | "application/octet-stream" => Self::Bytes,
-            text if text.starts_with("text/") => Self::Bytes,
-            "application/x-ndjson" | "application/ndjson" => Self::Ndjson,
-            "application/vnd.kafka.json.v2+json" => Self::Envelope(Form::Json),
-            "application/vnd.kafka.binary.v2+json" => Self::Envelope(Form::Binary),
-            _ => return Err(Problem::unsupported_media_type(&given, TYPES)),
-        })
-    }
 }

@@ -212,7 +212,7 @@ fn errors_state_what_is_wrong_with_the_request() {
     let topic = kafka().fresh("wrong", 1);
     let cases: [(&str, &str, &str, u16); 8] = [
         ("/topics/TOPIC", "application/json", "{", 422),
-        ("/topics/TOPIC", "image/png", "x", 415),
+        ("/topics/TOPIC", "application/vnd.kafka.thrift.v2+json", "x", 415),
         ("/topics/TOPIC", JSON_V2, "{", 422),
         ("/topics/TOPIC?partition=7", "text/plain", "x", 404),
         ("/topics/TOPIC?partition=x", "text/plain", "x", 400),

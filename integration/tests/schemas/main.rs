@@ -1,0 +1,5 @@
+//! Records with schemas: the real binary against a real schema registry, with the serializers of others.
+//!
+//! One program, so that its suites share the registry, the broker and the Java client.
+
+mod registry;
