@@ -24,12 +24,12 @@ const MAX_ERROR: usize = 300;
 pub const ROOT: &str = "curlew/schema.proto";
 
 /// Files that Confluent's serializers take as known and do not register.
-const CONFLUENT: [(&str, &str); 3] = [
+const CONFLUENT: [(&str, &str); 4] = [
     ("confluent/meta.proto", include_str!("confluent/meta.proto")),
-    // Of Java.
     ("confluent/type/decimal.proto", include_str!("confluent/decimal.proto")),
-    // Of Python and Go.
-    ("confluent/types/decimal.proto", include_str!("confluent/decimal.proto")),
+    ("confluent/type/variant.proto", include_str!("confluent/variant.proto")),
+    // The former name of its directory.
+    ("confluent/types/decimal.proto", include_str!("confluent/types_decimal.proto")),
 ];
 
 /// Compiles a schema. The parser rejects messages that are nested deeper than 31, and so bounds the stack.
