@@ -13,8 +13,8 @@ use protox::Compiler;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 use std::collections::HashMap;
 
-/// The most bytes of a schema and of its imports together. The largest of a hundred public schemas has 150 KiB.
-const MAX_TEXT: usize = 1 << 20;
+/// The most bytes of a schema and of its imports together. Parsing takes up to 350 times as much memory, for a moment.
+const MAX_TEXT: usize = 512 << 10;
 /// The most imports. Each one that imports the next takes some stack.
 const MAX_IMPORTS: usize = 128;
 /// The longest message of an error.
