@@ -187,7 +187,7 @@ async fn invalid_requests_are_rejected_and_nothing_is_written() {
         ("t", json, b"{} {}", 422, &["trailing", "--data-binary"]),
         ("t", json, b"\xef\xbb\xbf{}", 422, &["byte order mark"]),
         ("t", &[("content-type", V2_JSON)], b"\xef\xbb\xbf{\"records\":[]}", 422, &["byte order mark"]),
-        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON]),
+        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON, "split"]),
         ("t?receipts=all", json, b"{}", 400, &["\"all\"", "stream"]),
         ("t", &[("content-type", "application/vnd.kafka.thrift.v2+json")], b"{}", 415, &["thrift", V2_JSON, "avro"]),
         ("t", &[("content-type", "application/vnd.api+json")], b"{", 422, &["not JSON"]),
