@@ -42,7 +42,8 @@ impl<'a> RecordEvent<'a> {
         if !is_declared && let Some(attributes) = attributes(record) {
             return Self::Binary { attributes, content_type };
         }
-        let text = record.value.and_then(|value| std::str::from_utf8(value).ok()).filter(|text| json::is_json(text));
+        let text = record.value.and_then(|value| std::str::from_utf8(value).ok());
+        let text = text.filter(|text| text.contains("specversion") && json::is_json(text));
         match text.and_then(|text| Some((text.trim_ascii(), json_event::members(text)?))) {
             Some((event, members)) => {
                 let is_moved = !is_declared && !members.has("datacontenttype");
