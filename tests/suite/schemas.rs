@@ -4,15 +4,18 @@ use crate::resume::{self, bridge};
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use crate::support::wait::until;
+use curlew::broker::{Broker, FetchLimits, FetchPosition};
 use curlew::http::App;
-use curlew::record::NewRecord;
+use curlew::record::{NO_EPOCH, NewRecord, Records, TopicName};
 use curlew::schemas::decoding_broker::{DecodingBroker, SchemaLookup};
 use curlew::schemas::framing::SchemaId;
 use curlew::schemas::registry::{Lookup, RegistryError};
 use curlew::schemas::schema::{Schema, SchemaKind, SchemaSource};
+use curlew::sync::memory_budget::Share;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const NDJSON: &str = "application/x-ndjson";
 const TEXT: u32 = 1;
@@ -230,7 +233,11 @@ fn bytes_that_do_not_fit_their_schema_are_an_error_of_one_record() {
     world.append(0, None, Some(framed(READING, b"\x02\xff\xff\xff")));
     world.append(0, None, Some(reading(3, "a")));
     let records = world.lines("");
-    assert!(records[0]["schema_error"].as_str().unwrap().starts_with("does not fit schema 2: "), "{}", records[0]);
+    assert!(
+        records[0]["schema_error"].as_str().unwrap().starts_with("cannot be decoded by schema 2: "),
+        "{}",
+        records[0]
+    );
     assert_eq!(records[1]["value"]["t"], 3);
     let metrics = world.get("/metrics", "*/*");
     assert!(metrics.contains("curlew_schema_decoded_total 1\n"), "{metrics}");
@@ -318,4 +325,44 @@ fn the_list_of_topics_shows_the_json() {
     world.registry.recover();
     let has_it = || world.get("/topics?last=true", "*/*").contains(r#""key":"pump""#);
     until("the newest record has been read", has_it);
+}
+
+#[test]
+fn the_json_stays_within_the_memory_of_the_fetch() {
+    const RECORDS: i64 = 60;
+    let world = world(1);
+    world.registry.recover();
+    (0..RECORDS).for_each(|_| world.append(0, None, Some(text(&"x".repeat(60)))));
+    // Each character takes six bytes in JSON, more than the share has for one batch.
+    let large = framed(TEXT, &[&[0xe0, 0x5d][..], &[1; 6000]].concat());
+    world.append(0, None, Some(large));
+    world.append(0, None, Some(text("last")));
+    let share = Share::new("test", 40_000, 20_000);
+    let broker = DecodingBroker::new(world.log.clone(), world.registry.clone());
+    let mut reader = broker.reader(1, &share);
+    let (mut next, mut decoded, mut errors) = (0, 0, Vec::new());
+    while next < RECORDS + 2 {
+        let position = FetchPosition {
+            topic: TopicName::new("t").unwrap(),
+            topic_id: None,
+            partition: 0,
+            offset: next,
+            leader_epoch: -1,
+            last_epoch: NO_EPOCH,
+        };
+        let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 200, partition_max_bytes: 1 << 20 };
+        let data = reader.fetch(&[position], limits).unwrap().pop().unwrap().result.unwrap();
+        assert!(data.next_offset > next, "every fetch makes progress");
+        assert!(share.used() <= share.limit());
+        for record in data.batches.iter().flat_map(Records::iter).filter(|record| record.offset >= next) {
+            match record.value_error() {
+                None => decoded += i64::from(record.value.unwrap().starts_with(b"\"")),
+                Some(error) => errors.push((record.offset, error.to_owned())),
+            }
+        }
+        next = data.next_offset;
+    }
+    assert_eq!(decoded, RECORDS + 1);
+    assert_eq!(errors.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [RECORDS], "{errors:?}");
+    assert_eq!(share.used(), 0, "released");
 }

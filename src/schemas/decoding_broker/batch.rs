@@ -91,13 +91,13 @@ impl<'d> FetchDecoder<'d> {
         (key, value): (Option<FoundFraming<'_>>, Option<FoundFraming<'_>>),
         (reserved, records): (usize, usize),
     ) -> Result<DecodedParts, StopReason> {
+        text.begin_record();
         if text.text.len() >= self.left && !self.is_first {
             return Err(StopReason::Enough);
         }
         if reserved == 0 {
             text.reserve_parts(records)?;
         }
-        text.begin_record();
         let key = key.map(|key| self.decode_part(text, key)).transpose()?;
         let value = value.map(|value| self.decode_part(text, value)).transpose()?;
         Ok(DecodedParts { key, value })
@@ -120,7 +120,7 @@ impl<'d> FetchDecoder<'d> {
                     self.counters.decoded();
                     return Ok(DecodedPart::json(framed.id, json));
                 }
-                Err(error) => (SchemaFailure::Undecodable, format!("does not fit {}: {error}", framed.id)),
+                Err(error) => (SchemaFailure::Undecodable, format!("cannot be decoded by {}: {error}", framed.id)),
             },
             Lookup::Failed(error) => (reason(&error), error.to_string()),
         };
