@@ -5,6 +5,8 @@ mod api_docs;
 mod arrival;
 mod auth;
 mod certificate;
+mod challenge;
+mod create_topic;
 mod dashboard;
 mod delete;
 pub mod event;
@@ -15,6 +17,7 @@ pub mod limits;
 mod login;
 mod metrics;
 mod origin;
+mod partitions;
 mod peer;
 pub mod problem;
 pub mod produce;
@@ -22,6 +25,7 @@ pub mod query;
 mod records;
 mod request;
 mod response;
+mod rest_proxy;
 mod routes;
 mod series;
 mod series_format;
@@ -35,6 +39,7 @@ mod topics;
 mod trace;
 mod transport;
 
+pub use create_topic::Creation;
 pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
 pub use peer::{Network, TrustedProxies};
@@ -64,6 +69,7 @@ pub struct Settings {
     /// Proxies that are trusted to report the address of the client.
     pub proxies: TrustedProxies,
     pub produce: produce::Settings,
+    pub creation: Creation,
     pub deletion: Deletion,
     /// Authentication and authorization.
     pub auth: Authenticator,
@@ -90,6 +96,7 @@ impl Default for Settings {
             origin_policy: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
             proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
+            creation: Creation::Forbidden,
             deletion: Deletion::Forbidden,
             auth: Authenticator::disabled(),
             limits: limits::Settings::default(),

@@ -21,6 +21,7 @@ mod overview;
 mod pages;
 mod produce;
 mod readme;
+mod rest_proxy;
 mod resume;
 mod routes;
 mod sample;
