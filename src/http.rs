@@ -6,6 +6,7 @@ mod arrival;
 mod auth;
 mod certificate;
 mod challenge;
+mod cloudevents;
 mod create_topic;
 mod dashboard;
 mod delete;
@@ -38,6 +39,7 @@ mod topic_description;
 mod topics;
 mod trace;
 mod transport;
+mod webhook;
 
 pub use create_topic::Creation;
 pub use delete::Deletion;
@@ -46,6 +48,7 @@ pub use peer::{Network, TrustedProxies};
 pub use routes::routes;
 pub use server::{ClientCertificates, ServerTls, ServerTlsError, TlsFiles, bind, serve};
 pub use trace::Trace;
+pub use webhook::WebhookSenders;
 
 use crate::auth::Authenticator;
 use crate::hub::Hub;
@@ -66,6 +69,7 @@ use warp::reply::Response;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub origin_policy: OriginPolicy,
+    pub webhook_senders: WebhookSenders,
     /// Proxies that are trusted to report the address of the client.
     pub proxies: TrustedProxies,
     pub produce: produce::Settings,
@@ -94,6 +98,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             origin_policy: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
+            webhook_senders: WebhookSenders::default(),
             proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
             creation: Creation::Forbidden,

@@ -22,6 +22,8 @@ pub enum InvalidValue {
         "give * or an origin as browsers send it, such as https://example.org or http://localhost:3000, without a path"
     )]
     Origin,
+    #[error("give * or the name that the sender has in WebHook-Request-Origin, such as eventgrid.azure.net")]
+    WebhookOrigin,
     #[error("give a number of bytes, such as 65536, 512KiB, 8MiB or 1GB")]
     Size,
     #[error("give a number of bytes, such as 65536, 512KiB, 8MiB or 1GB, or unlimited")]

@@ -11,7 +11,7 @@ use super::{LogLevel, values};
 use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
-use crate::http::{self, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace};
+use crate::http::{self, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
 use crate::hub;
 use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
@@ -55,6 +55,14 @@ pub struct Serve {
     #[arg(long = "cors-origin", help_heading = "Security", env = "CURLEW_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
           action = ArgAction::Append, value_parser = values::origin)]
     pub cors_origins: Vec<String>,
+
+    /// System whose webhooks may be directed here, such as eventgrid.azure.net; * for all. Repeatable.
+    ///
+    /// Senders of CloudEvents ask with OPTIONS and WebHook-Request-Origin before they deliver. The answer is no permission:
+    /// deliveries need credentials as other requests do. The variable takes a comma-separated list.
+    #[arg(long = "webhook-origin", help_heading = "Security", env = "CURLEW_WEBHOOK_ORIGIN", value_name = "NAME", value_delimiter = ',',
+          action = ArgAction::Append, value_parser = values::webhook_origin)]
+    webhook_origins: Vec<String>,
 
     /// Never create missing topics when producing.
     ///
@@ -199,6 +207,7 @@ impl Serve {
         };
         http::Settings {
             origin_policy: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
+            webhook_senders: WebhookSenders(self.webhook_origins.clone()),
             proxies: self.listener.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,

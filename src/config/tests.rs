@@ -44,6 +44,7 @@ fn errors_are_one_line() {
         ("curlew --driver best --kafka a:1", "[possible values: wire, crate]"),
         ("curlew --lisen 127.0.0.1:1", "unexpected argument '--lisen' found; a similar argument exists: '--listen'"),
         ("curlew --cors-origin example.org --kafka a:1", "give * or an origin"),
+        ("curlew --webhook-origin https://a --kafka a:1", "give * or the name that the sender has"),
         ("curlew --heartbeat 15 --kafka a:1", "give a number and a unit"),
         ("curlew nonsense", "unrecognized subcommand 'nonsense'"),
         ("curlew consume", "the following required arguments were not provided: <TOPIC>..."),

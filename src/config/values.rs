@@ -80,6 +80,12 @@ pub fn broker(text: &str) -> Result<String, InvalidValue> {
     if bare.is_empty() || !bare.chars().all(fits) || !port_fits { Err(invalid) } else { Ok(text.to_owned()) }
 }
 
+/// Parses `*`, or the DNS name of a system that sends webhooks.
+pub fn webhook_origin(text: &str) -> Result<String, InvalidValue> {
+    let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    if text == "*" || is_name { Ok(text.to_owned()) } else { Err(InvalidValue::WebhookOrigin) }
+}
+
 /// Parses `*`, or an origin, which is normalized to the form that browsers send: `scheme://host[:port]` in lower case.
 pub fn origin(text: &str) -> Result<String, InvalidValue> {
     let invalid = InvalidValue::Origin;

@@ -2,6 +2,7 @@
 //!
 //! The bytes of publishers appear only as data, even if they contain line ends or control characters.
 
+pub mod cloudevents;
 pub mod csv;
 pub mod envelope;
 pub mod json;
@@ -29,10 +30,14 @@ pub enum EventFormat {
     SseRecord,
     /// Server-Sent Events whose data is the exact [`envelope`].
     SseExact,
+    /// Server-Sent Events whose data is a CloudEvent.
+    SseCloudEvents,
     /// One [`envelope`] per line.
     Ndjson,
     /// One exact [`envelope`] per line.
     NdjsonExact,
+    /// One CloudEvent per line.
+    NdjsonCloudEvents,
 }
 
 pub fn format(kind: EventFormat) -> Arc<dyn Format> {
@@ -40,8 +45,10 @@ pub fn format(kind: EventFormat) -> Arc<dyn Format> {
         EventFormat::SseValue => Arc::new(sse::Sse::Value),
         EventFormat::SseRecord => Arc::new(sse::Sse::Record),
         EventFormat::SseExact => Arc::new(sse::Sse::Exact),
+        EventFormat::SseCloudEvents => Arc::new(sse::Sse::CloudEvents),
         EventFormat::Ndjson => Arc::new(ndjson::Ndjson::Record),
         EventFormat::NdjsonExact => Arc::new(ndjson::Ndjson::Exact),
+        EventFormat::NdjsonCloudEvents => Arc::new(ndjson::Ndjson::CloudEvents),
     }
 }
 

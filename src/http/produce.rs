@@ -4,6 +4,7 @@
 mod body;
 mod body_kind;
 mod envelope;
+mod events;
 mod gunzip;
 mod held_response;
 mod json;
@@ -148,6 +149,7 @@ where
             }
             envelope::read(form, &body, &mut held)?
         }
+        BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             vec![Ok(target.record(body))]

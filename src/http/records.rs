@@ -1,12 +1,14 @@
 //! `GET /topics/{topic}/partitions/{partition}/records`: a page of records.
 
+mod page_format;
+
+use super::App;
 use super::arrival::Arrival;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
 use super::response::{SMALL_RESPONSE, as_json};
 use super::subscribe::tag;
-use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, Staleness,
@@ -16,6 +18,7 @@ use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartit
 use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
+use page_format::PageFormat;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -76,11 +79,14 @@ struct PageRequest {
     /// `None` means the log start offset.
     offset: Option<Offset>,
     limit: usize,
+    format: PageFormat,
 }
 
 /// The records of a [`PageRequest`].
 struct PageRecords {
     json: Bytes,
+    /// The offset after the last record.
+    next: Offset,
     /// The offset of the next record to be written if the page is empty, else `None`.
     empty_at: Option<Offset>,
 }
@@ -92,7 +98,7 @@ pub async fn records(
     partition: &str,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(&request.query, &["offset", "limit", "timeout"])?;
+    let query = Query::parse(&request.query, &["offset", "limit", "timeout", "format"])?;
     let number = |name: &str, most: u64| match query.one(name)? {
         None => Ok(None),
         Some(text) => match text.parse::<u64>() {
@@ -108,6 +114,7 @@ pub async fn records(
         },
         offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
         limit: number("limit", MAX_PAGE as u64)?.map_or(DEFAULT_PAGE, |limit| limit as usize),
+        format: PageFormat::of(query.one("format")?, &request.headers)?,
     });
     let deadline = Instant::now() + Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0));
     let find = || {
@@ -132,7 +139,9 @@ pub async fn records(
             next = found.empty_at;
         }
     }
-    Ok(as_json(found.json))
+    let mut response = as_json(found.json);
+    page.format.set_headers(response.headers_mut(), found.next, page.limit);
+    Ok(response)
 }
 
 fn read(
@@ -141,7 +150,7 @@ fn read(
     page: &PageRequest,
     memory: &Arc<Share>,
 ) -> Result<PageRecords, Problem> {
-    let PageRequest { topic_partition, limit, .. } = page;
+    let PageRequest { topic_partition, limit, format, .. } = page;
     let mut is_empty = true;
     let info = one_topic(broker.topics(std::slice::from_ref(&topic_partition.topic))?)?;
     let at = info.partitions.iter().find(|p| p.partition == topic_partition.partition);
@@ -167,7 +176,7 @@ fn read(
     };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
     let mut out = PageBody::new(memory)?;
-    out.add("{\"records\":[")?;
+    out.add(format.start())?;
     let mut next = offset;
     for fetched in readers.fetch(leader, || broker.reader(leader, memory), position, limits)? {
         let data = fetched.result?;
@@ -175,19 +184,19 @@ fn read(
         // A batch may begin before the requested offset.
         let records = data.batches.iter().flat_map(Records::iter).filter(|record| record.offset >= offset);
         for (count, record) in records.enumerate() {
-            if count == *limit || (count > 0 && out.is_full_with(&record)) {
+            if count == *limit || (count > 0 && out.is_full_with(format.bound(&record))) {
                 next = record.offset;
                 break;
             }
             if !std::mem::take(&mut is_empty) {
                 out.add(",")?;
             }
-            out.add_record(topic_partition, &record)?;
+            out.add_record(*format, topic_partition, &record)?;
         }
     }
     let latest = latest.max(next);
-    let ends = format!("],\"next_offset\":{next},\"earliest\":{earliest},\"latest\":{latest}}}\n");
-    Ok(PageRecords { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
+    let json = out.finish(&format.end(next, earliest, latest))?;
+    Ok(PageRecords { json, next, empty_at: is_empty.then_some(next) })
 }
 
 /// Returns the topic of a response about a single topic.
@@ -224,10 +233,10 @@ impl PageBody {
         Ok(())
     }
 
-    /// Whether the record must be left for the next page: escaping can make a page several times larger than the
+    /// Whether a record of at most `more` bytes must be left for the next page: escaping can make a page several times larger than the
     /// fetched batches.
-    fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
-        self.json.len() + record.encoded_bound() + ENDS_BYTES > JSON_BYTES.min(self.largest())
+    fn is_full_with(&self, more: usize) -> bool {
+        self.json.len() + more + ENDS_BYTES > JSON_BYTES.min(self.largest())
     }
 
     /// Returns the maximum size in bytes that the memory budget ever allows.
@@ -235,9 +244,9 @@ impl PageBody {
         self.memory.largest() + SMALL_RESPONSE
     }
 
-    fn add_record(&mut self, at: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
-        self.make_room(record.encoded_bound())?;
-        event::envelope::write(&mut self.json, &at.topic, at.partition, record);
+    fn add_record(&mut self, format: PageFormat, at: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
+        self.make_room(format.bound(record))?;
+        format.write(&mut self.json, at, record);
         Ok(())
     }
 

@@ -223,7 +223,7 @@ where
         return problem.response();
     }
     if request.method == Method::OPTIONS {
-        return options(request);
+        return options(app, request);
     }
     // A panic in one request must not affect others.
     let result = watchdog::caught_in_request(dispatch(app, request, origin, body)).await;
@@ -247,14 +247,18 @@ fn within_limits(app: &App, request: &Request) -> Result<(), Problem> {
 }
 
 /// Responds to OPTIONS for every path, so that an allowed page can read the 404 of an unknown path.
-fn options(request: &Request) -> Response {
+fn options(app: &App, request: &Request) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     OriginPolicy::preflight(&request.headers, headers);
-    if let Ok(path) = segments(&request.path)
-        && let Some(methods) = allowed(&path.iter().map(String::as_str).collect::<Vec<_>>())
-    {
+    let Ok(path) = segments(&request.path) else { return response };
+    let path: Vec<_> = path.iter().map(String::as_str).collect();
+    if let Some(methods) = allowed(&path) {
         headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+    }
+    if let ["topics", _] = path.as_slice() {
+        let rate = app.settings.limits.requests_per_second;
+        app.settings.webhook_senders.consent(&request.headers, rate, headers);
     }
     response
 }

@@ -1,29 +1,50 @@
 //! Avro: binary values.
 
+mod decimal;
+mod decoder;
+mod defaults;
+mod encoder;
+mod json_kind;
+mod json_text;
+mod members;
+mod parser;
+mod reader;
+mod scalars;
+mod times;
+mod types;
+mod union;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
 use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};
+use types::{AvroTypes, TypeId};
 
 /// A parsed schema.
 #[derive(Debug)]
 pub struct AvroSchema {
+    root: TypeId,
+    types: AvroTypes,
     bytes: usize,
 }
 
 impl AvroSchema {
     /// Parses a schema. Takes bounded time and memory, whatever the text.
     pub fn parse(source: &SchemaSource) -> Result<Self, InvalidSchema> {
-        Err(InvalidSchema(format!("{:?} is not supported", source.kind)))
+        let (root, types) = parser::parse(source)?;
+        let bytes = types.memory();
+        Ok(Self { root, types, bytes })
     }
 
     /// See [`Schema::decode`](super::schema::Schema::decode).
     pub fn decode(&self, encoded: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), DecodeError> {
-        let _ = (encoded, out, most);
-        Err(DecodeError("not supported".to_owned()))
+        decoder::decode(&self.types, self.root, encoded, out, most)
     }
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
     pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let _ = (json, out);
-        Err(EncodeError { path: String::new(), reason: "not supported".to_owned() })
+        encoder::encode(&self.types, self.root, json, out)
     }
 
     /// The approximate memory in use, in bytes.

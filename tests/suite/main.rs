@@ -4,6 +4,7 @@
 
 mod access;
 mod cli;
+mod cloudevents;
 mod conditions;
 mod ends;
 mod fuzz;

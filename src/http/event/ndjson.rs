@@ -1,5 +1,6 @@
 //! One JSON object per line, for `curl | jq`.
 
+use super::cloudevents::{EVENT_BYTES, RecordEvent};
 use super::envelope;
 use super::projection::Projection;
 use crate::broker::BrokerError;
@@ -7,11 +8,12 @@ use crate::http::problem::Problem;
 use crate::hub::{Format, FormatChoice, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 
-/// The line of a record is its envelope, or an object with the selected fields. A line with an `event` member is a
-/// notice, such as a gap.
+/// The line of a record is its envelope, an object with the selected fields, or a CloudEvent. Any other line, with an
+/// `event` member, is a notice, such as a gap; only CloudEvents have a `specversion`.
 pub enum Ndjson {
     Record,
     Exact,
+    CloudEvents,
     Fields {
         /// Contains the fields, because formats with different fields must have different names.
         name: String,
@@ -24,13 +26,14 @@ impl Format for Ndjson {
         match self {
             Self::Record => "ndjson",
             Self::Exact => "ndjson-exact",
+            Self::CloudEvents => "ndjson-cloudevents",
             Self::Fields { name, .. } => name,
         }
     }
 
     fn choice(&self) -> FormatChoice {
         match self {
-            Self::Record | Self::Exact => FormatChoice::Fixed,
+            Self::Record | Self::Exact | Self::CloudEvents => FormatChoice::Fixed,
             Self::Fields { .. } => FormatChoice::ByClient,
         }
     }
@@ -43,6 +46,7 @@ impl Format for Ndjson {
         match self {
             Self::Record => envelope::write(out, topic, partition, record),
             Self::Exact => envelope::write_exact(out, topic, partition, record),
+            Self::CloudEvents => RecordEvent::of(record).write(out, topic, partition, record),
             Self::Fields { fields, .. } => fields.write(out, topic, partition, record),
         }
         out.push(b'\n');
@@ -51,6 +55,7 @@ impl Format for Ndjson {
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         match self {
             Self::Record | Self::Exact => record.encoded_bound(),
+            Self::CloudEvents => EVENT_BYTES + record.encoded_bound(),
             Self::Fields { fields, .. } => fields.overhead() + record.encoded_bound(),
         }
     }
@@ -58,6 +63,7 @@ impl Format for Ndjson {
     fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
         match self {
             Self::Record | Self::Exact => record.quick_bound(),
+            Self::CloudEvents => EVENT_BYTES + record.quick_bound(),
             Self::Fields { fields, .. } => fields.overhead() + record.quick_bound(),
         }
     }

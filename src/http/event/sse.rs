@@ -3,6 +3,7 @@
 //! Some clients adopt an id as soon as they read it. If it came before the data, a connection cut inside the frame
 //! would make them skip the record.
 
+use super::cloudevents::{EVENT_BYTES, RecordEvent};
 use super::projection::Projection;
 use super::{envelope, json};
 use crate::broker::BrokerError;
@@ -16,6 +17,7 @@ pub enum Sse {
     Value,
     Record,
     Exact,
+    CloudEvents,
     Fields {
         /// Contains the fields, because formats with different fields must have different names.
         name: String,
@@ -29,13 +31,14 @@ impl Format for Sse {
             Self::Value => "sse-value",
             Self::Record => "sse-record",
             Self::Exact => "sse-exact",
+            Self::CloudEvents => "sse-cloudevents",
             Self::Fields { name, .. } => name,
         }
     }
 
     fn choice(&self) -> FormatChoice {
         match self {
-            Self::Value | Self::Record | Self::Exact => FormatChoice::Fixed,
+            Self::Value | Self::Record | Self::Exact | Self::CloudEvents => FormatChoice::Fixed,
             Self::Fields { .. } => FormatChoice::ByClient,
         }
     }
@@ -51,6 +54,13 @@ impl Format for Sse {
             (Self::Value, None) => {
                 out.extend_from_slice(b"event: tombstone\ndata: ");
                 envelope::write_tombstone(out, topic, partition, record);
+                out.push(b'\n');
+            }
+            (Self::CloudEvents, _) => {
+                let event = RecordEvent::of(record);
+                let start: &[u8] = if event.is_tombstone(record) { b"event: tombstone\ndata: " } else { b"data: " };
+                out.extend_from_slice(start);
+                event.write(out, topic, partition, record);
                 out.push(b'\n');
             }
             (_, value) => {
@@ -76,6 +86,7 @@ impl Format for Sse {
                 FRAME + (value.len() + b"data: ".len() * lines).max(value.len().div_ceil(3) * 4)
             }
             (Self::Fields { fields, .. }, _) => FRAME + fields.overhead() + record.encoded_bound(),
+            (Self::CloudEvents, _) => FRAME + EVENT_BYTES + record.encoded_bound(),
             _ => FRAME + record.encoded_bound(),
         }
     }
@@ -83,6 +94,7 @@ impl Format for Sse {
     fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
         match self {
             Self::Fields { fields, .. } => fields.overhead() + record.quick_bound(),
+            Self::CloudEvents => EVENT_BYTES + record.quick_bound(),
             _ => record.quick_bound(),
         }
     }

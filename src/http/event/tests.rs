@@ -543,7 +543,16 @@ proptest! {
 
     #[test]
     fn no_frame_is_larger_than_its_bound(samples in samples()) {
-        for kind in [EventFormat::SseValue, EventFormat::SseRecord, EventFormat::SseExact, EventFormat::Ndjson, EventFormat::NdjsonExact] {
+        let kinds = [
+            EventFormat::SseValue,
+            EventFormat::SseRecord,
+            EventFormat::SseExact,
+            EventFormat::SseCloudEvents,
+            EventFormat::Ndjson,
+            EventFormat::NdjsonExact,
+            EventFormat::NdjsonCloudEvents,
+        ];
+        for kind in kinds {
             let format = format(kind);
             for (sample, _) in &samples {
                 let records = sample.records(0);

@@ -1,6 +1,7 @@
 //! The conversion of a request body to records, chosen by its `Content-Type`.
 
 use super::envelope::Form;
+use super::events::EventMode;
 use crate::http::problem::Problem;
 use warp::http::HeaderMap;
 use warp::http::header::CONTENT_TYPE;
@@ -17,12 +18,17 @@ pub enum BodyKind {
     /// One JSON record per line.
     Ndjson,
     Envelope(Form),
+    /// CloudEvents.
+    Events(EventMode),
 }
 
 impl BodyKind {
     /// Chooses the kind of a body. Parameters of the type, such as `charset`, are ignored: a record contains the body's
     /// own bytes.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        if let Some(mode) = EventMode::of(headers)? {
+            return Ok(Self::Events(mode));
+        }
         let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Bytes) };
         let given = String::from_utf8_lossy(given.as_bytes());
         let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();

@@ -16,7 +16,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// Maximum number of records in one envelope.
-const MAX_RECORDS: usize = 100_000;
+pub const MAX_RECORDS: usize = 100_000;
 /// Memory charged for a record in addition to its data, in bytes, from parsing to the response. `{}` takes two bytes of a
 /// body, but hundreds of bytes of memory with its error.
 pub const RECORD_MEMORY: usize = 512;
@@ -42,9 +42,9 @@ struct ProduceEnvelope<'a> {
 }
 
 /// The JSON texts of at most [`MAX_RECORDS`] records, and the number of all records.
-struct EnvelopeRecords<'a> {
-    texts: Vec<&'a RawValue>,
-    count: usize,
+pub struct EnvelopeRecords<'a> {
+    pub texts: Vec<&'a RawValue>,
+    pub count: usize,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeRecords<'a> {

@@ -62,9 +62,11 @@ fn kind(given: Option<&str>, style: StreamStyle) -> Result<EventFormat, Problem>
         (Some("record"), StreamStyle::Sse) => EventFormat::SseRecord,
         (Some("exact"), StreamStyle::Sse) => EventFormat::SseExact,
         (Some("exact"), StreamStyle::Ndjson) => EventFormat::NdjsonExact,
+        (Some("cloudevents"), StreamStyle::Sse) => EventFormat::SseCloudEvents,
+        (Some("cloudevents"), StreamStyle::Ndjson) => EventFormat::NdjsonCloudEvents,
         (Some(other), _) => {
             return Err(Problem::bad_request(format!(
-                "format is {other:?}; allowed are value, record and exact, and csv with select"
+                "format is {other:?}; allowed are value, record, exact and cloudevents, and csv with select"
             )));
         }
     })

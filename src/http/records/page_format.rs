@@ -1,0 +1,86 @@
+//! The formats of a page of records.
+
+use crate::http::accept::{accept, preferred};
+use crate::http::event::cloudevents::{self, RecordEvent};
+use crate::http::event::envelope;
+use crate::http::problem::Problem;
+use crate::record::{Offset, RecordRef, TopicPartition};
+use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
+
+const BATCH: &str = "application/cloudevents-batch+json";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFormat {
+    /// An object whose `records` are envelopes.
+    Record,
+    /// An object whose `records` are CloudEvents.
+    CloudEvents,
+    /// A list of CloudEvents (JSON event format, section 4), for clients that accept its media type.
+    CloudEventsBatch,
+}
+
+impl PageFormat {
+    /// Returns the format for the parameter `format` and the `Accept` header.
+    pub fn of(given: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
+        let accepted = preferred(&accept(headers), |range| match range {
+            BATCH => Some(Self::CloudEventsBatch),
+            "application/json" | "application/*" | "*/*" => Some(Self::Record),
+            _ => None,
+        });
+        match (given, accepted) {
+            (None | Some("cloudevents"), Some(Self::CloudEventsBatch)) => Ok(Self::CloudEventsBatch),
+            (Some("cloudevents"), _) => Ok(Self::CloudEvents),
+            (None | Some("record"), _) => Ok(Self::Record),
+            (Some(other), _) => {
+                let detail = format!("format is {other:?}; allowed for a page are record and cloudevents");
+                Err(Problem::bad_request(detail))
+            }
+        }
+    }
+
+    /// Returns the text before the first record.
+    pub fn start(self) -> &'static str {
+        match self {
+            Self::Record | Self::CloudEvents => "{\"records\":[",
+            Self::CloudEventsBatch => "[",
+        }
+    }
+
+    /// Returns the text after the last record.
+    pub fn end(self, next: Offset, earliest: Offset, latest: Offset) -> String {
+        match self {
+            Self::Record | Self::CloudEvents => {
+                format!("],\"next_offset\":{next},\"earliest\":{earliest},\"latest\":{latest}}}\n")
+            }
+            Self::CloudEventsBatch => "]\n".to_owned(),
+        }
+    }
+
+    /// Returns an upper bound of the size of a record, in bytes.
+    pub fn bound(self, record: &RecordRef<'_>) -> usize {
+        match self {
+            Self::Record => record.encoded_bound(),
+            Self::CloudEvents | Self::CloudEventsBatch => cloudevents::EVENT_BYTES + record.encoded_bound(),
+        }
+    }
+
+    pub fn write(self, out: &mut Vec<u8>, at: &TopicPartition, record: &RecordRef<'_>) {
+        match self {
+            Self::Record => envelope::write(out, &at.topic, at.partition, record),
+            Self::CloudEvents | Self::CloudEventsBatch => {
+                RecordEvent::of(record).write(out, &at.topic, at.partition, record);
+            }
+        }
+    }
+
+    /// Sets the headers of a batch, which has no other place for the next offset: a link to the next page (RFC 8288).
+    pub fn set_headers(self, response: &mut HeaderMap, next: Offset, limit: usize) {
+        if self != Self::CloudEventsBatch {
+            return;
+        }
+        response.insert(CONTENT_TYPE, HeaderValue::from_static(BATCH));
+        if let Ok(link) = HeaderValue::from_str(&format!("<?offset={next}&limit={limit}>; rel=\"next\"")) {
+            response.insert(LINK, link);
+        }
+    }
+}
