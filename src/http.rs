@@ -53,6 +53,7 @@ pub use webhook::WebhookSenders;
 use crate::auth::Authenticator;
 use crate::hub::Hub;
 use crate::logging;
+use crate::schemas::registry::SchemaRegistry;
 use crate::sync::memory_budget::MemoryBudget;
 use crate::sync::watchdog;
 use limits::ClientLimits;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub drain: Duration,
     /// The memory budget that all responses share.
     pub memory: MemoryBudget,
+    /// The schema registry, for its metrics.
+    pub registry: Option<SchemaRegistry>,
 }
 
 /// The defaults of `curlew serve` on loopback.
@@ -111,6 +114,7 @@ impl Default for Settings {
             shutdown_delay: Duration::ZERO,
             drain: Duration::from_secs(10),
             memory: MemoryBudget::default(),
+            registry: None,
         }
     }
 }
@@ -144,7 +148,8 @@ pub struct App {
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
         let (broker_requests, pages) = (BlockingLimit::new(MAX_BROKER_REQUESTS), BlockingLimit::new(MAX_PAGES));
-        let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), BlockingLimit::new(1));
+        let (metrics, scrapes) =
+            (Metrics::new(&hub, &settings.memory, settings.registry.as_ref()), BlockingLimit::new(1));
         let limits = ClientLimits::new(settings.limits.clone());
         Arc::new(Self {
             hub,

@@ -26,6 +26,7 @@ mod rest_proxy;
 mod resume;
 mod routes;
 mod sample;
+mod schemas;
 mod select;
 mod series;
 mod server;
