@@ -228,6 +228,7 @@ impl Serve {
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
+                schemas: None,
             },
             auth,
             creation: if self.allow_create { Creation::Allowed } else { Creation::Forbidden },

@@ -1,7 +1,9 @@
 //! Random HTTP requests never cause a 5xx: the response is a success or reports the error of the request.
 
 use crate::support::damage::damaged;
+use crate::support::fake_catalog::FakeCatalog;
 use crate::support::memory_broker::MemoryBroker;
+use curlew::http::produce::SchemaEncoder;
 use curlew::http::{self, App, Creation, Deletion, routes};
 use curlew::hub::{self, Hub};
 use curlew::sync::watchdog;
@@ -14,7 +16,7 @@ use warp::http::uri::PathAndQuery;
 use warp::http::{HeaderName, HeaderValue, Method};
 
 /// Targets from which requests are generated. A target that once caused a bug is added here.
-const TARGETS: [&str; 28] = [
+const TARGETS: [&str; 30] = [
     "/admin/topics",
     "/topics/t/partitions/1/offsets",
     "/topics/u/partitions/0",
@@ -23,6 +25,8 @@ const TARGETS: [&str; 28] = [
     "/topics/t?key=%FF",
     "/topics/t?key=%ef%bf%bd%FF&key=%zz",
     "/topics/t?records=all",
+    "/topics/t?value_schema=latest&key_schema_id=1&key=k",
+    "/topics/t?value_schema_id=1&key_schema=latest&key=%22",
     "/topics/%2e%2e?offsets=true",
     "/topics?offsets=true",
     "/topics?last=true&history=1",
@@ -46,11 +50,13 @@ const TARGETS: [&str; 28] = [
 ];
 
 /// Each is a name and a value.
-const HEADERS: [&str; 22] = [
+const HEADERS: [&str; 24] = [
     "content-type: application/json; charset=utf-8",
     "content-type: application/x-ndjson",
     "content-type: application/vnd.kafka.json.v2+json",
     "content-type: application/vnd.kafka.binary.v2+json",
+    "content-type: application/vnd.kafka.avro.v2+json",
+    "content-type: application/vnd.kafka.jsonschema.v1+json",
     "content-type: text/\u{e9}; q=",
     "content-length: 18446744073709551616",
     "accept: text/event-stream;q=0.5, application/x-ndjson; q=1, */*;q=NaN",
@@ -71,11 +77,13 @@ const HEADERS: [&str; 22] = [
     "if-none-match: W/\"x\", *",
 ];
 
-const BODIES: [&[u8]; 15] = [
+const BODIES: [&[u8]; 17] = [
     b"{\"Hello\": \"World\"}",
     b"{\"records\":[{\"key\":\"a\",\"value\":{\"n\":1.5e300},\"partition\":0,\"timestamp\":1}]}",
     b"{\"records\":[{\"value\":null,\"timestamp\":\"2026-01-31T08:00:00Z\",\"headers\":[{\"key\":\"h\",\"value\":\"AA==\"}]}]}",
     b"{\"records\":[{\"value\":\"AAEC\"},{\"value\":\"A\"},{}]}",
+    b"{\"value_schema_id\":\"1\",\"key_schema_id\":1,\"records\":[{\"key\":1,\"value\":2},{\"key\":null,\"value\":{}}]}",
+    b"{\"value_schema\":\"{\\\"type\\\":\\\"object\\\"}\",\"records\":[{\"value\":{}},{\"value\":7}]}",
     b"{\"records\":[{\"value\":1,\"value\":2,\"partition\":-1}]}",
     b"1\n\"two\"\r\n\n{\"three\":3}\n[",
     b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
@@ -99,8 +107,14 @@ static TARGET: LazyLock<FuzzTarget> = LazyLock::new(|| {
     broker.create("t", 2);
     broker.create("u", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    let settings =
-        http::Settings { creation: Creation::Allowed, deletion: Deletion::Allowed, ..http::Settings::default() };
+    let schemas = Some(SchemaEncoder::new(FakeCatalog::new()));
+    let produce = http::produce::Settings { schemas, ..http::produce::Settings::default() };
+    let settings = http::Settings {
+        creation: Creation::Allowed,
+        deletion: Deletion::Allowed,
+        produce,
+        ..http::Settings::default()
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     FuzzTarget { app: App::new(hub, settings), runtime }
 });
