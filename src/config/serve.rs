@@ -14,7 +14,7 @@ use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::produce::HeaderPattern;
-use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
+use crate::http::{self, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
 use crate::hub;
 use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
@@ -76,6 +76,10 @@ pub struct Serve {
     /// By default the first record creates its topic, if the broker's auto.create.topics.enable allows it.
     #[arg(long, help_heading = "Kafka", env = "CURLEW_NO_AUTO_CREATE")]
     no_auto_create: bool,
+
+    /// Allow POST /admin/topics to create a topic.
+    #[arg(long, help_heading = "Security", env = "CURLEW_ALLOW_CREATE")]
+    allow_create: bool,
 
     /// Allow DELETE /topics/TOPIC?records=all to delete a topic with all its records.
     #[arg(long, help_heading = "Security", env = "CURLEW_ALLOW_DELETE")]
@@ -237,6 +241,7 @@ impl Serve {
                 schemas: None,
             },
             auth,
+            creation: if self.allow_create { Creation::Allowed } else { Creation::Forbidden },
             deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },
             limits: self.limits.settings(),
             heartbeat: self.heartbeat,
