@@ -22,6 +22,7 @@ mod overview;
 mod pages;
 mod produce;
 mod readme;
+mod registry;
 mod resume;
 mod routes;
 mod sample;
