@@ -67,7 +67,8 @@ fn parse(text: &str) -> Result<ClientProperties, PropertyError> {
         if protocol.has_tls() || token_endpoint_uses_tls { tls::trust(&mut properties)? } else { Trust::System };
     let tls = protocol.has_tls().then(|| tls::read(&mut properties, trust.clone())).transpose()?;
     let sasl = protocol.has_sasl().then(|| sasl::read(&mut properties, trust)).transpose()?;
-    let registry = registry::read(&mut properties, sasl.as_ref())?;
+    let (registry, unread) = registry::read(&mut properties, sasl.as_ref())?;
+    unsupported::check_unread(unread, Protocol::Ssl).map_err(|error| PropertyError::OfRegistry(Box::new(error)))?;
     if protocol == Protocol::SaslPlaintext {
         notes.push("SASL_PLAINTEXT sends everything unencrypted, credentials of PLAIN and OAUTHBEARER too".to_owned());
     }

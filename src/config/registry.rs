@@ -16,7 +16,7 @@ pub struct RegistryArgs {
     /// URL of a schema registry, by which keys and values with a schema id are shown as JSON. Repeatable, for replicas.
     ///
     /// Such as http://127.0.0.1:8081, or http://127.0.0.1:8080/apis/ccompat/v7 of Apicurio. The variable takes a
-    /// comma-separated list. Without it, schema.registry.url in the file of --kafka-config is used.
+    /// comma-separated list. The file of --kafka-config may have schema.registry.url instead.
     #[arg(long, env = "CURLEW_SCHEMA_REGISTRY", value_name = "URL", value_delimiter = ',', action = ArgAction::Append,
           value_parser = |text: &str| Ok::<_, Infallible>(GivenUrl(RegistryUrl::parse(text))))]
     schema_registry: Vec<GivenUrl>,

@@ -24,6 +24,7 @@ mod produce;
 mod produce_encoded;
 mod produce_schemas;
 mod readme;
+mod registry;
 mod rest_proxy;
 mod resume;
 mod routes;

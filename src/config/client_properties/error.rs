@@ -39,6 +39,8 @@ pub enum PropertyError {
     Unknown { name: String, similar: Option<&'static str> },
     #[error("{name} is not supported: {reason}; remove it if that is acceptable")]
     Unsupported { name: String, reason: &'static str },
+    #[error("schema.registry: {0}")]
+    OfRegistry(#[source] Box<Self>),
     #[error(transparent)]
     Registry(#[from] RegistryPropertyError),
     #[error(transparent)]

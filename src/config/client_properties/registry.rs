@@ -1,8 +1,7 @@
 //! The properties of the schema registry, as Confluent's serializers take them.
 
-use super::error::PropertyError;
 use super::tls::TlsPropertyError;
-use super::{Properties, Protocol, tls, unsupported};
+use super::{Properties, tls};
 use crate::kafka::security::Sasl;
 use crate::schemas::registry::{InvalidRegistryUrl, RegistryCredentials, RegistryUrl};
 use crate::secret::Secret;
@@ -43,8 +42,6 @@ pub enum RegistryPropertyError {
     Token,
     #[error("schema.registry.ssl: {0}")]
     Tls(#[from] TlsPropertyError),
-    #[error("schema.registry.ssl: {0}")]
-    Unread(#[source] Box<PropertyError>),
 }
 
 impl Default for RegistryProperties {
@@ -53,8 +50,12 @@ impl Default for RegistryProperties {
     }
 }
 
-/// Reads the properties. `sasl` is the login to Kafka, which `SASL_INHERIT` uses.
-pub fn read(properties: &mut Properties, sasl: Option<&Sasl>) -> Result<RegistryProperties, RegistryPropertyError> {
+/// Reads the properties. `sasl` is the login to Kafka, which `SASL_INHERIT` uses. Also returns the TLS properties that were not
+/// read, without `schema.registry.` before them.
+pub fn read(
+    properties: &mut Properties,
+    sasl: Option<&Sasl>,
+) -> Result<(RegistryProperties, BTreeMap<String, String>), RegistryPropertyError> {
     let urls = properties.word("schema.registry.url").unwrap_or_default();
     let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(RegistryUrl::parse);
     let urls: Vec<RegistryUrl> = urls.collect::<Result<_, _>>()?;
@@ -68,14 +69,13 @@ pub fn read(properties: &mut Properties, sasl: Option<&Sasl>) -> Result<Registry
         let value = properties.take(&name).unwrap_or_default();
         of_tls.0.insert(name.trim_start_matches(PREFIX).to_owned(), value);
     }
-    let is_unused = of_tls.0.is_empty() || (!urls.is_empty() && !urls.iter().any(RegistryUrl::is_https));
-    if is_unused {
-        return Ok(RegistryProperties { urls, credentials, ..RegistryProperties::default() });
+    // Files that are not needed are not read. --schema-registry may be https.
+    if of_tls.0.is_empty() || (!urls.is_empty() && !urls.iter().any(RegistryUrl::is_https)) {
+        return Ok((RegistryProperties { urls, credentials, ..RegistryProperties::default() }, BTreeMap::new()));
     }
-    let trust = tls::trust(&mut of_tls)?;
+    let trust = Some(tls::trust(&mut of_tls)?);
     let identity = tls::identity_of_registry(&mut of_tls)?;
-    unsupported::check_unread(of_tls.0, Protocol::Ssl).map_err(|e| RegistryPropertyError::Unread(Box::new(e)))?;
-    Ok(RegistryProperties { urls, credentials, trust: Some(trust), identity })
+    Ok((RegistryProperties { urls, credentials, trust, identity }, of_tls.0))
 }
 
 const PREFIX: &str = "schema.registry.";
@@ -128,3 +128,6 @@ fn bearer(properties: &mut Properties) -> Result<Option<RegistryCredentials>, Re
         (Some(other), _) => Err(RegistryPropertyError::BearerSource(other.to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests;

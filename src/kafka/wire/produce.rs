@@ -39,7 +39,7 @@ const MAX_LOOKUPS: usize = 3;
 
 /// Channels to the lookup threads.
 struct LookupThreads {
-    requests: Sender<lookup::Lookup>,
+    requests: Sender<lookup::ProducerLookup>,
     /// Brokers to request a producer id from.
     producer_ids: Sender<NodeId>,
 }

@@ -17,7 +17,7 @@ pub trait ApiRequest: Message + Encodable + HeaderVersion {
     /// The type of the response.
     type Response: Decodable + HeaderVersion;
     /// The layout of the response.
-    const SCHEMA: Schema;
+    const SCHEMA: WireSchema;
 
     /// Returns the throttle time of a response in ms (KIP-219).
     fn throttle_ms(_: &Self::Response) -> i32 {
@@ -26,7 +26,7 @@ pub trait ApiRequest: Message + Encodable + HeaderVersion {
 }
 
 /// The layout of a response, in all versions up to the codec's.
-pub struct Schema {
+pub struct WireSchema {
     /// The first version with varint lengths and with tagged fields at the end of every struct (KIP-482).
     flexible: i16,
     body: StructSchema,
@@ -61,7 +61,7 @@ enum FieldType {
 #[error("the response ends too early, or contains an impossible length")]
 pub struct Malformed;
 
-impl Schema {
+impl WireSchema {
     /// Checks that `body`, a response without its header, contains everything that its lengths announce.
     pub fn check(&self, body: &[u8], version: i16) -> Result<(), Malformed> {
         let mut validator = Validator { rest: body, version, flexible: version >= self.flexible };

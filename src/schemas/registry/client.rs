@@ -12,7 +12,7 @@ use serde::Deserialize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use ureq::http::{Response, StatusCode};
+use ureq::http::Response;
 
 /// The largest answer.
 pub const MAX_ANSWER: u64 = 4 << 20;
@@ -284,10 +284,10 @@ fn read(
     let said = serde_json::from_slice::<ErrorAnswer>(&body).unwrap_or_default();
     let said = said.message.or(said.title).map(|message| format!(": {}", one_line(&message))).unwrap_or_default();
     let described = format!("{url} answers {}{said}", status.as_u16());
-    match status {
-        StatusCode::NOT_FOUND => Err(not_found(&request.what)),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(AttemptError::Down(described)),
-        status if status.is_server_error() => Err(AttemptError::Failing(described)),
+    match status.as_u16() {
+        404 => Err(not_found(&request.what)),
+        429 | 503 => Err(AttemptError::Down(described)),
+        500.. => Err(AttemptError::Failing(described)),
         _ => Err(AttemptError::Final(RegistryError::Refused(described))),
     }
 }

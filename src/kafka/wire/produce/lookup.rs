@@ -21,14 +21,14 @@ const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request to the lookup thread.
 #[derive(Debug)]
-pub enum Lookup {
+pub enum ProducerLookup {
     Topics(Vec<TopicName>, AutoCreate),
     /// Whether Kafka will create these topics.
     Creation(Vec<TopicName>),
     Liveness,
 }
 
-/// The result of a [`Lookup`] or of a request for a producer id.
+/// The result of a [`ProducerLookup`] or of a request for a producer id.
 #[derive(Debug)]
 pub enum LookupReply {
     /// The result for each topic, in order, or the error if no broker responds.
@@ -46,20 +46,20 @@ pub enum LookupReply {
 }
 
 /// Serves lookups until the channel is closed.
-pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<Lookup>, reply: impl Fn(LookupReply)) {
+pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<ProducerLookup>, reply: impl Fn(LookupReply)) {
     for lookup in requests {
         reply(match lookup {
-            Lookup::Topics(topics, auto_create) => {
+            ProducerLookup::Topics(topics, auto_create) => {
                 let found = panic_as_error(|| cluster.topics(&topics, auto_create));
                 let found = found
                     .map(|found| found.into_iter().map(|f| f.map_err(|e| as_write_denial(e, auto_create))).collect());
                 LookupReply::Topics { topics, auto_create, found }
             }
-            Lookup::Creation(topics) => {
+            ProducerLookup::Creation(topics) => {
                 let found = panic_as_error(|| creation::check_creation(cluster, &topics));
                 LookupReply::Creation { topics, found }
             }
-            Lookup::Liveness => LookupReply::Liveness(panic_as_error(|| cluster.ping())),
+            ProducerLookup::Liveness => LookupReply::Liveness(panic_as_error(|| cluster.ping())),
         });
     }
 }

@@ -1,7 +1,7 @@
 //! The schemas of responses about a cluster and its settings.
 
 use super::responses::{I8, I16, I32, I64, UUID, always, plain, since};
-use super::{ApiRequest, FieldType, Schema, StructSchema};
+use super::{ApiRequest, FieldType, StructSchema, WireSchema};
 use kafka_protocol::messages::{
     ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
     DescribeQuorumRequest, DescribeQuorumResponse,
@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 impl ApiRequest for DescribeConfigsRequest {
     const KEY: ApiKey = ApiKey::DescribeConfigs;
     type Response = DescribeConfigsResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 4,
         body: StructSchema {
             fields: &[
@@ -44,7 +44,7 @@ impl ApiRequest for DescribeConfigsRequest {
 impl ApiRequest for CreateTopicsRequest {
     const KEY: ApiKey = ApiKey::CreateTopics;
     type Response = CreateTopicsResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 5,
         body: StructSchema {
             fields: &[
@@ -82,7 +82,7 @@ const REPLICAS: FieldType =
 impl ApiRequest for DescribeQuorumRequest {
     const KEY: ApiKey = ApiKey::DescribeQuorum;
     type Response = DescribeQuorumResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 0,
         body: StructSchema {
             fields: &[

@@ -1,7 +1,7 @@
 //! The schemas of responses, field by field as in Kafka's message definitions:
 //! <https://github.com/apache/kafka/tree/trunk/clients/src/main/resources/common/message>.
 
-use super::{ApiRequest, FieldSchema, FieldType, Schema, StructSchema};
+use super::{ApiRequest, FieldSchema, FieldType, StructSchema, WireSchema};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
     FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -41,7 +41,7 @@ const NODES: FieldType =
 impl ApiRequest for ApiVersionsRequest {
     const KEY: ApiKey = ApiKey::ApiVersions;
     type Response = ApiVersionsResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 3,
         body: StructSchema {
             fields: &[
@@ -62,7 +62,7 @@ impl ApiRequest for ApiVersionsRequest {
 impl ApiRequest for MetadataRequest {
     const KEY: ApiKey = ApiKey::Metadata;
     type Response = MetadataResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 9,
         body: StructSchema {
             fields: &[
@@ -106,7 +106,7 @@ impl ApiRequest for MetadataRequest {
 impl ApiRequest for ListOffsetsRequest {
     const KEY: ApiKey = ApiKey::ListOffsets;
     type Response = ListOffsetsResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 6,
         body: StructSchema {
             fields: &[
@@ -134,7 +134,7 @@ impl ApiRequest for ListOffsetsRequest {
 impl ApiRequest for OffsetForLeaderEpochRequest {
     const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
     type Response = OffsetForLeaderEpochResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 4,
         body: StructSchema {
             fields: &[
@@ -152,7 +152,7 @@ impl ApiRequest for OffsetForLeaderEpochRequest {
 impl ApiRequest for FetchRequest {
     const KEY: ApiKey = ApiKey::Fetch;
     type Response = FetchResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 12,
         body: StructSchema {
             fields: &[
@@ -193,7 +193,7 @@ impl ApiRequest for FetchRequest {
 impl ApiRequest for ProduceRequest {
     const KEY: ApiKey = ApiKey::Produce;
     type Response = ProduceResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 9,
         body: StructSchema {
             fields: &[
@@ -227,7 +227,7 @@ impl ApiRequest for ProduceRequest {
 impl ApiRequest for DeleteTopicsRequest {
     const KEY: ApiKey = ApiKey::DeleteTopics;
     type Response = DeleteTopicsResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 4,
         body: StructSchema {
             fields: &[
@@ -247,7 +247,7 @@ impl ApiRequest for DeleteTopicsRequest {
 impl ApiRequest for InitProducerIdRequest {
     const KEY: ApiKey = ApiKey::InitProducerId;
     type Response = InitProducerIdResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 2,
         body: StructSchema {
             fields: &[always(I32), always(I16), always(I64), always(I16), since(6, I64), since(6, I16)],
@@ -263,7 +263,7 @@ impl ApiRequest for InitProducerIdRequest {
 impl ApiRequest for SaslHandshakeRequest {
     const KEY: ApiKey = ApiKey::SaslHandshake;
     type Response = SaslHandshakeResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: i16::MAX,
         body: StructSchema { fields: &[always(I16), always(FieldType::Array(&FieldType::Text))], tags: &[] },
     };
@@ -272,7 +272,7 @@ impl ApiRequest for SaslHandshakeRequest {
 impl ApiRequest for SaslAuthenticateRequest {
     const KEY: ApiKey = ApiKey::SaslAuthenticate;
     type Response = SaslAuthenticateResponse;
-    const SCHEMA: Schema = Schema {
+    const SCHEMA: WireSchema = WireSchema {
         flexible: 2,
         body: StructSchema {
             fields: &[always(I16), always(FieldType::Text), always(FieldType::Bytes), since(1, I64)],

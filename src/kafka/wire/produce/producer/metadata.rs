@@ -3,7 +3,7 @@
 use super::{LookupState, Producer, ProducerId, ProducerOutage};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
 use crate::kafka::wire::produce::creation::{AutoCreation, CreationReport};
-use crate::kafka::wire::produce::lookup::Lookup;
+use crate::kafka::wire::produce::lookup::ProducerLookup;
 use crate::kafka::wire::produce::producer_topic::{LookupResult, ProducerTopic, reject};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ impl Producer<'_, '_> {
             return;
         };
         let names: Vec<TopicName> = due.iter().filter(|d| d.1 == how).map(|d| d.0.clone()).collect();
-        if self.lookups.requests.try_send(Lookup::Topics(names.clone(), how)).is_ok() {
+        if self.lookups.requests.try_send(ProducerLookup::Topics(names.clone(), how)).is_ok() {
             self.topic_lookup = LookupState::InFlight;
             names
                 .iter()
@@ -112,7 +112,7 @@ impl Producer<'_, '_> {
         }
         let unchecked = self.topics.iter().filter(|(_, topic)| topic.needs_creation_check());
         let names: Vec<TopicName> = unchecked.map(|(name, _)| name.clone()).collect();
-        if !names.is_empty() && self.lookups.requests.try_send(Lookup::Creation(names.clone())).is_ok() {
+        if !names.is_empty() && self.lookups.requests.try_send(ProducerLookup::Creation(names.clone())).is_ok() {
             self.creation_lookup = LookupState::InFlight;
             names
                 .iter()

@@ -2,7 +2,7 @@
 
 use super::{LookupState, Producer, ProducerOutage};
 use crate::broker::{BrokerError, Cause, Remedy, Staleness, WriteState};
-use crate::kafka::wire::produce::lookup::Lookup;
+use crate::kafka::wire::produce::lookup::ProducerLookup;
 use crate::kafka::wire::produce::producer_topic::reject;
 use crate::record::TopicName;
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ impl Producer<'_, '_> {
         if let Some(outage) = &mut self.outage
             && outage.probe_at <= now
             && self.liveness_lookup == LookupState::Idle
-            && self.lookups.requests.try_send(Lookup::Liveness).is_ok()
+            && self.lookups.requests.try_send(ProducerLookup::Liveness).is_ok()
         {
             outage.probe_at = now + PROBE_INTERVAL;
             self.liveness_lookup = LookupState::InFlight;
