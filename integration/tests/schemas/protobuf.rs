@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use curlew::schemas::schema::{Schema, SchemaKind, SchemaReference, SchemaSource};
 use curlew_integration::apicurio::Apicurio;
+use curlew_integration::bridge::Bridge;
+use curlew_integration::kafka::Kafka;
 use curlew_integration::{cache, file};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -43,21 +45,28 @@ fn schema(id: u32) -> Schema {
     Schema::parse(&SchemaSource { kind: SchemaKind::Protobuf, text, references }).unwrap()
 }
 
-fn id_of(encoded: &[u8]) -> u32 {
-    assert_eq!(encoded[0], 0);
-    u32::from_be_bytes(encoded[1..5].try_into().unwrap())
-}
-
 #[test]
-fn what_python_writes_has_the_json_of_google() {
+fn what_python_writes_is_shown_as_the_json_of_google() {
     let lines = python("write", &[]);
     assert!(lines.len() > 10);
-    for line in lines {
+    let bridge = Bridge::start_with(&Kafka::shared().bootstrap(), &["--schema-registry", &Apicurio::shared().url()]);
+    let topic = Kafka::shared().fresh("protobuf", 1);
+    for line in &lines {
         let encoded = STANDARD.decode(line["encoded"].as_str().unwrap()).unwrap();
-        let mut json = Vec::new();
-        schema(id_of(&encoded)).decode(&encoded[5..], &mut json, 1 << 20).unwrap();
-        assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), line["json"], "{}", line["message"]);
+        bridge.post(&format!("/topics/{topic}"), "application/octet-stream", encoded).expect(200);
     }
+    let read = |query: &str| -> Vec<Value> {
+        let target = format!("/topics/{topic}/events?from=earliest&until=end{query}");
+        let records = bridge.request("GET", &target, &[("Accept", "application/x-ndjson")], b"").expect(200).text();
+        let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.filter(|record| record["offset"].is_number()).map(|record| record["value"].clone()).collect()
+    };
+    let expected: Vec<&Value> = lines.iter().map(|line| &line["json"]).collect();
+    assert_eq!(read("").iter().collect::<Vec<_>>(), expected);
+    // A field without presence has its default value in a filter too.
+    let first = expected.iter().filter(|json| json["x"] == 0).count();
+    assert_eq!(read("&where=value.x%3D%3D0").len(), first);
+    assert_eq!(first, 1);
 }
 
 #[test]
