@@ -224,6 +224,7 @@ impl Serve {
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
+                schemas: None,
             },
             auth,
             deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },

@@ -9,18 +9,24 @@ mod gunzip;
 mod held_response;
 mod json;
 mod lines;
+mod lookalike;
 mod ndjson;
+mod queued;
 mod receipts;
 mod response;
+mod schema_choice;
+mod schema_encoder;
+mod schema_problem;
 mod summary;
+mod vendor_type;
 
 use super::peer::is_forwarded;
 use super::problem::Problem;
 use super::query::Query;
 use super::shutdown::{BodyEnd, Revoked, Shutdown};
 use super::trace::Trace;
-use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryResult};
-use crate::hub::{Hub, Rejected};
+use crate::broker::{Acks, AutoCreate};
+use crate::hub::Hub;
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
 use crate::sync::memory_budget::MemoryBudget;
@@ -31,13 +37,14 @@ use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
-use response::{RecordResult, respond};
+use queued::Queued;
+use response::ResponseMembers;
+use schema_choice::ChosenSchemas;
+pub use schema_encoder::SchemaEncoder;
+use schema_encoder::{EncodedRecords, RecordForm, Unencoded};
 use std::fmt::Display;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_LENGTH, EXPECT};
 use warp::reply::Response;
@@ -54,6 +61,8 @@ pub struct Settings {
     /// Time limit for an NDJSON upload to wait for space in the producer's queue.
     pub timeout: Duration,
     pub trace: Trace,
+    /// The schemas for keys and values; `None` without a schema registry.
+    pub schemas: Option<Arc<SchemaEncoder>>,
 }
 
 impl Default for Settings {
@@ -65,11 +74,15 @@ impl Default for Settings {
             auto_create: AutoCreate::Ask,
             timeout: Duration::from_secs(30),
             trace: Trace::Dropped,
+            schemas: None,
         }
     }
 }
 
-const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipts"];
+const PARAMETERS: [&str; 9] = {
+    let [key_schema, key_schema_id, value_schema, value_schema_id] = schema_choice::PARAMETERS;
+    ["key", "partition", "timestamp", "acks", "receipts", key_schema, key_schema_id, value_schema, value_schema_id]
+};
 
 /// The destination and the common properties of a request's records.
 #[derive(Debug, Clone)]
@@ -80,6 +93,8 @@ struct ProduceTarget {
     receipts: ReceiptMode,
     /// The key, partition, timestamp and headers from the query and the request headers.
     template: NewRecord,
+    /// The schemas from the query.
+    schemas: ChosenSchemas,
     /// Headers that identify the request, added to each record (`--trace-headers`).
     trace: Vec<Header>,
 }
@@ -125,6 +140,7 @@ where
 {
     let target = ProduceTarget::read(topic, query, headers, settings)?;
     let kind = BodyKind::of(headers)?;
+    kind.check_schemas(&target.schemas, settings)?;
     let mut body = BodyReader::new(body, headers, &settings.bodies)?;
     if kind == BodyKind::Ndjson {
         drop(end);
@@ -140,26 +156,44 @@ where
     }
     target.has_no_receipts()?;
     let (body, mut held) = body.read_all(settings, headers, &mut end).await?;
-    let entries = match kind {
+    let mut members = ResponseMembers::default();
+    let (mut memory, mut schemas) = (body.len(), target.schemas.clone());
+    let mut entries = match kind {
         BodyKind::Envelope(form) => {
             if target.template != NewRecord::default() {
                 return Err(Problem::bad_request(
                     "the request has a key, partition, timestamp or X-Kafka header; in an envelope these are members of each record",
                 ));
             }
-            envelope::read(form, &body, &mut held)?
+            let content = envelope::read(form, &body, &mut held)?;
+            (memory, schemas) = (content.memory, content.schemas);
+            content.entries
         }
         BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
+            members.warning = lookalike::is_envelope(&body).then_some(lookalike::WARNING);
             vec![Ok(target.record(body))]
         }
         BodyKind::Bytes | BodyKind::Ndjson => vec![Ok(target.record(body))],
     };
+    if let Some(form) = kind.encoded_form(&schemas) {
+        let unencoded = Unencoded::new(entries, form, held, memory)?;
+        let encoding = encoded(settings, &target.topic, schemas, unencoded);
+        let encoded = tokio::select! {
+            biased;
+            encoded = encoding => encoded?,
+            // Nothing has been written yet.
+            problem = end.paused() => return Err(problem),
+        };
+        members.schemas = Some(encoded.ids);
+        held = encoded.held;
+        entries = encoded.records.into_iter().map(Ok).collect();
+    }
     let queued = Queued::new(hub, &target, entries)?;
     // From here on the records are queued; the shutdown waits for the queue, not for this body.
     drop(end);
-    queued.respond(target.acks, headers, held).await
+    queued.respond(members, target.acks, headers, held).await
 }
 
 /// Writes a tombstone for the key in the query.
@@ -177,66 +211,29 @@ pub async fn delete(
             "the query has no key; a tombstone is DELETE /topics/NAME?key=KEY (?records=all deletes the topic)",
         ));
     }
-    let tombstone = target.template.clone();
-    let queued = Queued::new(hub, &target, vec![Ok(tombstone)])?;
-    queued.respond(target.acks, headers, BodyMemory::new(&settings.bodies)).await
+    let mut entries = vec![Ok(target.template.clone())];
+    let (mut members, mut held) = (ResponseMembers::default(), BodyMemory::new(&settings.bodies));
+    if !target.schemas.is_empty() {
+        let unencoded = Unencoded::new(entries, RecordForm::Single, held, 0)?;
+        let encoded = encoded(settings, &target.topic, target.schemas.clone(), unencoded).await?;
+        members.schemas = Some(encoded.ids);
+        held = encoded.held;
+        entries = encoded.records.into_iter().map(Ok).collect();
+    }
+    let queued = Queued::new(hub, &target, entries)?;
+    queued.respond(members, target.acks, headers, held).await
 }
 
-/// The entries of a request; the valid ones are in the producer's queue.
-struct Queued {
-    /// One element per entry, in order; `None` for a valid entry.
-    invalid: Vec<Option<Problem>>,
-    /// `None` if no entry is valid.
-    pending: Option<PendingOutcomes>,
-}
-
-impl Queued {
-    fn new(hub: &Hub, target: &ProduceTarget, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Rejected> {
-        let mut invalid = Vec::with_capacity(entries.len());
-        let mut records = Vec::with_capacity(entries.len());
-        for entry in entries {
-            invalid.push(entry.map(|record| records.push(record)).err());
-        }
-        let pending = if records.is_empty() { None } else { Some(submit(hub, target, records)?) };
-        Ok(Self { invalid, pending })
+async fn encoded(
+    settings: &Settings,
+    topic: &TopicName,
+    schemas: ChosenSchemas,
+    unencoded: Unencoded,
+) -> Result<EncodedRecords, Problem> {
+    match &settings.schemas {
+        Some(encoder) => encoder.encode(topic, schemas, unencoded).await,
+        None => Err(schema_problem::no_registry("the schema of a key or value")),
     }
-
-    /// Waits for the results and responds with them. `held` stays reserved until the client has received the response.
-    async fn respond(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
-        let outcomes = match self.pending {
-            Some(pending) => pending.await,
-            None => Vec::new(),
-        };
-        let mut outcomes = outcomes.into_iter();
-        let entries = self.invalid.into_iter().map(|invalid| match invalid {
-            Some(problem) => Err(problem),
-            None => outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from),
-        });
-        respond(&entries.collect::<Vec<RecordResult>>(), acks, headers, held)
-    }
-}
-
-/// Resolves to the outcomes of queued records, in their order.
-struct PendingOutcomes(oneshot::Receiver<Vec<DeliveryResult>>);
-
-impl Future for PendingOutcomes {
-    /// Empty if the hub lost track of the records.
-    type Output = Vec<DeliveryResult>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(Result::unwrap_or_default)
-    }
-}
-
-fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Result<PendingOutcomes, Rejected> {
-    if !target.trace.is_empty() {
-        records.iter_mut().for_each(|record| target.mark(record));
-    }
-    let (done, outcomes) = oneshot::channel();
-    // If the client has disconnected, the receiver is gone. The records are still written.
-    let report = move |outcomes| drop(done.send(outcomes));
-    hub.produce(target.topic.clone(), target.acks, target.auto_create, records, report)?;
-    Ok(PendingOutcomes(outcomes))
 }
 
 impl ProduceTarget {
@@ -263,8 +260,9 @@ impl ProduceTarget {
             headers: record_headers(headers)?,
             value: None,
         };
+        let schemas = ChosenSchemas::of_query(&query)?;
         let (auto_create, trace) = (settings.auto_create, settings.trace.headers(headers));
-        Ok(Self { topic, acks, auto_create, receipts, template, trace })
+        Ok(Self { topic, acks, auto_create, receipts, template, schemas, trace })
     }
 
     fn has_no_receipts(&self) -> Result<(), Problem> {

@@ -21,6 +21,8 @@ mod neighbours;
 mod overview;
 mod pages;
 mod produce;
+mod produce_encoded;
+mod produce_schemas;
 mod readme;
 mod resume;
 mod routes;

@@ -9,8 +9,9 @@ use super::body::{BodyError, BodyMemory, BodyReader};
 use super::held_response::{HeldResponse, ResponseStart};
 use super::json::check_json;
 use super::lines::{BodyLine, BodyLines};
+use super::queued::{PendingOutcomes, submit};
 use super::receipts::{Disconnected, Outbox, ReceiptSink};
-use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings};
+use super::{ProduceTarget, ReceiptMode, Revoked, Settings};
 use crate::broker::{BrokerError, DeliveryResult};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Rejected};
@@ -373,7 +374,7 @@ async fn queue(
     let mut pauses = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
         let records = values.iter().map(|value| target.record(value.clone())).collect();
-        match super::submit(hub, target, records) {
+        match submit(hub, target, records) {
             Err(Rejected::QueueFull) if Instant::now() < until => {
                 tokio::time::sleep(pauses.pause(fastrand::f64())).await;
             }
