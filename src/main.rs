@@ -13,6 +13,7 @@ use curlew::logging::LogFormat;
 use curlew::os::fd_limit;
 use curlew::os::sd_notify::ServiceManager;
 use curlew::os::signal::{HangUps, Signals};
+use curlew::schemas::decoding_broker::DecodingBroker;
 use curlew::schemas::registry::SchemaRegistry;
 use log::{Level, info, log, warn};
 use std::io::{self, Write};
@@ -138,6 +139,10 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         };
         let registry = settings.schema_registry().cloned().map(SchemaRegistry::start).transpose();
         let registry = registry.map_err(ServeError::Thread)?;
+        let broker: Arc<dyn Broker> = match &registry {
+            Some(registry) => Arc::new(DecodingBroker::new(broker, Arc::new(registry.clone()))),
+            None => broker,
+        };
         let topics = describe_topics(settings);
         let memory = settings.memory();
         let hub = Hub::start(broker, settings.hub(&memory)).map_err(ServeError::Thread)?;

@@ -9,7 +9,7 @@ mod record_ref;
 mod schema_id;
 mod topic_name;
 
-pub use decoded::{DecodedPart, DecodedParts, DecodedRecords, PartSchema};
+pub use decoded::{DecodedPart, DecodedParts, DecodedRecords, FailureDuration, PartSchema};
 pub use record_ref::RecordRef;
 pub use schema_id::SchemaId;
 pub use topic_name::{InvalidTopicName, TopicName};

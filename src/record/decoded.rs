@@ -21,28 +21,38 @@ pub struct DecodedPart {
     id: Option<SchemaId>,
     json: Span,
     error: Span,
+    lasts: FailureDuration,
+}
+
+/// Whether a key or value that cannot be decoded may be decoded later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureDuration {
+    /// The registry cannot be reached at the moment.
+    Temporary,
+    /// The next attempt probably fails too.
+    Permanent,
 }
 
 impl DecodedPart {
     /// A key or value whose stored bytes are the JSON already.
     pub fn as_stored(id: SchemaId) -> Self {
-        Self { id: Some(id), json: Span::NULL, error: Span::NULL }
+        Self { id: Some(id), json: Span::NULL, error: Span::NULL, lasts: FailureDuration::Permanent }
     }
 
     /// A key or value with this JSON.
     pub fn json(id: SchemaId, json: SpanRef) -> Self {
-        Self { id: Some(id), json: span(Some(json)), error: Span::NULL }
+        Self { json: span(Some(json)), ..Self::as_stored(id) }
     }
 
     /// A key or value that cannot be decoded, with the reason in one line.
-    pub fn failed(id: Option<SchemaId>, error: SpanRef) -> Self {
-        Self { id, json: Span::NULL, error: span(Some(error)) }
+    pub fn failed(id: Option<SchemaId>, error: SpanRef, lasts: FailureDuration) -> Self {
+        Self { id, json: Span::NULL, error: span(Some(error)), lasts }
     }
 
     /// Copies the JSON and the error to the end of `text`.
     pub(super) fn copy(&self, from: &[u8], text: &mut Vec<u8>) -> Self {
-        let json = super::owned::append(text, self.json.of(from));
-        Self { id: self.id, json, error: super::owned::append(text, self.error.of(from)) }
+        let json = append(text, self.json.of(from));
+        Self { json, error: append(text, self.error.of(from)), ..*self }
     }
 }
 
@@ -77,6 +87,11 @@ impl<'a> DecodedRef<'a> {
         Some(PartSchema { id: part.id, error })
     }
 
+    pub(super) fn may_decode_later(&self) -> bool {
+        let mut parts = [self.parts.key, self.parts.value].into_iter().flatten();
+        parts.any(|part| part.lasts == FailureDuration::Temporary)
+    }
+
     /// The total length of the JSON and the errors.
     pub(super) fn bytes(&self) -> usize {
         let len = |span: Span| span.of(self.text).map_or(0, <[u8]>::len);
@@ -106,4 +121,12 @@ impl DecodedRecords {
     pub(super) fn memory(&self) -> usize {
         self.text.len() + self.records.len() * size_of::<DecodedParts>()
     }
+}
+
+/// Appends bytes, and returns their span. The bytes of every record are few enough for the 32 bits of a span.
+pub(super) fn append(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> Span {
+    let Some(bytes) = bytes else { return Span::NULL };
+    let span = span(Some(data.len()..data.len() + bytes.len()));
+    data.extend_from_slice(bytes);
+    span
 }

@@ -1,7 +1,7 @@
 //! A record that owns its bytes, so that it can be used after its batch has been dropped.
 
-use super::decoded::{DecodedParts, DecodedRef};
-use super::{HeaderSpan, Offset, RecordRef, Span, StoredSpans, Timestamp};
+use super::decoded::{DecodedParts, DecodedRef, append};
+use super::{HeaderSpan, Offset, RecordRef, StoredSpans, Timestamp};
 
 /// A copy of one record.
 #[derive(Debug, Clone)]
@@ -57,14 +57,6 @@ impl OwnedDecoded {
         let value = decoded.parts.value.map(|part| part.copy(decoded.text, &mut text));
         Self { parts: DecodedParts { key, value }, text: text.into() }
     }
-}
-
-/// Appends bytes, and returns their span. The bytes of every record are few enough for the 32 bits of a span.
-pub(super) fn append(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> Span {
-    let Some(bytes) = bytes else { return Span::NULL };
-    let span = super::span(Some(data.len()..data.len() + bytes.len()));
-    data.extend_from_slice(bytes);
-    span
 }
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ impl<'a> RecordRef<'a> {
         self.decoded.and_then(|decoded| decoded.schema(decoded.parts.value))
     }
 
+    /// Whether the key or value could not be decoded only because the registry cannot be reached.
+    pub fn may_decode_later(&self) -> bool {
+        self.decoded.is_some_and(|decoded| decoded.may_decode_later())
+    }
+
     /// The text of a key that a schema describes and whose JSON is a string.
     pub fn text_of_key(&self) -> Option<String> {
         let json = self.key.filter(|json| self.key_schema().is_some() && json.starts_with(b"\""))?;

@@ -18,10 +18,11 @@ use crate::broker::{
 };
 use crate::record::{Offset, Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
-use batch::{BatchDecoder, DecodeStop, StopReason};
+use batch::{DecodeStop, FetchDecoder};
 use counters::SchemaCounters;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
+use text::StopReason;
 
 /// The most JSON of one fetch, as a multiple of the bytes that it may fetch. The first record may exceed it.
 const JSON_PER_BYTE: usize = 8;
@@ -138,7 +139,7 @@ impl PartitionReader for DecodingReader {
     fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         let mut fetched = self.inner.fetch(wants, limits)?;
         let most = limits.max_bytes.saturating_mul(JSON_PER_BYTE);
-        let mut decoder = BatchDecoder::new(&*self.schemas, &self.counters, &self.memory, most);
+        let mut decoder = FetchDecoder::new(&*self.schemas, &self.counters, &self.memory, most);
         for FetchResult { offset, result, .. } in &mut fetched {
             if let Ok(data) = result {
                 let data = std::mem::take(data);
@@ -155,7 +156,7 @@ impl PartitionReader for DecodingReader {
 
 /// Decodes the records from `offset` on. Ends the data before the first record for which there is no schema or no memory yet.
 fn decode(
-    decoder: &mut BatchDecoder<'_>,
+    decoder: &mut FetchDecoder<'_>,
     offset: Offset,
     mut data: PartitionData,
 ) -> Result<PartitionData, BrokerError> {

@@ -49,7 +49,7 @@ pub enum UnsupportedFraming {
 
 /// The key or the value of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecordPart {
+pub enum KeyOrValue {
     /// The key.
     Key,
     /// The value.
@@ -85,10 +85,10 @@ const VALUE: HeaderNames = HeaderNames {
 };
 
 /// Returns the schema id of the key or value of a record. `None`: it has none.
-pub fn find<'r>(record: &RecordRef<'r>, part: RecordPart) -> Option<Result<Framed<'r>, UnsupportedFraming>> {
+pub fn find<'r>(record: &RecordRef<'r>, part: KeyOrValue) -> Option<Result<Framed<'r>, UnsupportedFraming>> {
     let (bytes, names) = match part {
-        RecordPart::Key => (record.stored_key()?, &KEY),
-        RecordPart::Value => (record.stored_value()?, &VALUE),
+        KeyOrValue::Key => (record.stored_key()?, &KEY),
+        KeyOrValue::Value => (record.stored_value()?, &VALUE),
     };
     let in_headers = if record.has_headers() { find_in_headers(record, bytes, names) } else { None };
     in_headers.or_else(|| parse(bytes).map(Ok))
@@ -167,7 +167,7 @@ mod tests {
     fn found(
         value: &[u8],
         headers: &[(&str, Vec<u8>)],
-        part: RecordPart,
+        part: KeyOrValue,
     ) -> Option<Result<(SchemaId, Vec<u8>), String>> {
         let records = records(value, headers);
         let record = records.iter().next().unwrap();
@@ -194,7 +194,7 @@ mod tests {
             ]),
             header in prop::collection::vec(prop_oneof![Just(0u8), Just(1u8), any::<u8>()], 0..20),
         ) {
-            for part in [RecordPart::Key, RecordPart::Value] {
+            for part in [KeyOrValue::Key, KeyOrValue::Value] {
                 match found(&bytes, &[(name, header.clone())], part) {
                     None => {}
                     Some(Ok((_, encoded))) => prop_assert!(encoded.len() <= bytes.len() + header.len()),
@@ -221,15 +221,15 @@ mod tests {
     fn headers_name_the_schema_of_their_own_part() {
         let long = |id: u64| id.to_be_bytes().to_vec();
         let global = [("apicurio.value.globalId", long(7))];
-        assert_eq!(found(b"x", &global, RecordPart::Value), Some(Ok((SchemaId::GlobalId(7), b"x".to_vec()))));
-        assert_eq!(found(b"x", &global, RecordPart::Key), None);
+        assert_eq!(found(b"x", &global, KeyOrValue::Value), Some(Ok((SchemaId::GlobalId(7), b"x".to_vec()))));
+        assert_eq!(found(b"x", &global, KeyOrValue::Key), None);
         let content = [("other", long(1)), ("apicurio.key.contentId", long(8))];
-        assert_eq!(found(b"x", &content, RecordPart::Key), Some(Ok((SchemaId::ContentId(8), b"x".to_vec()))));
+        assert_eq!(found(b"x", &content, KeyOrValue::Key), Some(Ok((SchemaId::ContentId(8), b"x".to_vec()))));
         let index = [("__value_schema_id", b"\0\0\0\0\x09\x02\x04".to_vec())];
         let expected = (SchemaId::Id(9), b"\x02\x04x".to_vec());
-        assert_eq!(found(b"x", &index, RecordPart::Value), Some(Ok(expected)), "the message index of Protobuf");
+        assert_eq!(found(b"x", &index, KeyOrValue::Value), Some(Ok(expected)), "the message index of Protobuf");
         // Headers come before the bytes of the value.
-        assert_eq!(found(b"\0\0\0\0\x05x", &global, RecordPart::Value).unwrap().unwrap().0, SchemaId::GlobalId(7));
+        assert_eq!(found(b"\0\0\0\0\x05x", &global, KeyOrValue::Value).unwrap().unwrap().0, SchemaId::GlobalId(7));
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
             ),
         ];
         for (headers, expected) in cases {
-            let error = found(b"x", &headers, RecordPart::Value).unwrap().unwrap_err();
+            let error = found(b"x", &headers, KeyOrValue::Value).unwrap().unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -254,7 +254,7 @@ mod tests {
         let headers =
             [("apicurio.value.globalId", 7u64.to_be_bytes().to_vec()), ("apicurio.value.encoding", b"JSON".to_vec())];
         let records = records(b"{}", &headers);
-        let framed = find(&records.iter().next().unwrap(), RecordPart::Value).unwrap().unwrap();
+        let framed = find(&records.iter().next().unwrap(), KeyOrValue::Value).unwrap().unwrap();
         assert_eq!(framed.encoding, PartEncoding::Json);
     }
 }

@@ -4,15 +4,18 @@ use crate::resume::{self, bridge};
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use crate::support::wait::until;
+use curlew::broker::{Broker, FetchLimits, FetchPosition};
 use curlew::http::App;
-use curlew::record::NewRecord;
+use curlew::record::{NO_EPOCH, NewRecord, Records, TopicName};
 use curlew::schemas::decoding_broker::{DecodingBroker, SchemaLookup};
 use curlew::schemas::framing::SchemaId;
 use curlew::schemas::registry::{Lookup, RegistryError};
 use curlew::schemas::schema::{Schema, SchemaKind, SchemaSource};
+use curlew::sync::memory_budget::Share;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const NDJSON: &str = "application/x-ndjson";
 const TEXT: u32 = 1;
@@ -84,6 +87,7 @@ impl World {
 }
 
 fn get(app: &Arc<App>, path: &str, accept: &str) -> String {
+    let path = &path.replace('>', "%3E");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(resume::get(app, path, &[("accept", accept)]));
     is_documented("GET", path, answer.status());
@@ -134,7 +138,8 @@ fn every_format_shows_the_json_and_exact_the_stored_bytes() {
     assert!(events.contains(r#""key":"pump","key_schema_id":1}"#), "the tombstone: {events}");
     for accept in [NDJSON, "text/event-stream"] {
         let exact = format!("{path}&format=exact");
-        assert_eq!(world.get(&exact, accept), get(&bridge(&world.log), &exact, accept), "as without a registry");
+        let body = |app: &Arc<App>| get(app, &exact, accept).lines().skip(1).collect::<Vec<_>>().join("\n");
+        assert_eq!(body(&world.app), body(&bridge(&world.log)), "as without a registry");
     }
     let page: Value = serde_json::from_str(&world.get("/topics/t/partitions/0/records", "*/*")).unwrap();
     assert_eq!(page["records"], Value::from(records));
@@ -209,10 +214,13 @@ fn a_filter_that_cannot_be_applied_says_so() {
     // The value does not matter here.
     assert_eq!(world.lines("where=key+==+'pump'+%26%26+value+==+null").len(), 1);
     assert_eq!(world.lines("where=offset+==+0")[0]["schema_error"], reason, "the record itself");
-    world.registry.fail(TEXT);
+    let without_keys = three_records();
+    without_keys.registry.fail(TEXT);
+    without_keys.registry.fail(READING);
     let of_key = with(json!({"key_schema_id": TEXT, "key_schema_error": reason}));
-    let notices = world.lines("key=boiler");
-    assert_eq!((notices.len(), &notices[0]["event"], &notices[0]["offset"]), (3, &json!("schema_error"), &json!(0)));
+    let notices = without_keys.lines("key=boiler");
+    let events: Vec<_> = notices.iter().map(|line| (line["event"].as_str(), line["offset"].as_i64())).collect();
+    assert_eq!(events, [(Some("schema_error"), Some(0)), (None, Some(1)), (Some("schema_error"), Some(2))]);
     assert_eq!(notices[0]["key_schema_error"], of_key["key_schema_error"]);
     let events = world.get("/topics/t/events?from=earliest&until=end&where=value.t+>+1", "text/event-stream");
     assert!(events.contains("event: schema_error\ndata: {\"topic\":\"t\",\"partition\":0,\"offset\":0,"), "{events}");
@@ -225,7 +233,11 @@ fn bytes_that_do_not_fit_their_schema_are_an_error_of_one_record() {
     world.append(0, None, Some(framed(READING, b"\x02\xff\xff\xff")));
     world.append(0, None, Some(reading(3, "a")));
     let records = world.lines("");
-    assert!(records[0]["schema_error"].as_str().unwrap().starts_with("does not fit schema 2: "), "{}", records[0]);
+    assert!(
+        records[0]["schema_error"].as_str().unwrap().starts_with("cannot be decoded by schema 2: "),
+        "{}",
+        records[0]
+    );
     assert_eq!(records[1]["value"]["t"], 3);
     let metrics = world.get("/metrics", "*/*");
     assert!(metrics.contains("curlew_schema_decoded_total 1\n"), "{metrics}");
@@ -313,4 +325,44 @@ fn the_list_of_topics_shows_the_json() {
     world.registry.recover();
     let has_it = || world.get("/topics?last=true", "*/*").contains(r#""key":"pump""#);
     until("the newest record has been read", has_it);
+}
+
+#[test]
+fn the_json_stays_within_the_memory_of_the_fetch() {
+    const RECORDS: i64 = 60;
+    let world = world(1);
+    world.registry.recover();
+    (0..RECORDS).for_each(|_| world.append(0, None, Some(text(&"x".repeat(60)))));
+    // Each character takes six bytes in JSON, more than the share has for one batch.
+    let large = framed(TEXT, &[&[0xe0, 0x5d][..], &[1; 6000]].concat());
+    world.append(0, None, Some(large));
+    world.append(0, None, Some(text("last")));
+    let share = Share::new("test", 40_000, 20_000);
+    let broker = DecodingBroker::new(world.log.clone(), world.registry.clone());
+    let mut reader = broker.reader(1, &share);
+    let (mut next, mut decoded, mut errors) = (0, 0, Vec::new());
+    while next < RECORDS + 2 {
+        let position = FetchPosition {
+            topic: TopicName::new("t").unwrap(),
+            topic_id: None,
+            partition: 0,
+            offset: next,
+            leader_epoch: -1,
+            last_epoch: NO_EPOCH,
+        };
+        let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 200, partition_max_bytes: 1 << 20 };
+        let data = reader.fetch(&[position], limits).unwrap().pop().unwrap().result.unwrap();
+        assert!(data.next_offset > next, "every fetch makes progress");
+        assert!(share.used() <= share.limit());
+        for record in data.batches.iter().flat_map(Records::iter).filter(|record| record.offset >= next) {
+            match record.value_error() {
+                None => decoded += i64::from(record.value.unwrap().starts_with(b"\"")),
+                Some(error) => errors.push((record.offset, error.to_owned())),
+            }
+        }
+        next = data.next_offset;
+    }
+    assert_eq!(decoded, RECORDS + 1);
+    assert_eq!(errors.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [RECORDS], "{errors:?}");
+    assert_eq!(share.used(), 0, "released");
 }

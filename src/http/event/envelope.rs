@@ -16,7 +16,7 @@ use crate::record::{Offset, PartSchema, Partition, RecordRef, TopicName};
 
 /// The keys and values of an envelope.
 #[derive(Clone, Copy)]
-enum Parts {
+enum EnvelopeParts {
     /// As readers see them: JSON where they are JSON or have a schema.
     Shown,
     /// As the log has them, in strings.
@@ -25,12 +25,12 @@ enum Parts {
 
 /// Appends the envelope of `record`. `timestamp` is in milliseconds since the epoch, or null if unknown.
 pub fn write(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
-    write_with(Parts::Shown, out, topic, partition, record);
+    write_with(EnvelopeParts::Shown, out, topic, partition, record);
 }
 
 /// Appends the exact envelope of `record`, from which every byte can be restored.
 pub fn write_exact(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
-    write_with(Parts::Exact, out, topic, partition, record);
+    write_with(EnvelopeParts::Exact, out, topic, partition, record);
 }
 
 /// The members of an envelope, in order.
@@ -44,7 +44,13 @@ const MEMBERS: [Variable; 7] = [
     Variable::Value,
 ];
 
-fn write_with(parts: Parts, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+fn write_with(
+    parts: EnvelopeParts,
+    out: &mut Vec<u8>,
+    topic: &TopicName,
+    partition: Partition,
+    record: &RecordRef<'_>,
+) {
     let mut before = b'{';
     for member in MEMBERS {
         out.push(before);
@@ -62,11 +68,11 @@ pub fn write_member(
     partition: Partition,
     record: &RecordRef<'_>,
 ) {
-    write_member_with(Parts::Shown, out, member, topic, partition, record);
+    write_member_with(EnvelopeParts::Shown, out, member, topic, partition, record);
 }
 
 fn write_member_with(
-    parts: Parts,
+    parts: EnvelopeParts,
     out: &mut Vec<u8>,
     member: Variable,
     topic: &TopicName,
@@ -84,11 +90,11 @@ fn write_member_with(
         Variable::Value => {
             text(out, "\"value\":");
             let encoding = match parts {
-                Parts::Exact => json::string(out, record.stored_value()),
-                Parts::Shown => shown(out, record.value, record.value_error()),
+                EnvelopeParts::Exact => json::string(out, record.stored_value()),
+                EnvelopeParts::Shown => shown(out, record.value, record.value_error()),
             };
             mark(out, encoding, ",\"encoding\":\"base64\"");
-            if let (Parts::Shown, Some(schema)) = (parts, record.value_schema()) {
+            if let (EnvelopeParts::Shown, Some(schema)) = (parts, record.value_schema()) {
                 schema_members(out, "", &schema);
             }
         }
@@ -100,7 +106,7 @@ pub fn write_tombstone(out: &mut Vec<u8>, topic: &TopicName, partition: Partitio
     place(out, topic, partition);
     number(out, ",\"offset\":", record.offset);
     out.push(b',');
-    key(Parts::Shown, out, record);
+    key(EnvelopeParts::Shown, out, record);
     out.push(b'}');
 }
 
@@ -131,14 +137,14 @@ fn topic_member(out: &mut Vec<u8>, topic: &TopicName) {
     out.push(b'"');
 }
 
-fn key(parts: Parts, out: &mut Vec<u8>, record: &RecordRef<'_>) {
+fn key(parts: EnvelopeParts, out: &mut Vec<u8>, record: &RecordRef<'_>) {
     text(out, "\"key\":");
     let encoding = match parts {
-        Parts::Exact => json::string(out, record.stored_key()),
-        Parts::Shown => shown(out, record.key, record.key_error()),
+        EnvelopeParts::Exact => json::string(out, record.stored_key()),
+        EnvelopeParts::Shown => shown(out, record.key, record.key_error()),
     };
     mark(out, encoding, ",\"key_encoding\":\"base64\"");
-    if let (Parts::Shown, Some(schema)) = (parts, record.key_schema()) {
+    if let (EnvelopeParts::Shown, Some(schema)) = (parts, record.key_schema()) {
         schema_members(out, "key_", &schema);
     }
 }

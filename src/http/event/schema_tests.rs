@@ -5,7 +5,9 @@ use super::{EventFormat, fields_as_csv, fields_as_events, fields_as_lines, forma
 use crate::cel::FieldPath;
 use crate::hub::Format;
 use crate::record::owned::OwnedRecord;
-use crate::record::{DecodedPart, DecodedParts, DecodedRecords, RecordRef, Records, SchemaId, TopicName};
+use crate::record::{
+    DecodedPart, DecodedParts, DecodedRecords, FailureDuration, RecordRef, Records, SchemaId, TopicName,
+};
 use crate::sync::memory_budget::Share;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -29,7 +31,11 @@ fn records((key, value): &(Part, Part)) -> Records {
         let start = text.len();
         text.extend_from_slice(outcome.as_ref().unwrap_or_else(|error| error).as_bytes());
         let (id, range) = (SchemaId::GlobalId(u64::MAX), start..text.len());
-        Some(if outcome.is_ok() { DecodedPart::json(id, range) } else { DecodedPart::failed(Some(id), range) })
+        Some(if outcome.is_ok() {
+            DecodedPart::json(id, range)
+        } else {
+            DecodedPart::failed(Some(id), range, FailureDuration::Permanent)
+        })
     };
     let parts = DecodedParts { key: part(key), value: part(value) };
     let memory = Share::new("test", 0, 0).empty_reservation();

@@ -233,6 +233,10 @@ impl NewestReader {
             known.newest = Newest::NotFound;
         }
         known.round = self.rounds;
+        if record.is_some_and(|record| record.may_decode_later()) {
+            // The next round reads it again.
+            return;
+        }
         if let Some(read_to) = known.read_to.get_mut(partition as usize) {
             *read_to = end;
         }

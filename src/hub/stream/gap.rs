@@ -118,7 +118,7 @@ fn record_before(reader: &mut dyn PartitionReader, position: &FetchPosition) -> 
             Some(_) | None => Ok(Before::NotEarlier),
         },
         Some(Err(BrokerError::OffsetOutOfRange(_))) => Ok(Before::NotEarlier),
-        None | Some(Err(BrokerError::BudgetUsedUp)) => Ok(Before::Unknown),
+        None | Some(Err(BrokerError::BudgetUsedUp | BrokerError::SchemaPending(_))) => Ok(Before::Unknown),
         Some(Err(error)) => Err(error),
     }
 }

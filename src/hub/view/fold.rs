@@ -63,12 +63,15 @@ pub struct PartitionFold {
     /// The log start offset at the last call of [`expire`](Self::expire).
     expired_before: Offset,
     bytes: usize,
+    /// Whether a record was applied that may be decoded later.
+    pub is_partly_undecoded: bool,
 }
 
 impl PartitionFold {
     /// Applies the next record of the log. Fails if there is no memory for it.
     pub fn apply(&mut self, partition: Partition, record: &RecordRef<'_>, share: &Arc<Share>) -> Result<(), Shortage> {
         let Some(key) = record.stored_key() else { return Ok(()) };
+        self.is_partly_undecoded |= record.may_decode_later();
         let replaced = if record.value.is_some() {
             let memory = share.reserve(OwnedRecord::memory_for(record) + ENTRY_BYTES)?;
             self.bytes += memory.bytes();

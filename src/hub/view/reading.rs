@@ -7,7 +7,7 @@ use crate::record::{EpochSpan, Offset, Partition, Position, Records, Timestamp, 
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::{Share, Shortage};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
 
@@ -27,7 +27,12 @@ pub struct ViewReading {
     pub failures: u32,
     /// Number of turns taken. It selects the leader to read from, so that no leader starves.
     pub turn: usize,
+    /// The last time when partitions were read again because the schema registry could not be reached.
+    decoded_again: Option<Instant>,
 }
+
+/// Interval at which partitions are read again whose records could not be decoded because the registry could not be reached.
+const DECODE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Whether the topic must be looked up before the next fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +78,7 @@ impl Default for ViewReading {
             backoff: Backoff::for_broker(),
             failures: 0,
             turn: 0,
+            decoded_again: None,
         }
     }
 }
@@ -83,6 +89,13 @@ impl ViewReading {
         self.round = Some(Round { began, ends: vec![None; self.partitions.len()] });
         if look_up == LookUp::Due {
             self.look_up = LookUp::Due;
+        }
+        let last = *self.decoded_again.get_or_insert(began);
+        if began.saturating_duration_since(last) >= DECODE_AGAIN {
+            self.decoded_again = Some(began);
+            let undecoded = |partition: &usize| self.partitions[*partition].is_partly_undecoded;
+            let undecoded: Vec<_> = (0..self.partitions.len()).filter(undecoded).collect();
+            undecoded.into_iter().for_each(|partition| self.restart(partition));
         }
     }
 
@@ -170,5 +183,25 @@ impl ViewReading {
     /// Drops the records that are no longer in the log, and those before `oldest`.
     pub fn expire(&mut self, oldest: Option<Timestamp>) {
         self.partitions.iter_mut().for_each(|fold| fold.expire(oldest));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_read_again_some_time_after_the_registry_could_not_be_reached() {
+        let mut reading = ViewReading::default();
+        reading.partitions.resize_with(2, PartitionFold::default);
+        reading.partitions[0].is_partly_undecoded = true;
+        reading.partitions.iter_mut().for_each(|fold| fold.at = Some(Position::from(7)));
+        let start = Instant::now();
+        for (after, at) in [(0, Some(7)), (29, Some(7)), (30, None), (31, None)] {
+            reading.begin_round(start + Duration::from_secs(after), LookUp::Done);
+            let next: Vec<_> = reading.partitions.iter().map(|fold| fold.at.map(|at| at.next)).collect();
+            assert_eq!(next, [at, Some(7)], "after {after} s");
+        }
     }
 }

@@ -2,28 +2,17 @@
 
 use super::SchemaLookup;
 use super::counters::SchemaCounters;
-use super::text::BatchText;
+use super::text::{BatchText, StopReason};
 use crate::broker::SchemaFailure;
-use crate::record::{DecodedPart, DecodedParts, Offset, RecordRef, Records, SchemaId};
-use crate::schemas::framing::{self, Framed, PartEncoding, RecordPart, UnsupportedFraming};
+use crate::record::{DecodedPart, DecodedParts, FailureDuration, Offset, RecordRef, Records, SchemaId};
+use crate::schemas::framing::{self, Framed, KeyOrValue, PartEncoding, UnsupportedFraming};
 use crate::schemas::registry::{Lookup, RegistryError};
-use crate::sync::memory_budget::{Share, Shortage};
+use crate::sync::memory_budget::Share;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Number of schemas that one fetch looks up. The data ends before the first record with another one.
 const MAX_SCHEMAS: usize = 256;
-
-/// Why the data of a partition ends before a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopReason {
-    /// The schema is being fetched.
-    Pending(SchemaId),
-    /// There is no memory for the JSON at the moment.
-    NoMemory(Shortage),
-    /// The fetch has as much JSON as it may have.
-    Enough,
-}
 
 /// A record before which the data of a partition ends.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +26,7 @@ pub struct DecodeStop {
 type FoundFraming<'r> = Result<Framed<'r>, UnsupportedFraming>;
 
 /// Decodes the batches of one fetch.
-pub struct BatchDecoder<'d> {
+pub struct FetchDecoder<'d> {
     schemas: &'d dyn SchemaLookup,
     counters: &'d SchemaCounters,
     share: &'d Arc<Share>,
@@ -48,7 +37,7 @@ pub struct BatchDecoder<'d> {
     is_first: bool,
 }
 
-impl<'d> BatchDecoder<'d> {
+impl<'d> FetchDecoder<'d> {
     /// Creates a decoder for a fetch that may have about `most` bytes of JSON.
     pub fn new(
         schemas: &'d dyn SchemaLookup,
@@ -65,7 +54,7 @@ impl<'d> BatchDecoder<'d> {
         let mut parts: Vec<DecodedParts> = Vec::new();
         let mut stop = None;
         for (number, record) in batch.iter().enumerate().skip_while(|(_, record)| record.offset < from) {
-            let (key, value) = (framing::find(&record, RecordPart::Key), framing::find(&record, RecordPart::Value));
+            let (key, value) = (framing::find(&record, KeyOrValue::Key), framing::find(&record, KeyOrValue::Value));
             if key.is_none() && value.is_none() {
                 continue;
             }
@@ -102,13 +91,13 @@ impl<'d> BatchDecoder<'d> {
         (key, value): (Option<FoundFraming<'_>>, Option<FoundFraming<'_>>),
         (reserved, records): (usize, usize),
     ) -> Result<DecodedParts, StopReason> {
+        text.begin_record();
         if text.text.len() >= self.left && !self.is_first {
             return Err(StopReason::Enough);
         }
         if reserved == 0 {
             text.reserve_parts(records)?;
         }
-        text.begin_record();
         let key = key.map(|key| self.decode_part(text, key)).transpose()?;
         let value = value.map(|value| self.decode_part(text, value)).transpose()?;
         Ok(DecodedParts { key, value })
@@ -120,7 +109,8 @@ impl<'d> BatchDecoder<'d> {
             Ok(framed) => framed,
             Err(unsupported) => {
                 self.counters.failed(SchemaFailure::UnsupportedFraming);
-                return Ok(DecodedPart::failed(None, text.error(&unsupported.to_string())?));
+                let error = text.error(&unsupported.to_string())?;
+                return Ok(DecodedPart::failed(None, error, FailureDuration::Permanent));
             }
         };
         let failure = match self.lookup(framed.id) {
@@ -130,12 +120,17 @@ impl<'d> BatchDecoder<'d> {
                     self.counters.decoded();
                     return Ok(DecodedPart::json(framed.id, json));
                 }
-                Err(error) => (SchemaFailure::Undecodable, format!("does not fit {}: {error}", framed.id)),
+                Err(error) => (SchemaFailure::Undecodable, format!("cannot be decoded by {}: {error}", framed.id)),
             },
             Lookup::Failed(error) => (reason(&error), error.to_string()),
         };
-        self.counters.failed(failure.0);
-        Ok(DecodedPart::failed(Some(framed.id), text.error(&failure.1)?))
+        let (reason, error) = failure;
+        self.counters.failed(reason);
+        let lasts = match reason {
+            SchemaFailure::Unreachable => FailureDuration::Temporary,
+            _ => FailureDuration::Permanent,
+        };
+        Ok(DecodedPart::failed(Some(framed.id), text.error(&error)?, lasts))
     }
 
     fn lookup(&mut self, id: SchemaId) -> Lookup {
@@ -153,7 +148,7 @@ impl<'d> BatchDecoder<'d> {
     /// Looks up the schemas of further records, so that they are fetched at the same time.
     fn look_ahead<'r>(&mut self, records: impl Iterator<Item = RecordRef<'r>>) {
         for record in records {
-            for part in [RecordPart::Key, RecordPart::Value] {
+            for part in [KeyOrValue::Key, KeyOrValue::Value] {
                 if let Some(Ok(framed)) = framing::find(&record, part) {
                     self.lookup(framed.id);
                 }

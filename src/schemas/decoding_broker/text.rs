@@ -1,7 +1,6 @@
 //! The JSON and the errors of the keys and values of one batch. Their memory is reserved before they are written.
 
-use super::batch::StopReason;
-use crate::record::{DecodedParts, DecodedRecords};
+use crate::record::{DecodedParts, DecodedRecords, SchemaId};
 use crate::schemas::framing::Framed;
 use crate::schemas::schema::Schema;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
@@ -16,6 +15,17 @@ const MAX_ERROR: usize = 512;
 /// Memory reserved for the JSON of a key or value at first: this, and a multiple of the encoded bytes.
 const FIRST_ROOM: usize = 1 << 10;
 const FIRST_ROOM_PER_BYTE: usize = 8;
+
+/// Why the data of a partition ends before a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The schema is being fetched.
+    Pending(SchemaId),
+    /// There is no memory for the JSON at the moment.
+    NoMemory(Shortage),
+    /// The fetch has as much JSON as it may have.
+    Enough,
+}
 
 /// The text of one batch.
 pub struct BatchText {
