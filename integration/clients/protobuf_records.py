@@ -127,7 +127,7 @@ def numbers(message, printed):
     wide = [FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64]
     for field in message.DESCRIPTOR.fields:
         value = printed.get(field.json_name)
-        if value is None:
+        if not value:
             continue
         if field.cpp_type in wide:
             printed[field.json_name] = [int(v) for v in value] if field.is_repeated else int(value)

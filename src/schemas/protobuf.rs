@@ -11,6 +11,7 @@ mod decoder;
 mod encode_any;
 mod encode_field;
 mod encode_known;
+mod encode_message;
 mod encode_scalar;
 mod encoder;
 mod index;

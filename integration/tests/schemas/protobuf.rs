@@ -2,12 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use curlew::schemas::schema::{Schema, SchemaKind, SchemaReference, SchemaSource};
 use curlew_integration::apicurio::Apicurio;
+use curlew_integration::bridge::Bridge;
+use curlew_integration::kafka::Kafka;
 use curlew_integration::{cache, file};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// Runs `clients/protobuf_records.py` and returns the lines that it prints.
 fn python(verb: &str, input: &[Value]) -> Vec<Value> {
@@ -24,44 +26,38 @@ fn python(verb: &str, input: &[Value]) -> Vec<Value> {
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Fetches a schema with its imports, as the registry has them.
-fn schema(id: u32) -> Schema {
-    let stored = Apicurio::shared().get(&format!("/schemas/ids/{id}")).expect(200).json();
-    let mut references = Vec::new();
-    for reference in stored["references"].as_array().into_iter().flatten() {
-        let path = format!(
-            "/subjects/{}/versions/{}",
-            reference["subject"].as_str().unwrap().replace('/', "%2F"),
-            reference["version"]
-        );
-        let imported = Apicurio::shared().get(&path).expect(200).json();
-        let (name, text) =
-            (reference["name"].as_str().unwrap().to_owned(), imported["schema"].as_str().unwrap().to_owned());
-        references.push(SchemaReference { name, text });
-    }
-    let text = stored["schema"].as_str().unwrap().to_owned();
-    Schema::parse(&SchemaSource { kind: SchemaKind::Protobuf, text, references }).unwrap()
-}
-
-fn id_of(encoded: &[u8]) -> u32 {
-    assert_eq!(encoded[0], 0);
-    u32::from_be_bytes(encoded[1..5].try_into().unwrap())
+fn bridge() -> &'static Bridge {
+    static SHARED: OnceLock<Bridge> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        Bridge::start_with(&Kafka::shared().bootstrap(), &["--schema-registry", &Apicurio::shared().url()])
+    })
 }
 
 #[test]
-fn what_python_writes_has_the_json_of_google() {
+fn what_python_writes_is_shown_as_the_json_of_google() {
     let lines = python("write", &[]);
     assert!(lines.len() > 10);
-    for line in lines {
+    let topic = Kafka::shared().fresh("protobuf", 1);
+    for line in &lines {
         let encoded = STANDARD.decode(line["encoded"].as_str().unwrap()).unwrap();
-        let mut json = Vec::new();
-        schema(id_of(&encoded)).decode(&encoded[5..], &mut json, 1 << 20).unwrap();
-        assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), line["json"], "{}", line["message"]);
+        bridge().post(&format!("/topics/{topic}"), "application/octet-stream", encoded).expect(200);
     }
+    let read = |query: &str| -> Vec<Value> {
+        let target = format!("/topics/{topic}/events?from=earliest&until=end{query}");
+        let records = bridge().request("GET", &target, &[("Accept", "application/x-ndjson")], b"").expect(200).text();
+        let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.filter(|record| record["offset"].is_number()).map(|record| record["value"].clone()).collect()
+    };
+    let expected: Vec<&Value> = lines.iter().map(|line| &line["json"]).collect();
+    assert_eq!(read("").iter().collect::<Vec<_>>(), expected);
+    // A field without presence has its default value in a filter too.
+    let first = expected.iter().filter(|json| json["x"] == 0).count();
+    assert_eq!(read("&where=value.x%3D%3D0").len(), first);
+    assert_eq!(first, 1);
 }
 
 #[test]
-fn what_is_encoded_is_read_by_python() {
+fn what_is_produced_is_read_by_python() {
     // The texts of files, where Python registers their descriptors.
     let site = r#"syntax = "proto3"; package shop; enum Country { UNKNOWN = 0; NORWAY = 1; }
         message Site { string site_name = 1; Country country = 2; }"#;
@@ -78,21 +74,25 @@ fn what_is_encoded_is_read_by_python() {
           map<string, Site> by_name = 30; map<sint32, double> by_number = 31; map<bool, string> by_flag = 32;
         }"#;
     let registry = Apicurio::shared();
-    registry.register("text/site.proto", &json!({"schemaType": "PROTOBUF", "schema": site}));
+    registry.register("text%2Fsite.proto", &json!({"schemaType": "PROTOBUF", "schema": site}));
     let references = json!([{"name": "shop/site.proto", "subject": "text/site.proto", "version": 1}]);
     let id =
         registry.register("text-order", &json!({"schemaType": "PROTOBUF", "schema": order, "references": references}));
-    let schema = schema(id);
 
     let orders: Vec<Value> = python("write", &[])
         .into_iter()
         .filter(|line| line["message"] == "shop.Order")
         .map(|line| line["json"].clone())
         .collect();
-    let encoded = orders.iter().map(|order| {
-        let mut framed = [&[0][..], &id.to_be_bytes()].concat();
-        schema.encode(order.to_string().as_bytes(), &mut framed).unwrap_or_else(|error| panic!("{order}: {error}"));
-        json!({"message": "shop.Order", "encoded": STANDARD.encode(framed)})
-    });
-    assert_eq!(python("read", &encoded.collect::<Vec<_>>()), orders);
+    let topic = Kafka::shared().fresh("protobuf", 1);
+    let target = format!("/topics/{topic}?value_schema_id={id}");
+    for order in &orders {
+        bridge().post(&target, "application/json", order.to_string()).expect(200);
+    }
+    let refused = bridge().post(&target, "application/json", r#"{"lines":[{"sub":[{"sku":5}]}]}"#).expect(422).text();
+    assert!(refused.contains("value.lines[0].sub[0].sku: invalid type: integer `5`, expected a string"), "{refused}");
+    let records = Kafka::shared().consume(&topic);
+    let encoded = records.iter().map(|record| STANDARD.encode(record.value.as_ref().unwrap()));
+    let lines: Vec<Value> = encoded.map(|encoded| json!({"message": "shop.Order", "encoded": encoded})).collect();
+    assert_eq!(python("read", &lines), orders);
 }

@@ -1,14 +1,19 @@
 //! The JSON of Google's well-known messages. Their fields are known by number, whatever their file says.
 
-use super::decode_map;
-use super::decoder::{MessageDecoder, MessageSpans, Separator};
+use super::decoder::{ItemSeparator, MessageDecoder, MessageSpans};
 use super::known_text;
 use super::types::{FieldShape, MessageType, ProtoKind, WellKnown};
 use super::wire::{WireField, WireReader, WireSpan, WireType};
 use crate::schemas::schema::DecodeError;
 
-/// Writes the JSON of a well-known message.
-pub fn known(
+impl MessageDecoder<'_> {
+    /// Writes the JSON of a well-known message.
+    pub fn known(&mut self, known: WellKnown, message: &MessageType, spans: MessageSpans) -> Result<(), DecodeError> {
+        write_known(self, known, message, spans)
+    }
+}
+
+fn write_known(
     decoder: &mut MessageDecoder,
     known: WellKnown,
     message: &MessageType,
@@ -70,7 +75,7 @@ fn out_of_range(what: &str, seconds: i64, nanos: i32) -> DecodeError {
 
 fn field_mask(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), DecodeError> {
     let mut text = String::new();
-    let mut separator = Separator::None;
+    let mut separator = ItemSeparator::None;
     each_field(decoder, spans, |decoder, field| {
         if field.number == 1 && field.wire_type == WireType::Delimited {
             let path = std::str::from_utf8(field.value.bytes(decoder.bytes));
@@ -95,12 +100,12 @@ fn structure(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), De
         Ok(())
     })?;
     let value = decoder.types.by_full_name("google.protobuf.Value").ok_or_else(without_value)?;
-    decode_map::map(decoder, ProtoKind::String, ProtoKind::Message(value), &entries)
+    decoder.map(ProtoKind::String, ProtoKind::Message(value), &entries)
 }
 
 fn list(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), DecodeError> {
     let id = decoder.types.by_full_name("google.protobuf.Value").ok_or_else(without_value)?;
-    let mut separator = Separator::None;
+    let mut separator = ItemSeparator::None;
     decoder.json.raw("[")?;
     each_field(decoder, spans, |decoder, field| {
         match (field.number, field.wire_type) {

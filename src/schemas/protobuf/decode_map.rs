@@ -1,6 +1,6 @@
 //! Maps: repeated entries of a key and a value, of which the last one with a key counts.
 
-use super::decoder::{MessageDecoder, MessageSpans, Separator};
+use super::decoder::{ItemSeparator, MessageDecoder, MessageSpans};
 use super::types::ProtoKind;
 use super::wire::{WireReader, WireSpan, WireType, from_zigzag};
 use crate::schemas::schema::DecodeError;
@@ -23,8 +23,14 @@ enum EntryKey {
     Text(WireSpan),
 }
 
-/// Writes a map in the order of its keys.
-pub fn map(
+impl MessageDecoder<'_> {
+    /// Writes a map in the order of its keys.
+    pub fn map(&mut self, key: ProtoKind, value: ProtoKind, entries: &[WireSpan]) -> Result<(), DecodeError> {
+        write_map(self, key, value, entries)
+    }
+}
+
+fn write_map(
     decoder: &mut MessageDecoder,
     key: ProtoKind,
     value: ProtoKind,
@@ -37,7 +43,7 @@ pub fn map(
     }
     found.sort_unstable_by(|a, b| compare(bytes, a.key, b.key).then(a.place.cmp(&b.place)));
     decoder.json.raw("{")?;
-    let mut separator = Separator::None;
+    let mut separator = ItemSeparator::None;
     for (at, entry) in found.iter().enumerate() {
         let next = found.get(at + 1);
         if next.is_some_and(|next| compare(bytes, entry.key, next.key).is_eq()) {

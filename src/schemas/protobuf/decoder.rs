@@ -2,16 +2,18 @@
 //!
 //! A field may be written in several places: of a single one the last value counts, messages are merged, the values of a
 //! repeated one are collected. So the fields of a message are first found ([`FoundField`], 12 bytes each) and sorted, and then
-//! written. Takes at most 16 times the memory of the encoded message, beside the JSON.
+//! written. Takes at most 28 times the memory of the encoded message (a map of empty entries), beside the JSON.
 
-use super::decode_known;
-use super::decode_map;
 use super::json_out::BoundedJson;
 use super::types::{EnumId, FieldShape, MessageField, MessageId, MessageType, MessageTypes, ProtoKind};
 use super::wire::{MAX_DEPTH, WireReader, WireSpan, WireType, from_zigzag, too_deep, truncated};
 use crate::schemas::schema::DecodeError;
 use std::collections::HashMap;
 use std::ops::Range;
+
+/// The most fields that are found at a time: those of a message and of the messages around it. Bounds the memory to 120 MB, however
+/// large records may be in Kafka. Packed elements are one field.
+const MAX_FOUND: usize = 2_000_000;
 
 /// Writes the JSON of one message.
 pub struct MessageDecoder<'a> {
@@ -77,10 +79,10 @@ impl<'a> MessageDecoder<'a> {
         let types = self.types;
         let message = types.message(id);
         match message.known {
-            Some(known) => decode_known::known(self, known, message, spans)?,
+            Some(known) => self.known(known, message, spans)?,
             None => {
                 self.json.raw("{")?;
-                self.members(message, spans, Separator::None)?;
+                self.members(message, spans, ItemSeparator::None)?;
                 self.json.raw("}")?;
             }
         }
@@ -95,7 +97,7 @@ impl<'a> MessageDecoder<'a> {
         }
         self.depth += 1;
         let types = self.types;
-        self.members(types.message(id), spans, Separator::Comma)?;
+        self.members(types.message(id), spans, ItemSeparator::Comma)?;
         self.depth -= 1;
         Ok(())
     }
@@ -105,7 +107,7 @@ impl<'a> MessageDecoder<'a> {
         &mut self,
         message: &MessageType,
         spans: MessageSpans,
-        mut separator: Separator,
+        mut separator: ItemSeparator,
     ) -> Result<(), DecodeError> {
         let start = self.found.len();
         self.find(message, spans)?;
@@ -154,6 +156,9 @@ impl<'a> MessageDecoder<'a> {
                     continue;
                 };
                 let found = FoundField { field: index, value: written.value };
+                if self.found.len() >= MAX_FOUND {
+                    return Err(DecodeError(format!("the message has more than {MAX_FOUND} fields")));
+                }
                 self.found.push(found);
                 if let Some(oneof) = field.oneof {
                     // A value of another member replaces the earlier ones, and they stay replaced.
@@ -186,11 +191,11 @@ impl<'a> MessageDecoder<'a> {
         match (field.shape, field.kind) {
             (FieldShape::Map(key), kind) => {
                 let entries = self.spans(places);
-                decode_map::map(self, key, kind, &entries)
+                self.map(key, kind, &entries)
             }
             (FieldShape::Repeated | FieldShape::Packed, kind) => {
                 self.json.raw("[")?;
-                let mut separator = Separator::None;
+                let mut separator = ItemSeparator::None;
                 for place in places {
                     let Some(found) = self.found.get(place).copied() else { break };
                     self.elements(kind, found.value, &mut separator)?;
@@ -213,7 +218,7 @@ impl<'a> MessageDecoder<'a> {
     }
 
     /// Writes one element of a repeated field, or many packed ones.
-    fn elements(&mut self, kind: ProtoKind, value: WireSpan, separator: &mut Separator) -> Result<(), DecodeError> {
+    fn elements(&mut self, kind: ProtoKind, value: WireSpan, separator: &mut ItemSeparator) -> Result<(), DecodeError> {
         if !kind.is_packable() {
             self.json.raw(separator.next())?;
             return self.single(kind, value);
@@ -325,12 +330,12 @@ impl MessageField {
 
 /// What comes before the next element of a list or the next member of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Separator {
+pub enum ItemSeparator {
     None,
     Comma,
 }
 
-impl Separator {
+impl ItemSeparator {
     pub fn next(&mut self) -> &'static str {
         match std::mem::replace(self, Self::Comma) {
             Self::None => "",

@@ -1,9 +1,9 @@
 //! `Any`: a message with its type, which may come after the other members.
 
-use super::encode_known::put_text;
-use super::encoder::{MessageEncoder, MessageMembers};
+use super::encode_message::MessageMembers;
+use super::encoder::MessageEncoder;
 use super::types::MessageId;
-use super::wire::{WireType, put_tag};
+use super::wire::{WireType, put_tag, put_text};
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;

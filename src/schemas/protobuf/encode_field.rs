@@ -1,13 +1,20 @@
 //! The value of a field: one value, a list, or a map.
 
 use super::encode_scalar::{ScalarSeed, ScalarSlot};
-use super::encoder::{Given, MessageEncoder};
+use super::encoder::MessageEncoder;
 use super::types::{FieldShape, MessageField, Presence, ProtoKind, WellKnown};
 use super::wire::{WireType, put_group_end, put_tag};
 use serde::Deserializer;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+
+/// Whether a member has a value: `null` stands for an absent field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    Value,
+    Null,
+}
 
 /// Reads the value of a field.
 pub struct FieldSeed<'e, 'a, 'm> {
@@ -76,31 +83,33 @@ fn single<'de, D: Deserializer<'de>>(
     field: &MessageField,
     deserializer: D,
 ) -> Result<(), D::Error> {
-    element(encoder, field.number, field.kind, field.presence, deserializer)
+    encoder.element(field.number, field.kind, field.presence, deserializer)
 }
 
-/// Writes one value with its tag.
-pub fn element<'de, D: Deserializer<'de>>(
-    encoder: &mut MessageEncoder,
-    number: u32,
-    kind: ProtoKind,
-    presence: Presence,
-    deserializer: D,
-) -> Result<(), D::Error> {
-    match kind {
-        ProtoKind::Message(id) => {
-            put_tag(encoder.out, number, WireType::Delimited);
-            encoder.delimited(|encoder| encoder.message(id, deserializer))
-        }
-        ProtoKind::Group(id) => {
-            put_tag(encoder.out, number, WireType::Group);
-            encoder.message(id, deserializer)?;
-            put_group_end(encoder.out, number);
-            Ok(())
-        }
-        kind => {
-            let slot = ScalarSlot::Field { number, presence };
-            ScalarSeed { types: encoder.types, out: encoder.out, kind, slot }.deserialize(deserializer)
+impl MessageEncoder<'_> {
+    /// Writes one value with its tag.
+    pub fn element<'de, D: Deserializer<'de>>(
+        &mut self,
+        number: u32,
+        kind: ProtoKind,
+        presence: Presence,
+        deserializer: D,
+    ) -> Result<(), D::Error> {
+        match kind {
+            ProtoKind::Message(id) => {
+                put_tag(self.out, number, WireType::Delimited);
+                self.delimited(|encoder| encoder.message(id, deserializer))
+            }
+            ProtoKind::Group(id) => {
+                put_tag(self.out, number, WireType::Group);
+                self.message(id, deserializer)?;
+                put_group_end(self.out, number);
+                Ok(())
+            }
+            kind => {
+                let slot = ScalarSlot::Field { number, presence };
+                ScalarSeed { types: self.types, out: self.out, kind, slot }.deserialize(deserializer)
+            }
         }
     }
 }
@@ -145,7 +154,7 @@ impl<'de> DeserializeSeed<'de> for ElementSeed<'_, '_, '_> {
             let (kind, slot) = (field.kind, ScalarSlot::Packed);
             return ScalarSeed { types: encoder.types, out: encoder.out, kind, slot }.deserialize(deserializer);
         }
-        element(encoder, field.number, field.kind, Presence::Explicit, deserializer)
+        encoder.element(field.number, field.kind, Presence::Explicit, deserializer)
     }
 }
 
@@ -201,6 +210,6 @@ impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        element(self.encoder, 2, self.kind, Presence::Explicit, deserializer)
+        self.encoder.element(2, self.kind, Presence::Explicit, deserializer)
     }
 }

@@ -1,18 +1,28 @@
 //! Google's well-known messages, from their JSON. Their fields are known by number, whatever their file says.
 
-use super::encode_any;
-use super::encode_field::element;
+use super::encode_any::AnyVisitor;
 use super::encoder::MessageEncoder;
 use super::known_text;
 use super::types::{FieldShape, MessageType, Presence, WellKnown};
-use super::wire::{WireType, put_tag, put_varint};
+use super::wire::{WireType, put_tag, put_text, put_varint};
 use serde::Deserializer;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use std::fmt;
 
-/// Writes the fields of a well-known message.
-pub fn known<'de, D: Deserializer<'de>>(
+impl MessageEncoder<'_> {
+    /// Writes the fields of a well-known message.
+    pub fn known<'de, D: Deserializer<'de>>(
+        &mut self,
+        known: WellKnown,
+        message: &MessageType,
+        deserializer: D,
+    ) -> Result<(), D::Error> {
+        write_known(self, known, message, deserializer)
+    }
+}
+
+fn write_known<'de, D: Deserializer<'de>>(
     encoder: &mut MessageEncoder,
     known: WellKnown,
     message: &MessageType,
@@ -26,11 +36,11 @@ pub fn known<'de, D: Deserializer<'de>>(
         WellKnown::ListValue => deserializer.deserialize_seq(ListValueVisitor { encoder }),
         WellKnown::Value => deserializer.deserialize_any(ValueVisitor { encoder }),
         WellKnown::Empty => deserializer.deserialize_map(EmptyVisitor),
-        WellKnown::Any => deserializer.deserialize_map(encode_any::AnyVisitor { encoder }),
+        WellKnown::Any => deserializer.deserialize_map(AnyVisitor { encoder }),
         WellKnown::Wrapper => {
             let field = message.by_number(1).and_then(|index| message.fields.get(index as usize));
             match field.filter(|field| field.shape == FieldShape::Single) {
-                Some(field) => element(encoder, 1, field.kind, Presence::Implicit, deserializer),
+                Some(field) => encoder.element(1, field.kind, Presence::Implicit, deserializer),
                 None => deserializer.deserialize_map(EmptyVisitor),
             }
         }
@@ -229,11 +239,4 @@ impl<'de> Visitor<'de> for EmptyVisitor {
             None => Ok(()),
         }
     }
-}
-
-/// Writes a string as a field.
-pub fn put_text(out: &mut Vec<u8>, number: u32, text: &str) {
-    put_tag(out, number, WireType::Delimited);
-    put_varint(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
 }

@@ -227,6 +227,13 @@ pub fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: WireType) {
     put_varint(out, u64::from(number) << 3 | code);
 }
 
+/// Writes a string as a field.
+pub fn put_text(out: &mut Vec<u8>, number: u32, text: &str) {
+    put_tag(out, number, WireType::Delimited);
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
 /// Appends the end tag of a group.
 pub fn put_group_end(out: &mut Vec<u8>, number: u32) {
     put_varint(out, u64::from(number) << 3 | 4);

@@ -1,11 +1,13 @@
 //! The same results as prost-reflect, which keeps whole messages in memory.
 
 use super::{decode, encode, schema, source};
+use crate::schemas::protobuf::ProtobufSchema;
 use crate::schemas::protobuf::compile::{ROOT, descriptors};
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage, SerializeOptions, Value};
+use std::sync::LazyLock;
 
 const TABLE: [&str; 4] = [
     r#"syntax = "proto3"; message M { int32 a = 1; sint64 b = 2; fixed32 c = 3; sfixed64 d = 4; float e = 5; double f = 6;
@@ -22,10 +24,13 @@ const TABLE: [&str; 4] = [
         google.protobuf.ListValue l = 7; google.protobuf.Struct s = 8; repeated google.protobuf.UInt32Value u = 9; }"#,
 ];
 
-fn descriptor(text: &str) -> MessageDescriptor {
-    let pool = descriptors(&source(text, &[])).unwrap();
-    pool.get_file_by_name(ROOT).unwrap().messages().next().unwrap()
-}
+static SCHEMAS: LazyLock<Vec<ProtobufSchema>> = LazyLock::new(|| TABLE.iter().map(|text| schema(text)).collect());
+
+static DESCRIPTORS: LazyLock<Vec<MessageDescriptor>> = LazyLock::new(|| {
+    let pool = |text: &&str| descriptors(&source(text, &[])).unwrap();
+    let first = |text| pool(text).get_file_by_name(ROOT).unwrap().messages().next().unwrap();
+    TABLE.iter().map(first).collect()
+});
 
 fn value(kind: &Kind, depth: u32) -> BoxedStrategy<Value> {
     match kind {
@@ -100,7 +105,7 @@ fn with(empty: &DynamicMessage, fields: &[(&str, Value)]) -> DynamicMessage {
 }
 
 fn any_message() -> impl Strategy<Value = (usize, DynamicMessage)> {
-    (0..TABLE.len()).prop_flat_map(|row| message(descriptor(TABLE[row]), 0).prop_map(move |message| (row, message)))
+    (0..TABLE.len()).prop_flat_map(|row| message(DESCRIPTORS[row].clone(), 0).prop_map(move |message| (row, message)))
 }
 
 fn expected(message: &DynamicMessage) -> serde_json::Value {
@@ -119,17 +124,17 @@ proptest! {
 
     #[test]
     fn json_is_that_of_the_reference((row, message) in any_message()) {
-        let schema = schema(TABLE[row]);
-        let json = decode(&schema, &framed(&message.encode_to_vec())).unwrap();
+        let schema = &SCHEMAS[row];
+        let json = decode(schema, &framed(&message.encode_to_vec())).unwrap();
         prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), expected(&message), "{}", json);
     }
 
     #[test]
     fn a_message_survives_json((row, message) in any_message()) {
-        let schema = schema(TABLE[row]);
-        let json = decode(&schema, &framed(&message.encode_to_vec())).unwrap();
-        let encoded = encode(&schema, &json).unwrap();
-        prop_assert_eq!(decode(&schema, &encoded).unwrap(), json.clone());
+        let schema = &SCHEMAS[row];
+        let json = decode(schema, &framed(&message.encode_to_vec())).unwrap();
+        let encoded = encode(schema, &json).unwrap();
+        prop_assert_eq!(decode(schema, &encoded).unwrap(), json.clone());
         let read = DynamicMessage::decode(message.descriptor(), &encoded[1..]).unwrap();
         prop_assert_eq!(expected(&read), expected(&message));
     }
@@ -140,7 +145,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        let schema = schema(TABLE[row]);
+        let schema = &SCHEMAS[row];
         let mut bytes = message.encode_to_vec();
         bytes.extend(message.encode_to_vec());
         for (at, byte) in damage {
@@ -150,7 +155,7 @@ proptest! {
             }
         }
         bytes.truncate(cut.index(bytes.len() + 1));
-        let ours = decode(&schema, &framed(&bytes));
+        let ours = decode(schema, &framed(&bytes));
         // It rejects fields with another wire type, which Google's libraries and Curlew take as unknown.
         if let Ok(read) = DynamicMessage::decode(message.descriptor(), &*bytes) {
             let json = serde_json::from_str::<serde_json::Value>(&ours.unwrap()).unwrap();
