@@ -3,3 +3,4 @@
 //! One program, so that its suites share the registry, the broker and the Java client.
 
 mod registry;
+mod values;
