@@ -2,5 +2,6 @@
 //!
 //! One program, so that its suites share the registry, the broker and the Java client.
 
+mod protobuf;
 mod registry;
 mod values;

@@ -34,11 +34,11 @@ impl Documents {
     pub fn new(root: Value, references: Vec<(String, Value)>) -> Self {
         let references = references.into_iter().map(|(name, schema)| (name, Arc::new(schema)));
         let mut documents = Self { root: Arc::new(root), references: references.collect(), has_parts: false };
-        documents.has_parts = documents.all().any(|document| {
-            let mut parts = false;
-            collect(document, &mut |part| parts |= is_part(part) && !std::ptr::eq(part, document));
-            parts
-        });
+        let mut has_parts = false;
+        for document in documents.all() {
+            collect(document, &mut |part| has_parts |= is_part(part) && !std::ptr::eq(part, document));
+        }
+        documents.has_parts = has_parts;
         documents
     }
 
