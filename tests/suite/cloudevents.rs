@@ -412,6 +412,9 @@ fn records_of_other_kafka_bindings_come_out_as_their_events() {
     let mut expected = event.clone();
     expected["datacontenttype"] = "text/xml".into();
     assert_eq!(bridge.last_event(), expected);
+    expected["datacontenttype"] = Value::Null;
+    bridge.broker.append_record("t", 0, record(&moved, None, Some(expected.to_string().as_bytes())));
+    assert_eq!(bridge.lines().last().unwrap(), &expected.to_string());
 }
 
 #[test]

@@ -54,8 +54,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventMembers<'a> {
 }
 
 impl EventMembers<'_> {
-    /// Whether the event has this member, not null.
-    pub fn has(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn contains_value(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value.get() != "null")
     }
 
@@ -96,7 +99,7 @@ pub fn members(text: &str) -> Option<EventMembers<'_>> {
     let text = |name| serde_json::from_str::<String>(members.get(name)?.get()).ok();
     let required = REQUIRED.map(|name| (name, text(name)));
     let get = |name: &str| required.iter().find(|(own, _)| *own == name).and_then(|(_, value)| value.as_deref());
-    let is_event = check_required(get).is_ok() && !(members.get("data").is_some() && members.has("data_base64"));
+    let is_event = check_required(get).is_ok() && !(members.contains("data") && members.contains_value("data_base64"));
     is_event.then_some(members)
 }
 
