@@ -67,9 +67,12 @@ pub fn read(
         EventMode::Binary => Ok(vec![Ok(binary(template, headers, body)?)]),
         EventMode::Structured => {
             let text = json(&body)?;
-            held.set(2 * body.len() + RECORD_MEMORY)?;
+            let memory = 2 * body.len() + RECORD_MEMORY;
+            held.set(memory)?;
             let event = json_event::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
-            Ok(vec![Ok(record(template, event.attributes, event.data))])
+            let record = record(template, event.attributes, event.data);
+            held.set(memory + record.headers.len() * HEADER_MEMORY)?;
+            Ok(vec![Ok(record)])
         }
         EventMode::Batch => batch(template, &body, held),
     }
