@@ -4,6 +4,7 @@ mod accept;
 mod api_docs;
 mod arrival;
 mod auth;
+mod blocking;
 mod certificate;
 mod cloudevents;
 mod dashboard;
@@ -47,10 +48,9 @@ pub use webhook::WebhookSenders;
 
 use crate::auth::Authenticator;
 use crate::hub::Hub;
-use crate::logging;
 use crate::schemas::registry::SchemaRegistry;
 use crate::sync::memory_budget::MemoryBudget;
-use crate::sync::watchdog;
+use blocking::{BlockingLimit, run_blocking};
 use limits::ClientLimits;
 use metrics::Metrics;
 use problem::Problem;
@@ -58,7 +58,6 @@ use shutdown::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::reply::Response;
 
@@ -116,10 +115,6 @@ impl Default for Settings {
 /// limit, against which a page that waits for records does not count.
 const MAX_BROKER_REQUESTS: usize = 64;
 const MAX_PAGES: usize = 32;
-/// Maximum number of requests that wait for such a thread. Each takes a few kilobytes, and one connection may send a hundred.
-const MAX_QUEUED: usize = 1024;
-/// Maximum wait of such a request, after which it is rejected.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state that all requests share.
 pub struct App {
@@ -140,9 +135,10 @@ pub struct App {
 
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
-        let (broker_requests, pages) = (BlockingLimit::new(MAX_BROKER_REQUESTS), BlockingLimit::new(MAX_PAGES));
-        let (metrics, scrapes) =
-            (Metrics::new(&hub, &settings.memory, settings.registry.as_ref()), BlockingLimit::new(1));
+        let broker_requests = BlockingLimit::new("requests to the broker", MAX_BROKER_REQUESTS);
+        let pages = BlockingLimit::new("requests to the broker", MAX_PAGES);
+        let scrapes = BlockingLimit::new("requests for metrics", 1);
+        let metrics = Metrics::new(&hub, &settings.memory, settings.registry.as_ref());
         let limits = ClientLimits::new(settings.limits.clone());
         Arc::new(Self {
             hub,
@@ -184,34 +180,4 @@ impl App {
     async fn page<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
         run_blocking(&self.pages, read).await
     }
-}
-
-/// Limits the number of blocking calls that run, and of calls that wait.
-struct BlockingLimit {
-    running: Arc<Semaphore>,
-    waiting: Semaphore,
-}
-
-impl BlockingLimit {
-    fn new(running: usize) -> Self {
-        Self { running: Arc::new(Semaphore::new(running)), waiting: Semaphore::new(MAX_QUEUED) }
-    }
-}
-
-async fn run_blocking<T: Send + 'static>(
-    limit: &BlockingLimit,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    let busy = || Problem::busy("too many requests to the broker are waiting already; try again");
-    let queued = limit.waiting.try_acquire().map_err(|_| busy())?;
-    let permit = tokio::time::timeout(QUEUE_TIMEOUT, limit.running.clone().acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else { return Err(busy()) };
-    drop(queued);
-    let request = logging::current();
-    let working = tokio::task::spawn_blocking(move || {
-        let result = watchdog::caught_in_poll(|| logging::while_working(request, work));
-        drop(permit);
-        result
-    });
-    working.await.ok().flatten().ok_or_else(Problem::unserved)
 }

@@ -5,6 +5,7 @@
 //! JSON to fetched records.
 
 pub mod avro;
+pub mod catalog;
 pub mod decoding_broker;
 pub mod framing;
 pub mod json_schema;

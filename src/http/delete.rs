@@ -19,7 +19,8 @@ pub enum Deletion {
 }
 
 pub async fn delete(app: &Arc<App>, permit: &Permit, topic: &str, request: &Request) -> Result<Response, Problem> {
-    let query = Query::parse(&request.query, &["records", "key", "partition", "timestamp", "acks"])?;
+    let allowed = ["records", "key", "partition", "timestamp", "acks", "key_schema", "key_schema_id"];
+    let query = Query::parse(&request.query, &allowed)?;
     match query.one("records")? {
         None => {
             auth::check(permit, Right::Produce, topic)?;

@@ -213,7 +213,7 @@ impl Problem {
         Some(all)
     }
 
-    fn code(mut self, code: u32) -> Self {
+    pub fn code(mut self, code: u32) -> Self {
         self.code = code;
         self
     }

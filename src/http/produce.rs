@@ -3,50 +3,65 @@
 
 mod body;
 mod body_kind;
+mod copied_headers;
+mod elements;
 mod envelope;
 mod events;
 mod gunzip;
 mod held_response;
+mod item_group;
+mod items;
 mod json;
 mod lines;
+mod lookalike;
 mod ndjson;
+mod partial_item;
+mod queued;
 mod receipts;
 mod response;
+mod schema_choice;
+mod schema_encoder;
+mod schema_problem;
 mod summary;
+mod vendor_type;
 
 use super::peer::is_forwarded;
 use super::problem::Problem;
 use super::query::Query;
 use super::shutdown::{BodyEnd, Revoked, Shutdown};
 use super::trace::Trace;
-use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryResult};
-use crate::hub::{Hub, Rejected};
+use crate::broker::{Acks, AutoCreate};
+use crate::hub::Hub;
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
 use crate::sync::memory_budget::MemoryBudget;
 pub use body::{Bodies, collect};
 use body::{BodyMemory, BodyReader};
-use body_kind::BodyKind;
+use body_kind::{BodyKind, Split};
 use bytes::{Buf, Bytes};
+use copied_headers::copied_headers;
+pub use copied_headers::{HeaderPattern, InvalidHeaderPattern};
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
-use response::{RecordResult, respond};
+use ndjson::UploadKind;
+use queued::Queued;
+use response::ResponseMembers;
+use schema_choice::ChosenSchemas;
+pub use schema_encoder::SchemaEncoder;
+use schema_encoder::{EncodedRecords, RecordForm, Unencoded};
 use std::fmt::Display;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_LENGTH, EXPECT};
 use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Maximum size in bytes of a body after decompression, or of one line of an NDJSON body.
+    /// Maximum size in bytes of a body after decompression, or of one item of a body that is split.
     pub max_body: usize,
-    /// Time limit for receiving a complete body. NDJSON bodies are exempt.
+    /// Time limit for receiving a complete body. Bodies that are split are exempt.
     pub body_timeout: Duration,
     /// The memory and the decompression turns that all request bodies share.
     pub bodies: Bodies,
@@ -54,6 +69,10 @@ pub struct Settings {
     /// Time limit for an NDJSON upload to wait for space in the producer's queue.
     pub timeout: Duration,
     pub trace: Trace,
+    /// The request headers that become record headers.
+    pub record_headers: Vec<HeaderPattern>,
+    /// The schemas for keys and values; `None` without a schema registry.
+    pub schemas: Option<Arc<SchemaEncoder>>,
 }
 
 impl Default for Settings {
@@ -65,11 +84,27 @@ impl Default for Settings {
             auto_create: AutoCreate::Ask,
             timeout: Duration::from_secs(30),
             trace: Trace::Dropped,
+            record_headers: Vec::new(),
+            schemas: None,
         }
     }
 }
 
-const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipts"];
+const PARAMETERS: [&str; 10] = {
+    let [key_schema, key_schema_id, value_schema, value_schema_id] = schema_choice::PARAMETERS;
+    [
+        "key",
+        "partition",
+        "timestamp",
+        "acks",
+        "receipts",
+        "split",
+        key_schema,
+        key_schema_id,
+        value_schema,
+        value_schema_id,
+    ]
+};
 
 /// The destination and the common properties of a request's records.
 #[derive(Debug, Clone)]
@@ -78,24 +113,27 @@ struct ProduceTarget {
     acks: Acks,
     auto_create: AutoCreate,
     receipts: ReceiptMode,
+    split: Split,
     /// The key, partition, timestamp and headers from the query and the request headers.
     template: NewRecord,
-    /// Headers that identify the request, added to each record (`--trace-headers`).
-    trace: Vec<Header>,
+    /// The schemas from the query.
+    schemas: ChosenSchemas,
+    /// Headers added to each record: those of `--record-headers`, and those that identify the request (`--trace-headers`).
+    added: Vec<Header>,
 }
 
-/// The start of the response to an NDJSON body.
+/// The start of the response to a body that is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReceiptMode {
     /// After the body, as a summary whose status follows the outcome.
     AtEnd,
-    /// At once, with one receipt per line.
+    /// At once, with one receipt per item.
     Stream,
 }
 
 /// Events that stop the reading of a body before its end.
 pub struct BodyInterrupts {
-    /// For an NDJSON body, which may be endless.
+    /// For a body that is split, which may be endless.
     pub ndjson: Revoked,
     /// For any other body.
     pub other: BodyEnd,
@@ -124,9 +162,10 @@ where
     E: Display + Send + 'static,
 {
     let target = ProduceTarget::read(topic, query, headers, settings)?;
-    let kind = BodyKind::of(headers)?;
+    let kind = BodyKind::of(headers)?.split(target.split)?;
+    kind.check_schemas(&target.schemas, settings)?;
     let mut body = BodyReader::new(body, headers, &settings.bodies)?;
-    if kind == BodyKind::Ndjson {
+    if let BodyKind::Items(unit, format) = kind {
         drop(end);
         // The response starts before the body ends, and would replace the `100 Continue`.
         if target.receipts == ReceiptMode::Stream && headers.contains_key(EXPECT) {
@@ -136,30 +175,49 @@ where
             true => ResponseStart::AfterBody,
             false => ResponseStart::AtOnce,
         };
-        return ndjson::post(hub.clone(), settings.clone(), target, start, body, Some(lines)).await;
+        let upload = UploadKind { unit, format, start };
+        return ndjson::post(hub.clone(), settings.clone(), target, upload, body, Some(lines)).await;
     }
     target.has_no_receipts()?;
     let (body, mut held) = body.read_all(settings, headers, &mut end).await?;
-    let entries = match kind {
+    let mut members = ResponseMembers::default();
+    let (mut memory, mut schemas) = (body.len(), target.schemas.clone());
+    let mut entries = match kind {
         BodyKind::Envelope(form) => {
             if target.template != NewRecord::default() {
                 return Err(Problem::bad_request(
                     "the request has a key, partition, timestamp or X-Kafka header; in an envelope these are members of each record",
                 ));
             }
-            envelope::read(form, &body, &mut held)?
+            let content = envelope::read(form, &body, &mut held)?;
+            (memory, schemas) = (content.memory, content.schemas);
+            content.entries
         }
         BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
+            members.warning = lookalike::is_envelope(&body).then_some(lookalike::WARNING);
             vec![Ok(target.record(body))]
         }
-        BodyKind::Bytes | BodyKind::Ndjson => vec![Ok(target.record(body))],
+        BodyKind::Bytes | BodyKind::Items(..) => vec![Ok(target.record(body))],
     };
+    if let Some(form) = kind.encoded_form(&schemas) {
+        let unencoded = Unencoded::new(entries, form, held, memory)?;
+        let encoding = encoded(settings, &target.topic, schemas, unencoded);
+        let encoded = tokio::select! {
+            biased;
+            encoded = encoding => encoded?,
+            // Nothing has been written yet.
+            problem = end.paused() => return Err(problem),
+        };
+        members.schemas = Some(encoded.ids);
+        held = encoded.held;
+        entries = encoded.records.into_iter().map(Ok).collect();
+    }
     let queued = Queued::new(hub, &target, entries)?;
     // From here on the records are queued; the shutdown waits for the queue, not for this body.
     drop(end);
-    queued.respond(target.acks, headers, held).await
+    queued.respond(members, target.acks, headers, held).await
 }
 
 /// Writes a tombstone for the key in the query.
@@ -172,71 +230,39 @@ pub async fn delete(
 ) -> Result<Response, Problem> {
     let target = ProduceTarget::read(topic, query, headers, settings)?;
     target.has_no_receipts()?;
+    if target.split != Split::Unset {
+        return Err(Problem::bad_request(
+            "split is only allowed with POST; a tombstone is DELETE /topics/NAME?key=KEY",
+        ));
+    }
     if target.template.key.is_none() {
         return Err(Problem::bad_request(
             "the query has no key; a tombstone is DELETE /topics/NAME?key=KEY (?records=all deletes the topic)",
         ));
     }
-    let tombstone = target.template.clone();
-    let queued = Queued::new(hub, &target, vec![Ok(tombstone)])?;
-    queued.respond(target.acks, headers, BodyMemory::new(&settings.bodies)).await
+    let mut entries = vec![Ok(target.template.clone())];
+    let (mut members, mut held) = (ResponseMembers::default(), BodyMemory::new(&settings.bodies));
+    if !target.schemas.is_empty() {
+        let unencoded = Unencoded::new(entries, RecordForm::Single, held, 0)?;
+        let encoded = encoded(settings, &target.topic, target.schemas.clone(), unencoded).await?;
+        members.schemas = Some(encoded.ids);
+        held = encoded.held;
+        entries = encoded.records.into_iter().map(Ok).collect();
+    }
+    let queued = Queued::new(hub, &target, entries)?;
+    queued.respond(members, target.acks, headers, held).await
 }
 
-/// The entries of a request; the valid ones are in the producer's queue.
-struct Queued {
-    /// One element per entry, in order; `None` for a valid entry.
-    invalid: Vec<Option<Problem>>,
-    /// `None` if no entry is valid.
-    pending: Option<PendingOutcomes>,
-}
-
-impl Queued {
-    fn new(hub: &Hub, target: &ProduceTarget, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Rejected> {
-        let mut invalid = Vec::with_capacity(entries.len());
-        let mut records = Vec::with_capacity(entries.len());
-        for entry in entries {
-            invalid.push(entry.map(|record| records.push(record)).err());
-        }
-        let pending = if records.is_empty() { None } else { Some(submit(hub, target, records)?) };
-        Ok(Self { invalid, pending })
+async fn encoded(
+    settings: &Settings,
+    topic: &TopicName,
+    schemas: ChosenSchemas,
+    unencoded: Unencoded,
+) -> Result<EncodedRecords, Problem> {
+    match &settings.schemas {
+        Some(encoder) => encoder.encode(topic, schemas, unencoded).await,
+        None => Err(schema_problem::no_registry("the schema of a key or value")),
     }
-
-    /// Waits for the results and responds with them. `held` stays reserved until the client has received the response.
-    async fn respond(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
-        let outcomes = match self.pending {
-            Some(pending) => pending.await,
-            None => Vec::new(),
-        };
-        let mut outcomes = outcomes.into_iter();
-        let entries = self.invalid.into_iter().map(|invalid| match invalid {
-            Some(problem) => Err(problem),
-            None => outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from),
-        });
-        respond(&entries.collect::<Vec<RecordResult>>(), acks, headers, held)
-    }
-}
-
-/// Resolves to the outcomes of queued records, in their order.
-struct PendingOutcomes(oneshot::Receiver<Vec<DeliveryResult>>);
-
-impl Future for PendingOutcomes {
-    /// Empty if the hub lost track of the records.
-    type Output = Vec<DeliveryResult>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(Result::unwrap_or_default)
-    }
-}
-
-fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Result<PendingOutcomes, Rejected> {
-    if !target.trace.is_empty() {
-        records.iter_mut().for_each(|record| target.mark(record));
-    }
-    let (done, outcomes) = oneshot::channel();
-    // If the client has disconnected, the receiver is gone. The records are still written.
-    let report = move |outcomes| drop(done.send(outcomes));
-    hub.produce(target.topic.clone(), target.acks, target.auto_create, records, report)?;
-    Ok(PendingOutcomes(outcomes))
 }
 
 impl ProduceTarget {
@@ -256,6 +282,7 @@ impl ProduceTarget {
                 return Err(Problem::bad_request(format!("receipts is {other:?}; the only allowed value is stream")));
             }
         };
+        let split = Split::parse(query.one("split")?)?;
         let template = NewRecord {
             partition: query.one("partition")?.map(partition).transpose()?,
             key: query.bytes("key")?.map(Bytes::copy_from_slice),
@@ -263,23 +290,29 @@ impl ProduceTarget {
             headers: record_headers(headers)?,
             value: None,
         };
-        let (auto_create, trace) = (settings.auto_create, settings.trace.headers(headers));
-        Ok(Self { topic, acks, auto_create, receipts, template, trace })
+        let schemas = ChosenSchemas::of_query(&query)?;
+        let mut added = copied_headers(&settings.record_headers, headers);
+        let trace = settings.trace.headers(headers);
+        added.extend(
+            trace.into_iter().filter(|new| !added.iter().any(|copied| copied.name == new.name)).collect::<Vec<_>>(),
+        );
+        let auto_create = settings.auto_create;
+        Ok(Self { topic, acks, auto_create, receipts, split, template, schemas, added })
     }
 
     fn has_no_receipts(&self) -> Result<(), Problem> {
         match self.receipts {
             ReceiptMode::AtEnd => Ok(()),
             ReceiptMode::Stream => Err(Problem::bad_request(
-                "receipts=stream is only allowed with Content-Type application/x-ndjson; remove it for other types",
+                "receipts=stream is only allowed with Content-Type application/x-ndjson or with split; remove it for other bodies",
             )),
         }
     }
 
-    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its line to reporting its
+    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its item to reporting its
     /// result.
     fn memory(&self) -> usize {
-        let headers = self.template.headers.iter().chain(&self.trace);
+        let headers = self.template.headers.iter().chain(&self.added);
         envelope::RECORD_MEMORY + headers.map(|header| envelope::HEADER_MEMORY + header.name.len()).sum::<usize>()
     }
 
@@ -287,10 +320,10 @@ impl ProduceTarget {
         NewRecord { value: Some(value), ..self.template.clone() }
     }
 
-    /// Adds the trace headers, except those that the record already has.
+    /// Adds the headers of the request, except those that the record already has.
     fn mark(&self, record: &mut NewRecord) {
         let new = |header: &&Header| !record.headers.iter().any(|own| own.name == header.name);
-        let added: Vec<_> = self.trace.iter().filter(new).cloned().collect();
+        let added: Vec<_> = self.added.iter().filter(new).cloned().collect();
         record.headers.extend(added);
     }
 }

@@ -1,7 +1,9 @@
 //! Random HTTP requests never cause a 5xx: the response is a success or reports the error of the request.
 
 use crate::support::damage::damaged;
+use crate::support::fake_catalog::FakeCatalog;
 use crate::support::memory_broker::MemoryBroker;
+use curlew::http::produce::SchemaEncoder;
 use curlew::http::{self, App, Deletion, routes};
 use curlew::hub::{self, Hub};
 use curlew::sync::watchdog;
@@ -14,12 +16,14 @@ use warp::http::uri::PathAndQuery;
 use warp::http::{HeaderName, HeaderValue, Method};
 
 /// Targets from which requests are generated. A target that once caused a bug is added here.
-const TARGETS: [&str; 25] = [
+const TARGETS: [&str; 27] = [
     "/topics/t?key=a%20b&partition=0&timestamp=2026-01-31T08:00:00Z&acks=all",
     "/topics/t?timestamp=1769846400000&acks=0&key=%F0%9F%90%A6",
     "/topics/t?key=%FF",
     "/topics/t?key=%ef%bf%bd%FF&key=%zz",
     "/topics/t?records=all",
+    "/topics/t?value_schema=latest&key_schema_id=1&key=k",
+    "/topics/t?value_schema_id=1&key_schema=latest&key=%22",
     "/topics/%2e%2e?offsets=true",
     "/topics?offsets=true",
     "/topics?last=true&history=1",
@@ -43,11 +47,13 @@ const TARGETS: [&str; 25] = [
 ];
 
 /// Each is a name and a value.
-const HEADERS: [&str; 22] = [
+const HEADERS: [&str; 24] = [
     "content-type: application/json; charset=utf-8",
     "content-type: application/x-ndjson",
     "content-type: application/vnd.kafka.json.v2+json",
     "content-type: application/vnd.kafka.binary.v2+json",
+    "content-type: application/vnd.kafka.avro.v2+json",
+    "content-type: application/vnd.kafka.jsonschema.v1+json",
     "content-type: text/\u{e9}; q=",
     "content-length: 18446744073709551616",
     "accept: text/event-stream;q=0.5, application/x-ndjson; q=1, */*;q=NaN",
@@ -68,11 +74,13 @@ const HEADERS: [&str; 22] = [
     "if-none-match: W/\"x\", *",
 ];
 
-const BODIES: [&[u8]; 14] = [
+const BODIES: [&[u8]; 16] = [
     b"{\"Hello\": \"World\"}",
     b"{\"records\":[{\"key\":\"a\",\"value\":{\"n\":1.5e300},\"partition\":0,\"timestamp\":1}]}",
     b"{\"records\":[{\"value\":null,\"timestamp\":\"2026-01-31T08:00:00Z\",\"headers\":[{\"key\":\"h\",\"value\":\"AA==\"}]}]}",
     b"{\"records\":[{\"value\":\"AAEC\"},{\"value\":\"A\"},{}]}",
+    b"{\"value_schema_id\":\"1\",\"key_schema_id\":1,\"records\":[{\"key\":1,\"value\":2},{\"key\":null,\"value\":{}}]}",
+    b"{\"value_schema\":\"{\\\"type\\\":\\\"object\\\"}\",\"records\":[{\"value\":{}},{\"value\":7}]}",
     b"{\"records\":[{\"value\":1,\"value\":2,\"partition\":-1}]}",
     b"1\n\"two\"\r\n\n{\"three\":3}\n[",
     b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
@@ -95,7 +103,9 @@ static TARGET: LazyLock<FuzzTarget> = LazyLock::new(|| {
     broker.create("t", 2);
     broker.create("u", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    let settings = http::Settings { deletion: Deletion::Allowed, ..http::Settings::default() };
+    let schemas = Some(SchemaEncoder::new(FakeCatalog::new()));
+    let produce = http::produce::Settings { schemas, ..http::produce::Settings::default() };
+    let settings = http::Settings { deletion: Deletion::Allowed, produce, ..http::Settings::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     FuzzTarget { app: App::new(hub, settings), runtime }
 });

@@ -67,7 +67,7 @@ impl Bridge {
         answer(self.send(path, headers, chunks([body.into()])).await).await
     }
 
-    async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> Answer {
         let (topic, query) = path.split_once('?').unwrap_or((path, ""));
         let deleted = produce::delete(&self.hub, &self.settings, topic, query, &HeaderMap::new()).await;
         answer(deleted.unwrap_or_else(|problem| problem.response())).await
@@ -86,7 +86,7 @@ impl Bridge {
         String::from_utf8(body.to_vec()).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    fn records(&self, partition: usize) -> Vec<NewRecord> {
+    pub fn records(&self, partition: usize) -> Vec<NewRecord> {
         self.broker.records("t", partition).into_iter().map(|(_, record)| record).collect()
     }
 
@@ -187,9 +187,9 @@ async fn invalid_requests_are_rejected_and_nothing_is_written() {
         ("t", json, b"{} {}", 422, &["trailing", "--data-binary"]),
         ("t", json, b"\xef\xbb\xbf{}", 422, &["byte order mark"]),
         ("t", &[("content-type", V2_JSON)], b"\xef\xbb\xbf{\"records\":[]}", 422, &["byte order mark"]),
-        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON]),
+        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON, "split"]),
         ("t?receipts=all", json, b"{}", 400, &["\"all\"", "stream"]),
-        ("t", &[("content-type", "application/vnd.kafka.thrift.v2+json")], b"{}", 415, &["thrift", V2_JSON]),
+        ("t", &[("content-type", "application/vnd.kafka.thrift.v2+json")], b"{}", 415, &["thrift", V2_JSON, "avro"]),
         ("t", &[("content-type", "application/vnd.api+json")], b"{", 422, &["not JSON"]),
         ("a b", plain, b"x", 422, &["a b", "A-Z"]),
         ("t?kee=1", plain, b"x", 400, &["kee", "key, partition, timestamp, acks"]),

@@ -6,6 +6,7 @@
 pub mod damage;
 pub mod documented;
 pub mod exposition;
+pub mod fake_catalog;
 pub mod frames;
 pub mod memory_broker;
 pub mod served;

@@ -2,8 +2,10 @@
 
 use super::body::BodyMemory;
 use super::json::check_bom;
+use super::schema_choice::{ChosenSchemas, EncodedPart, SchemaMembers};
 use crate::http::problem::Problem;
 use crate::record::{Header, NewRecord, Partition, Timestamp};
+use crate::schemas::schema::SchemaKind;
 use crate::start_position::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,13 +34,44 @@ pub enum Form {
     Json,
     /// Base64.
     Binary,
+    /// JSON to be encoded by a schema of this format.
+    Schema(SchemaKind),
 }
 
-/// The body of a request. Other members, such as schemas, are ignored.
+/// The body of a request. Other members are ignored, and so are the schemas unless the form has schemas.
 #[derive(Deserialize)]
 struct ProduceEnvelope<'a> {
     #[serde(borrow)]
     records: EnvelopeRecords<'a>,
+    #[serde(borrow, default)]
+    key_schema: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    key_schema_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    value_schema: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    value_schema_id: Option<&'a RawValue>,
+}
+
+impl ProduceEnvelope<'_> {
+    fn schemas(&self, form: Form) -> Result<ChosenSchemas, Problem> {
+        let Form::Schema(kind) = form else { return Ok(ChosenSchemas::default()) };
+        let choice = |part, schema, id| SchemaMembers { part, schema, id }.choice(kind);
+        Ok(ChosenSchemas {
+            key: choice(EncodedPart::Key, self.key_schema, self.key_schema_id)?,
+            value: choice(EncodedPart::Value, self.value_schema, self.value_schema_id)?,
+        })
+    }
+}
+
+/// The contents of an envelope.
+#[derive(Debug)]
+pub struct EnvelopeContent {
+    /// The records in order. An invalid one does not keep the others from being written, unless the form has schemas.
+    pub entries: Vec<Result<NewRecord, Problem>>,
+    pub schemas: ChosenSchemas,
+    /// The memory of the records and of the body, in bytes.
+    pub memory: usize,
 }
 
 /// The JSON texts of at most [`MAX_RECORDS`] records, and the number of all records.
@@ -90,6 +123,21 @@ struct EnvelopeRecord<'a> {
     headers: Option<&'a RawValue>,
 }
 
+/// A record with a key, without a value, and without unknown members. With a schema this is a tombstone, as in the REST
+/// proxies; a misspelt `value` is an error.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyOnly {
+    #[serde(rename = "key")]
+    _key: IgnoredAny,
+    #[serde(default, rename = "partition")]
+    _partition: Option<IgnoredAny>,
+    #[serde(default, rename = "timestamp")]
+    _timestamp: Option<IgnoredAny>,
+    #[serde(default, rename = "headers")]
+    _headers: Option<IgnoredAny>,
+}
+
 impl EnvelopeRecord<'_> {
     fn header_count(&self) -> usize {
         self.headers.map_or(0, |text| serde_json::from_str::<Vec<IgnoredAny>>(text.get()).map_or(0, |all| all.len()))
@@ -107,17 +155,17 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Parses an envelope into records, in order. An invalid record does not keep the others from being written. `held`
-/// grows to cover all of them.
-pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
+/// Parses an envelope. `held` grows to cover its records.
+pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<EnvelopeContent, Problem> {
     check_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
-    let ProduceEnvelope { records } = serde_json::from_slice(body).map_err(|error| {
+    let envelope: ProduceEnvelope = serde_json::from_slice(body).map_err(|error| {
         let what = clipped(error.to_string());
         Problem::unprocessable(format!(
             "the body is not an envelope ({what}); expected is {{\"records\":[{{\"value\":…}}]}}"
         ))
     })?;
-    let EnvelopeRecords { texts, count } = records;
+    let schemas = envelope.schemas(form)?;
+    let EnvelopeRecords { texts, count } = envelope.records;
     if count > MAX_RECORDS {
         return Err(Problem::too_large(format!(
             "the envelope has {count} records; at most {MAX_RECORDS} are allowed, send several envelopes"
@@ -132,9 +180,14 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
     let mut entries = Vec::with_capacity(count);
     for (index, text) in texts.into_iter().enumerate() {
         let entry = match serde_json::from_str::<EnvelopeRecord>(text.get()) {
-            Ok(item) => {
+            Ok(mut item) => {
                 memory += item.header_count() * HEADER_MEMORY;
                 held.set(memory)?;
+                if let (Form::Schema(_), None) = (form, item.value)
+                    && serde_json::from_str::<KeyOnly>(text.get()).is_ok()
+                {
+                    item.value = Some(RawValue::NULL);
+                }
                 record(form, item)
             }
             Err(error) => Err(EnvelopeError::Syntax(error)),
@@ -143,7 +196,7 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
             |error: EnvelopeError| Problem::unprocessable(format!("records[{index}]: {}", clipped(error.to_string())));
         entries.push(entry.map_err(invalid));
     }
-    Ok(entries)
+    Ok(EnvelopeContent { entries, schemas, memory })
 }
 
 fn clipped(mut text: String) -> String {
@@ -233,7 +286,7 @@ fn data(form: Form, part: RecordPart, raw: &RawValue) -> Result<Option<Bytes>, E
     let text = raw.get();
     match form {
         _ if text == "null" => Ok(None),
-        Form::Json => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
+        Form::Json | Form::Schema(_) => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
         Form::Binary => match serde_json::from_str::<String>(text) {
             Ok(text) => Ok(Some(base64(&text).map_err(|source| EnvelopeError::NotBase64 { part, source })?)),
             Err(_) => Err(EnvelopeError::NotText(part)),

@@ -1,15 +1,42 @@
 //! Turns the results of records into the status and body of a response, in the format of the REST Proxy v2.
 
 use super::body::BodyMemory;
+use super::schema_encoder::{SchemaIds, number};
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
+use serde_json::{Value, json};
 use std::io::Write;
 use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
+/// The content types of the REST proxies' responses, of which the client may ask for one.
+const VENDOR_TYPES: [&str; 3] =
+    ["application/vnd.kafka.v2+json", "application/vnd.kafka.v1+json", "application/vnd.kafka+json"];
+
 /// The result for one record: a problem if the broker reported an error or the record was never sent.
 pub type RecordResult = Result<RecordLocation, Problem>;
+
+/// Members of the response beside `offsets`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ResponseMembers {
+    /// The schemas of the records, if they have any.
+    pub schemas: Option<SchemaIds>,
+    pub warning: Option<&'static str>,
+}
+
+impl ResponseMembers {
+    fn write(&self, out: &mut Vec<u8>) {
+        if let Some(SchemaIds { key, value }) = self.schemas {
+            let (key, value) = (json!(key.map(number)), json!(value.map(number)));
+            // Writing to a `Vec` cannot fail.
+            let _ = write!(out, ",\"key_schema_id\":{key},\"value_schema_id\":{value}");
+        }
+        if let Some(warning) = self.warning {
+            let _ = write!(out, ",\"warning\":{}", Value::from(warning));
+        }
+    }
+}
 
 /// Appends `{"partition":0,"offset":42}` or `{"error_code":…,"error":…}`. With `acks=0` the offset is unknown and left
 /// out. It is null if the broker confirmed a duplicate without its offset.
@@ -26,7 +53,7 @@ pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
             out.push(b'}');
         }
         Err(problem) => {
-            let error = serde_json::Value::from(problem.detail());
+            let error = Value::from(problem.detail());
             // Writing to a `Vec` cannot fail.
             let _ = write!(out, "{{\"error_code\":{},\"error\":{error}}}", problem.error_code());
         }
@@ -37,6 +64,7 @@ pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
 /// the same status and code, returns that problem.
 pub fn respond(
     entries: &[RecordResult],
+    members: ResponseMembers,
     acks: Acks,
     headers: &HeaderMap,
     held: BodyMemory,
@@ -62,10 +90,13 @@ pub fn respond(
             write(&mut out, entry, acks);
         }
     }
+    out.push(b']');
+    members.write(&mut out);
     // The line feed keeps the prompt of a terminal on a separate line.
-    out.extend_from_slice(b"]}\n");
-    let v2 = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/vnd.kafka.v2+json"));
-    let content_type = if v2 { "application/vnd.kafka.v2+json" } else { "application/json" };
+    out.extend_from_slice(b"}\n");
+    let accepts =
+        |name: &&str| headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(name.as_bytes()));
+    let content_type = VENDOR_TYPES.into_iter().find(accepts).unwrap_or("application/json");
     let mut response = HttpResponse::new(held.keep(out).into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,0 +1,125 @@
+//! Producing with schemas: envelopes of the REST proxies, and single records with `?value_schema=latest`.
+
+use crate::produce::{Answer, Bridge, JSON, NDJSON, V2_JSON};
+use crate::support::fake_catalog::{Conduct, FakeCatalog};
+use curlew::http::produce::SchemaEncoder;
+use serde_json::json;
+use std::sync::Arc;
+
+const AVRO: &str = "application/vnd.kafka.avro.v2+json";
+const JSON_SCHEMA: &str = "application/vnd.kafka.jsonschema.v2+json";
+const PROTOBUF: &str = "application/vnd.kafka.protobuf.v2+json";
+
+struct SchemaBridge {
+    bridge: Bridge,
+    catalog: Arc<FakeCatalog>,
+}
+
+impl SchemaBridge {
+    fn new() -> Self {
+        let (mut bridge, catalog) = (Bridge::new(), FakeCatalog::new());
+        bridge.settings.schemas = Some(SchemaEncoder::new(catalog.clone()));
+        Self { bridge, catalog }
+    }
+
+    async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        self.bridge.post(path, &[("content-type", content_type)], body).await
+    }
+
+    fn has_no_records(&self) -> bool {
+        self.bridge.records(0).is_empty() && self.bridge.records(1).is_empty()
+    }
+}
+
+#[tokio::test]
+async fn a_bridge_without_a_registry_says_how_to_configure_one() {
+    let bridge = Bridge::new();
+    let body = r#"{"value_schema_id": 1, "records": [{"value": 1}]}"#;
+    for content_type in [AVRO, JSON_SCHEMA, PROTOBUF, "application/vnd.kafka.avro.v1+json"] {
+        let answer = bridge.post("t", &[("content-type", content_type)], body).await;
+        answer.is_problem(422, 422, &["--schema-registry"]);
+    }
+    bridge.post("t?value_schema=latest", &[], "1").await.is_problem(422, 422, &["--schema-registry"]);
+    bridge.delete("t?key=k&key_schema=latest").await.is_problem(422, 422, &["--schema-registry"]);
+    assert_eq!(bridge.records(0), []);
+}
+
+#[tokio::test]
+async fn requests_without_a_usable_schema_are_rejected_as_by_the_rest_proxies() {
+    let bridge = SchemaBridge::new();
+    /// The body, the error code, words in the detail.
+    type Row<'a> = (&'a str, u32, &'a [&'a str]);
+    let rows: [Row; 11] = [
+        (r#"{"records": [{"value": {"foo": "bar"}}]}"#, 42202, &["value_schema"]),
+        (r#"{"records": [{"value": "YmFzZTY0"}]}"#, 42202, &["value_schema"]),
+        (r#"{"records": [{"key": {"foo": "bar"}}]}"#, 42201, &["key_schema"]),
+        (r#"{"value_schema_id": 1, "records": [{"key": 1, "value": 1}]}"#, 42201, &["key_schema"]),
+        (r#"{"value_schema_id": 666, "records": [{"value": 1}]}"#, 42205, &["666"]),
+        (r#"{"value_schema_id": "666", "records": [{"value": 1}]}"#, 42205, &["666"]),
+        (r#"{"value_schema_id": -1, "records": [{"value": 1}]}"#, 422, &["value_schema_id must be a number"]),
+        (r#"{"value_schema_id": 1, "value_schema": "x", "records": [{"value": 1}]}"#, 422, &["both"]),
+        (r#"{"value_schema": {"type": "int"}, "records": [{"value": 1}]}"#, 422, &["JSON string"]),
+        (r#"{"value_schema": "{", "records": [{"value": 1}]}"#, 42205, &["value schema"]),
+        (
+            r#"{"value_schema_id": 1, "records": [{"key": null, "valur": 1}, {"value": 1}]}"#,
+            422,
+            &["records[0]", "value"],
+        ),
+    ];
+    for (body, code, words) in rows {
+        bridge.post("t", AVRO, body).await.is_problem(422, code, words);
+    }
+    for (path, content_type, words) in [
+        ("t?value_schema=1", JSON, "allowed is latest"),
+        ("t?value_schema_id=x", JSON, "number"),
+        ("t?value_schema=latest&value_schema_id=1", JSON, "both"),
+        ("t?value_schema=latest", NDJSON, "one record"),
+        ("t?value_schema=latest", V2_JSON, "one record"),
+        ("t?key_schema=latest", AVRO, "one record"),
+    ] {
+        bridge.post(path, content_type, "{}").await.is_problem(400, 400, &[words]);
+    }
+    assert!(bridge.has_no_records());
+    assert_eq!(bridge.catalog.subjects(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_unreachable_registry_is_a_503_before_a_record_is_queued() {
+    let bridge = SchemaBridge::new();
+    bridge.catalog.set(Conduct::Unreachable);
+    let schema = r#"{"value_schema": "\"int\"", "records": [{"value": 1}]}"#;
+    for (path, content_type, body) in [
+        ("t", AVRO, schema),
+        ("t", AVRO, r#"{"value_schema_id": 1, "records": [{"value": 1}]}"#),
+        ("t?value_schema=latest", JSON, "1"),
+        ("t?value_schema_id=1", JSON, "1"),
+        ("t?key_schema=latest&key=1", JSON, "1"),
+    ] {
+        let answer = bridge.post(path, content_type, body).await;
+        answer.is_problem(503, 40801, &["cannot be reached", "nothing was written, try again"]);
+    }
+    let response = bridge.bridge.send("t?value_schema=latest", &[], crate::produce::chunks(["1"])).await;
+    assert!(response.headers().contains_key("retry-after"));
+    bridge.bridge.delete("t?key=1&key_schema=latest").await.is_problem(503, 40801, &["the key schema"]);
+    assert!(bridge.has_no_records());
+}
+
+#[tokio::test]
+async fn an_envelope_that_is_sent_as_one_record_is_answered_with_a_warning() {
+    let bridge = Bridge::new();
+    let envelope = r#"{"records": [{"key": "a", "value": 1}, {"value": null}]}"#;
+    let answer = bridge.post("t?partition=0", &[("content-type", JSON)], envelope).await;
+    assert_eq!((answer.status, &answer.body["offsets"]), (200, &json!([{"partition": 0, "offset": 0}])));
+    assert!(answer.body["warning"].as_str().unwrap().contains(V2_JSON), "{answer:?}");
+    for (content_type, body) in [
+        (JSON, r#"{"records": [{"value": 1}], "site": "north"}"#),
+        (JSON, r#"{"records": [{"n": 1}]}"#),
+        ("text/plain", envelope),
+        (NDJSON, envelope),
+        (V2_JSON, envelope),
+    ] {
+        let answer = bridge.post("t", &[("content-type", content_type)], body).await;
+        assert_eq!((answer.status, answer.body.get("warning")), (200, None), "{content_type} {body}");
+    }
+    assert_eq!(bridge.values(0)[0], envelope);
+}
