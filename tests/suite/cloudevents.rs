@@ -164,7 +164,11 @@ fn the_examples_of_the_json_format_keep_their_attributes_and_data() {
         ),
         (json!({"data": null}), Some(b"null"), json!({"datacontenttype": "application/json", "data": null})),
         (json!({"data_base64": null}), None, json!({})),
-        (json!({"subject": "Zürich 😀"}), None, json!({"subject": "Zürich 😀"})),
+        (
+            json!({"subject": "Zürich 😀", "number": -5.0, "flag": true}),
+            None,
+            json!({"subject": "Zürich 😀", "number": "-5", "flag": "true"}),
+        ),
         (
             json!({"datacontenttype": "text/plain", "data": ""}),
             Some(b""),

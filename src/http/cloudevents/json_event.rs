@@ -9,6 +9,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
+use std::ops::RangeInclusive;
+
+/// The range of integer attributes.
+const INTEGERS: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;
 
 /// The event of a JSON object.
 #[derive(Debug)]
@@ -109,7 +113,11 @@ fn attribute(name: &str, json: &str) -> Result<String, InvalidEvent> {
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).map_err(|_| invalid()),
         Some(b't' | b'f') => Ok(json.to_owned()),
-        _ => json.parse::<i32>().map(|number| number.to_string()).map_err(|_| invalid()),
+        // JSON may write an integer as 5.0 too; a double represents every allowed one.
+        _ => match serde_json::from_str::<f64>(json) {
+            Ok(number) if number.fract() == 0.0 && INTEGERS.contains(&number) => Ok((number as i32).to_string()),
+            _ => Err(invalid()),
+        },
     }
 }
 
