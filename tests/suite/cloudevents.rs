@@ -164,7 +164,11 @@ fn the_examples_of_the_json_format_keep_their_attributes_and_data() {
         ),
         (json!({"data": null}), Some(b"null"), json!({"datacontenttype": "application/json", "data": null})),
         (json!({"data_base64": null}), None, json!({})),
-        (json!({"subject": "Zürich 😀"}), None, json!({"subject": "Zürich 😀"})),
+        (
+            json!({"subject": "Zürich 😀", "number": -5.0, "flag": true}),
+            None,
+            json!({"subject": "Zürich 😀", "number": "-5", "flag": "true"}),
+        ),
         (
             json!({"datacontenttype": "text/plain", "data": ""}),
             Some(b""),
@@ -412,6 +416,9 @@ fn records_of_other_kafka_bindings_come_out_as_their_events() {
     let mut expected = event.clone();
     expected["datacontenttype"] = "text/xml".into();
     assert_eq!(bridge.last_event(), expected);
+    expected["datacontenttype"] = Value::Null;
+    bridge.broker.append_record("t", 0, record(&moved, None, Some(expected.to_string().as_bytes())));
+    assert_eq!(bridge.lines().last().unwrap(), &expected.to_string());
 }
 
 #[test]

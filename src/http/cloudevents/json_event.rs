@@ -9,6 +9,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
+use std::ops::RangeInclusive;
+
+/// The range of integer attributes.
+const INTEGERS: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;
 
 /// The event of a JSON object.
 #[derive(Debug)]
@@ -54,8 +58,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventMembers<'a> {
 }
 
 impl EventMembers<'_> {
-    /// Whether the event has this member, not null.
-    pub fn has(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn contains_value(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value.get() != "null")
     }
 
@@ -96,7 +103,7 @@ pub fn members(text: &str) -> Option<EventMembers<'_>> {
     let text = |name| serde_json::from_str::<String>(members.get(name)?.get()).ok();
     let required = REQUIRED.map(|name| (name, text(name)));
     let get = |name: &str| required.iter().find(|(own, _)| *own == name).and_then(|(_, value)| value.as_deref());
-    let is_event = check_required(get).is_ok() && !(members.get("data").is_some() && members.has("data_base64"));
+    let is_event = check_required(get).is_ok() && !(members.contains("data") && members.contains_value("data_base64"));
     is_event.then_some(members)
 }
 
@@ -106,7 +113,11 @@ fn attribute(name: &str, json: &str) -> Result<String, InvalidEvent> {
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).map_err(|_| invalid()),
         Some(b't' | b'f') => Ok(json.to_owned()),
-        _ => json.parse::<i32>().map(|number| number.to_string()).map_err(|_| invalid()),
+        // JSON may write an integer as 5.0 too; a double represents every allowed one.
+        _ => match serde_json::from_str::<f64>(json) {
+            Ok(number) if number.fract() == 0.0 && INTEGERS.contains(&number) => Ok((number as i32).to_string()),
+            _ => Err(invalid()),
+        },
     }
 }
 

@@ -17,6 +17,9 @@ use time::format_description::well_known::Rfc3339;
 /// Upper bound of the bytes of an event around the record's own: the names of the members, two topic names, numbers.
 pub const EVENT_BYTES: usize = 1024;
 
+/// The extension attribute with the reason why data could not be decoded by its schema.
+const SCHEMA_ERROR: &str = "schemaerror";
+
 /// The event of a record.
 pub enum RecordEvent<'a> {
     /// The attributes are record headers.
@@ -46,7 +49,7 @@ impl<'a> RecordEvent<'a> {
         let text = text.filter(|text| text.contains("specversion") && json::is_json(text));
         match text.and_then(|text| Some((text.trim_ascii(), json_event::members(text)?))) {
             Some((event, members)) => {
-                let is_moved = !is_declared && !members.has("datacontenttype");
+                let is_moved = !is_declared && !members.contains("datacontenttype");
                 Self::Structured { event, datacontenttype: content_type.filter(|_| is_moved) }
             }
             None => Self::Wrapped { content_type },
@@ -84,7 +87,9 @@ impl<'a> RecordEvent<'a> {
                 if let Some(given) = content_type {
                     member(out, "datacontenttype", given);
                 }
-                schema_error(out, record);
+                if attributes.iter().all(|(name, _)| *name != SCHEMA_ERROR) {
+                    schema_error(out, record);
+                }
                 data(out, content_type.or_else(own), record.value);
                 out.push(b'}');
             }
@@ -155,7 +160,7 @@ fn wrapped(
 /// Appends why the data could not be decoded by its schema, as an extension attribute.
 fn schema_error(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     if let Some(error) = record.value_error() {
-        member(out, "schemaerror", error);
+        member(out, SCHEMA_ERROR, error);
     }
 }
 

@@ -67,9 +67,12 @@ pub fn read(
         EventMode::Binary => Ok(vec![Ok(binary(template, headers, body)?)]),
         EventMode::Structured => {
             let text = json(&body)?;
-            held.set(2 * body.len() + RECORD_MEMORY)?;
+            let memory = 2 * body.len() + RECORD_MEMORY;
+            held.set(memory)?;
             let event = json_event::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
-            Ok(vec![Ok(record(template, event.attributes, event.data))])
+            let record = record(template, event.attributes, event.data);
+            held.set(memory + record.headers.len() * HEADER_MEMORY)?;
+            Ok(vec![Ok(record)])
         }
         EventMode::Batch => batch(template, &body, held),
     }
@@ -134,9 +137,10 @@ fn json(body: &[u8]) -> Result<&str, Problem> {
 }
 
 /// The record of an event. The key of the request precedes that of the event, which keeps its attribute (Kafka binding,
-/// section 3.1).
+/// section 3.1). An empty partition key is no key.
 fn record(template: &NewRecord, mut attributes: Attributes, data: Option<Bytes>) -> NewRecord {
-    let key = attributes.get("partitionkey").map(|key| Bytes::copy_from_slice(key.as_bytes()));
+    let key = attributes.get("partitionkey").filter(|key| !key.is_empty());
+    let key = key.map(|key| Bytes::copy_from_slice(key.as_bytes()));
     let content_type = attributes.take("datacontenttype");
     let attributes = attributes.into_iter().map(|(name, value)| (format!("{RECORD_PREFIX}{name}"), value));
     let content_type = content_type.map(|value| (cloudevents::CONTENT_TYPE.to_owned(), value));
