@@ -11,6 +11,7 @@ pub mod diagnosis;
 mod error_response;
 mod failure;
 mod limits;
+mod schema_counts;
 mod staleness;
 
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
@@ -19,6 +20,7 @@ pub use denial::{Denial, Operation, kafka_acls};
 pub use error_response::{ErrorResponse, ErrorSubject};
 pub use failure::{BrokerError, Remedy, Setting, WriteState};
 pub use limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
+pub use schema_counts::{SchemaCounts, SchemaFailure};
 pub use staleness::Staleness;
 
 pub use crate::record::TopicId;
@@ -49,6 +51,11 @@ pub trait Broker: Send + Sync + 'static {
     /// The records that wait to be written, by topic. Empty for a driver that does not count them.
     fn backlogs(&self) -> Vec<Backlog> {
         Vec::new()
+    }
+
+    /// The keys and values that were decoded by their schemas since the start. `None` without a schema registry.
+    fn schema_counts(&self) -> Option<SchemaCounts> {
+        None
     }
 
     /// Fails if no broker answers, or if recent writes show that records cannot be written.

@@ -91,6 +91,17 @@ pub struct CompileError {
     pub problem: String,
 }
 
+/// Whether a record matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The record matches.
+    Matches,
+    /// The record does not match.
+    Differs,
+    /// Unknown, because the key or value could not be decoded by its schema.
+    Undecoded,
+}
+
 impl Expression {
     /// Compiles an expression within the default limits.
     pub fn compile(source: &str) -> Result<Self, CompileError> {
@@ -106,7 +117,12 @@ impl Expression {
 
     /// Whether the record matches. An unknown result does not match.
     pub fn is_true(&self, document: &Document<'_>) -> bool {
-        Evaluation::of(document, self.steps).bool(&self.root) == Ok(true)
+        self.verdict(document) == Verdict::Matches
+    }
+
+    /// Whether the record matches, or why that is unknown.
+    pub fn verdict(&self, document: &Document<'_>) -> Verdict {
+        Evaluation::of(document, self.steps).verdict(&self.root)
     }
 }
 

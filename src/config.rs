@@ -20,6 +20,7 @@ mod listen;
 mod merged_args;
 mod output_format;
 mod print_command;
+mod registry;
 mod serve;
 mod show;
 mod terminal;
@@ -156,6 +157,16 @@ impl Command {
     }
 }
 
+impl Command {
+    fn registry(&mut self) -> Option<&mut registry::RegistryArgs> {
+        match self {
+            Self::Serve(serve) => Some(&mut serve.registry),
+            Self::Doctor(doctor) => Some(&mut doctor.registry),
+            _ => None,
+        }
+    }
+}
+
 /// Parses the arguments of the process. Requested help is an [`EarlyExit`] too.
 pub fn from_process() -> Result<Command, EarlyExit> {
     read(std::env::args_os().collect())
@@ -195,8 +206,9 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
             if let Some(target) = command.target() {
                 target.apply_precedence(&merged);
             }
-            if let Some(kafka) = command.kafka() {
-                kafka.connect()?;
+            let properties = command.kafka().map(|kafka| kafka.connect()).transpose()?.unwrap_or_default();
+            if let Some(registry) = command.registry() {
+                registry.connect(properties).map_err(InvalidSettings::from)?;
             }
             match &mut *command {
                 Command::Consume(consume) => consume.apply_select()?,

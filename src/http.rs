@@ -48,6 +48,7 @@ pub use webhook::WebhookSenders;
 
 use crate::auth::Authenticator;
 use crate::hub::Hub;
+use crate::schemas::registry::SchemaRegistry;
 use crate::sync::memory_budget::MemoryBudget;
 use blocking::{BlockingLimit, run_blocking};
 use limits::ClientLimits;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub drain: Duration,
     /// The memory budget that all responses share.
     pub memory: MemoryBudget,
+    /// The schema registry, for its metrics.
+    pub registry: Option<SchemaRegistry>,
 }
 
 /// The defaults of `curlew serve` on loopback.
@@ -103,6 +106,7 @@ impl Default for Settings {
             shutdown_delay: Duration::ZERO,
             drain: Duration::from_secs(10),
             memory: MemoryBudget::default(),
+            registry: None,
         }
     }
 }
@@ -134,7 +138,7 @@ impl App {
         let broker_requests = BlockingLimit::new("requests to the broker", MAX_BROKER_REQUESTS);
         let pages = BlockingLimit::new("requests to the broker", MAX_PAGES);
         let scrapes = BlockingLimit::new("requests for metrics", 1);
-        let metrics = Metrics::new(&hub, &settings.memory);
+        let metrics = Metrics::new(&hub, &settings.memory, settings.registry.as_ref());
         let limits = ClientLimits::new(settings.limits.clone());
         Arc::new(Self {
             hub,

@@ -6,6 +6,7 @@ use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
 use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, InvalidSettings, Serve};
 use curlew::embedded::{Embedded, OpenError};
+use curlew::http::produce::SchemaEncoder;
 use curlew::http::{self, App, ServerTls, ServerTlsError};
 use curlew::hub::Hub;
 use curlew::kafka;
@@ -13,6 +14,7 @@ use curlew::logging::LogFormat;
 use curlew::os::fd_limit;
 use curlew::os::sd_notify::ServiceManager;
 use curlew::os::signal::{HangUps, Signals};
+use curlew::schemas::registry::SchemaRegistry;
 use log::{Level, info, log, warn};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -134,6 +136,8 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
                 return Ok(());
             }
         };
+        let registry = settings.schema_registry().cloned().map(SchemaRegistry::start).transpose();
+        let registry = registry.map_err(ServeError::Thread)?;
         let topics = describe_topics(settings);
         let memory = settings.memory();
         let hub = Hub::start(broker, settings.hub(&memory)).map_err(ServeError::Thread)?;
@@ -143,7 +147,10 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         let hub = Arc::new(hub);
         let plant = matches!(mode, DemoMode::On(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(ServeError::Thread)?;
-        let app = App::new(hub.clone(), settings.http(allowed_connections(settings.max_connections), auth.clone(), &memory));
+        let http = settings.http(allowed_connections(settings.max_connections), auth.clone(), &memory);
+        let schemas = registry.clone().map(|registry| SchemaEncoder::new(Arc::new(registry)));
+        let produce = http::produce::Settings { schemas, ..http.produce };
+        let app = App::new(hub.clone(), http::Settings { registry, produce, ..http });
         let reload = reload_auth(&auth).map_err(ServeError::WatchAuthFile)?;
         let manager = config::manager();
         manager.ready(&serving);

@@ -2,11 +2,19 @@
 
 #![deny(missing_docs)]
 
+mod decoded;
 pub mod owned;
 pub mod partitioner;
+mod record_ref;
+mod schema_id;
 mod topic_name;
 
+pub use decoded::{DecodedPart, DecodedParts, DecodedRecords, PartSchema};
+pub use record_ref::RecordRef;
+pub use schema_id::SchemaId;
 pub use topic_name::{InvalidTopicName, TopicName};
+
+use record_ref::StoredSpans;
 
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
@@ -142,79 +150,6 @@ impl NewRecord {
     }
 }
 
-/// A record borrowed from a [`Records`].
-#[derive(Debug, Clone, Copy)]
-pub struct RecordRef<'a> {
-    /// The offset in the partition.
-    pub offset: Offset,
-    /// The producer's or the broker's timestamp, as the topic is configured.
-    pub timestamp: Timestamp,
-    /// `None` is null.
-    pub key: Option<&'a [u8]>,
-    /// `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
-    headers: &'a [HeaderSpan],
-    data: &'a [u8],
-}
-
-impl<'a> RecordRef<'a> {
-    /// The headers as name and value, in stored order, including repeated names. A name need not be UTF-8.
-    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
-        let data = self.data;
-        self.headers.iter().map(move |h| (h.name.of(data).unwrap_or_default(), h.value.of(data)))
-    }
-
-    /// Returns the value of the last header with this name, as Kafka's `Headers.lastHeader` does.
-    pub fn last_header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers().filter(|(own, _)| *own == name.as_bytes()).last().and_then(|(_, value)| value)
-    }
-
-    /// An upper bound on the bytes of the record in any output format, without the id of a stream. In JSON a control
-    /// character takes six bytes (RFC 8259, section 7), binary data becomes base64, and in SSE a line end starts another
-    /// `data:` line.
-    pub fn encoded_bound(&self) -> usize {
-        let headers = self.headers().map(|(name, value)| HEADER_BYTES + field_bound(Some(name)) + field_bound(value));
-        ENVELOPE_BYTES + field_bound(self.key) + field_bound(self.value) + headers.sum::<usize>()
-    }
-
-    /// The total length of key, value and headers.
-    fn bytes(&self) -> usize {
-        let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-        let headers = self.headers().map(|(name, value)| name.len() + len(value));
-        len(self.key) + len(self.value) + headers.sum::<usize>()
-    }
-
-    /// A bound that is never below [`encoded_bound`](Self::encoded_bound) and does not read the key and value.
-    pub fn quick_bound(&self) -> usize {
-        2 * ENVELOPE_BYTES + HEADER_BYTES * self.headers.len() + MAX_EXPANSION * self.bytes()
-    }
-
-    /// Whether the record has at least one header.
-    pub fn has_headers(&self) -> bool {
-        !self.headers.is_empty()
-    }
-}
-
-/// Bytes of an envelope around the key and value.
-const ENVELOPE_BYTES: usize = 512;
-/// Bytes of an envelope around each header.
-const HEADER_BYTES: usize = 96;
-/// The largest number of output bytes for one input byte.
-const MAX_EXPANSION: usize = 7;
-
-/// The bound for one key, value, header name or header value.
-fn field_bound(field: Option<&[u8]>) -> usize {
-    /// Up to this length the worst case is assumed, which is cheaper than counting.
-    const SMALL: usize = 1 << 10;
-    let bytes = field.unwrap_or_default();
-    if bytes.len() <= SMALL {
-        return MAX_EXPANSION * bytes.len();
-    }
-    let controls = bytes.iter().filter(|byte| **byte < 0x20).count();
-    let escaped = bytes.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    (bytes.len() + (MAX_EXPANSION - 1) * controls + escaped).max(bytes.len().div_ceil(3) * 4)
-}
-
 /// A range of the buffer of a [`Records`], or null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
@@ -257,6 +192,8 @@ pub struct Records {
     headers: Vec<HeaderSpan>,
     /// The reservation for `records` and `headers`; `data` carries another one.
     memory: Option<Arc<Reservation>>,
+    /// `None`: no record names a schema.
+    decoded: Option<DecodedRecords>,
 }
 
 impl Records {
@@ -290,6 +227,17 @@ impl Records {
         self
     }
 
+    /// Adds what schemas say about these records.
+    pub fn with_decoded(mut self, decoded: DecodedRecords) -> Self {
+        self.decoded = Some(decoded);
+        self
+    }
+
+    /// Drops all records but the first `records`.
+    pub fn truncate(&mut self, records: usize) {
+        self.records.truncate(records);
+    }
+
     /// Adds a record whose key and value are ranges of the buffer given to [`over`](Self::over).
     ///
     /// A range outside the buffer reads as null, so parsers check their ranges first.
@@ -309,16 +257,11 @@ impl Records {
 
     /// The records in offset order.
     pub fn iter(&self) -> impl Iterator<Item = RecordRef<'_>> {
-        self.records.iter().map(|r| RecordRef {
-            offset: r.offset,
-            timestamp: r.timestamp,
-            key: r.key.of(&self.data),
-            value: r.value.of(&self.data),
-            headers: self
-                .headers
-                .get(r.first_header as usize..(r.first_header + r.headers) as usize)
-                .unwrap_or_default(),
-            data: &self.data,
+        self.records.iter().enumerate().map(|(number, r)| {
+            let headers = self.headers.get(r.first_header as usize..(r.first_header + r.headers) as usize);
+            let stored = StoredSpans { key: r.key, value: r.value };
+            let decoded = self.decoded.as_ref().and_then(|decoded| decoded.get(number));
+            RecordRef::new((r.offset, r.timestamp), stored, headers.unwrap_or_default(), &self.data, decoded)
         })
     }
 
@@ -334,7 +277,9 @@ impl Records {
 
     /// The memory in use, including the buffer, in bytes.
     pub fn memory(&self) -> usize {
-        self.data.len() + self.records.len() * size_of::<RecordSpan>() + self.headers.len() * size_of::<HeaderSpan>()
+        let decoded = self.decoded.as_ref().map_or(0, DecodedRecords::memory);
+        let spans = self.records.len() * size_of::<RecordSpan>() + self.headers.len() * size_of::<HeaderSpan>();
+        self.data.len() + spans + decoded
     }
 }
 

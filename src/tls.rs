@@ -4,7 +4,7 @@ mod client;
 mod pem_file;
 mod verifier;
 
-pub use client::{ClientTls, TlsError, TlsIdentity, TlsVersions, Trust, trust_anchors, ureq_config};
+pub use client::{ClientTls, TlsError, TlsIdentity, TlsVersions, Trust, trust_anchors, ureq_config, ureq_config_with};
 pub use pem_file::{PemError, PemItem, certificates, private_key};
 pub use verifier::NameCheck;
 

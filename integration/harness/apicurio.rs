@@ -91,8 +91,11 @@ fn launch(port: u16, directory: &TempDir) -> Process {
         .args([
             format!("-Dquarkus.http.port={port}"),
             format!("-Dquarkus.management.port={}", free_port()),
-            // The file has the suffix .mv.db.
-            format!("-Dapicurio.datasource.url=jdbc:h2:file:{}", directory.path().join("registry").display()),
+            // Without a delay, a registered schema survives SIGKILL.
+            format!(
+                "-Dapicurio.datasource.url=jdbc:h2:file:{};WRITE_DELAY=0",
+                directory.path().join("registry").display()
+            ),
         ])
         .args(["-Dquarkus.http.host=127.0.0.1", "-Dquarkus.management.host=127.0.0.1"])
         .args(["-Dapicurio.datasource.jdbc.initial-size=2", "-Dapicurio.datasource.jdbc.min-size=2"])

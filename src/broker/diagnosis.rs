@@ -53,6 +53,8 @@ pub enum DiagnosisStep {
     DataLock,
     /// Checks the free space on the disk of the data directory.
     DataSpace,
+    /// Sends a request to the schema registry.
+    SchemaRegistry,
 }
 
 /// How a check ended.
@@ -103,6 +105,7 @@ impl DiagnosisStep {
             Self::DataFormat => "data-format",
             Self::DataLock => "data-lock",
             Self::DataSpace => "data-space",
+            Self::SchemaRegistry => "schema-registry",
         }
     }
 }

@@ -6,7 +6,7 @@ use super::error_response::ErrorResponse;
 use super::limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
 use super::staleness::Staleness;
 use crate::cursor::IdTooLong;
-use crate::record::{Epoch, Offset, TopicName, TopicPartition};
+use crate::record::{Epoch, Offset, SchemaId, TopicName, TopicPartition};
 use crate::sync::memory_budget::Shortage;
 use thiserror::Error;
 
@@ -120,6 +120,9 @@ pub enum BrokerError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The schema of the first record is being fetched from the schema registry. Retriable.
+    #[error("{0} is being fetched from the schema registry")]
+    SchemaPending(SchemaId),
     /// Any other error, with the broker's error code and message.
     #[error("the broker rejects the request (error {}): {}", .0.code, .0)]
     Refused(#[source] ErrorResponse),
@@ -185,6 +188,7 @@ impl BrokerError {
             Self::BudgetUsedUp => "budget_used_up",
             Self::OverBudget(_) => "over_budget",
             Self::SnapshotTooLarge { .. } => "snapshot_too_large",
+            Self::SchemaPending(_) => "schema_pending",
             Self::Refused(_) => "refused",
             Self::LostTrack => "lost",
             Self::ShuttingDown => "ending",
@@ -201,6 +205,7 @@ impl BrokerError {
             | Self::Internal(_)
             | Self::Storage(_)
             | Self::Unwritable(_)
+            | Self::SchemaPending(_)
             | Self::BudgetUsedUp => Remedy::Retry,
             Self::StaleMetadata(_) => Remedy::Refresh,
             Self::UnknownTopic(_)

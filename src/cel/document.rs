@@ -23,6 +23,15 @@ impl<'r> Document<'r> {
         Self { record, topic, partition, value, key, headers }
     }
 
+    /// Whether a variable has no value because its schema could not be applied.
+    pub(super) fn is_undecoded(&self, variable: Variable) -> bool {
+        match variable {
+            Variable::Value => self.record.value_error().is_some(),
+            Variable::Key => self.record.key_error().is_some(),
+            _ => false,
+        }
+    }
+
     /// Returns the value of a variable. A record without a timestamp has the timestamp null.
     pub(super) fn variable(&self, variable: Variable) -> CelValue<'_> {
         match variable {

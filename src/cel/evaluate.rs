@@ -1,23 +1,36 @@
 //! Evaluates an expression for a record. Never panics, and the work is bounded for any record.
 
+use super::Verdict;
 use super::budget::{Evaluated, StepBudget, Unknown};
 use super::document::Document;
 use super::functions::Function;
 use super::node::{CelNode, Operator};
 use super::value::{CelValue, JsonValue, compare_numbers, field};
 use std::borrow::{Borrow, Cow};
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 /// The evaluation of one expression for one record.
 pub struct Evaluation<'t, 'r> {
     document: &'t Document<'r>,
     budget: StepBudget,
+    /// Whether the evaluation has met a variable that could not be decoded.
+    met_undecoded: Cell<bool>,
 }
 
 impl<'t, 'r> Evaluation<'t, 'r> {
     /// Allows `steps` steps.
     pub fn of(document: &'t Document<'r>, steps: u32) -> Self {
-        Self { document, budget: StepBudget::new(steps) }
+        Self { document, budget: StepBudget::new(steps), met_undecoded: Cell::new(false) }
+    }
+
+    /// Evaluates `root`. If the result is unknown and a variable could not be decoded, that may be the reason.
+    pub fn verdict(&self, root: &'t CelNode) -> Verdict {
+        match self.bool(root) {
+            Ok(true) => Verdict::Matches,
+            Err(Unknown) if self.met_undecoded.get() => Verdict::Undecoded,
+            _ => Verdict::Differs,
+        }
     }
 
     /// Evaluates `node`. Any result except a bool is unknown.
@@ -34,6 +47,10 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             CelNode::Literal(json) => json.view(),
             CelNode::Timestamp(ms) => CelValue::Timestamp(*ms),
             CelNode::Duration(ms) => CelValue::Duration(*ms),
+            CelNode::Variable(variable) if self.document.is_undecoded(*variable) => {
+                self.met_undecoded.set(true);
+                return Err(Unknown);
+            }
             CelNode::Variable(variable) => self.document.variable(*variable),
             CelNode::List(items) => {
                 CelValue::Items(items.iter().map(|item| self.value(item)).collect::<Evaluated<_>>()?)

@@ -1,4 +1,4 @@
-//! `curlew doctor`: checks the connection to Kafka, or the data directory, step by step.
+//! `curlew doctor`: checks the connection to Kafka, or the data directory, step by step, and the schema registry.
 
 use super::{PrintOutcome, print_outcome, report};
 use crate::broker::diagnosis::{Diagnosis, StepOutcome};
@@ -6,6 +6,7 @@ use crate::config::{Doctor, DoctorTarget};
 use crate::embedded;
 use crate::kafka;
 use crate::os::terminal_escapes::Destination;
+use crate::schemas;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
             kafka::doctor::examine(kafka, timeout, &settings.topics, produce_timeout, &mut note)
         }
         DoctorTarget::DataDir(dir) => embedded::inspect(dir, &mut note),
+    }
+    if let Some(registry) = settings.schema_registry() {
+        schemas::registry::inspect(&registry, &mut note);
     }
     let ok = findings.iter().all(|finding| finding.outcome != StepOutcome::Failed);
     if settings.json {

@@ -24,6 +24,8 @@ pub struct RecordLine<'a> {
     #[serde(borrow)]
     key: Option<&'a RawValue>,
     key_encoding: Option<Cow<'a, str>>,
+    key_schema_error: Option<Cow<'a, str>>,
+    schema_error: Option<Cow<'a, str>>,
     /// `None` only if the member is missing: null is a tombstone.
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
@@ -100,14 +102,31 @@ impl<'a> RecordLine<'a> {
 
     /// Returns the record with its offset, for printing.
     pub fn records(&self) -> Result<Records, RecordLineError> {
+        self.records_with(self.key()?, self.value()?)
+    }
+
+    /// Returns the record with the JSON of its key and value, for printing their fields. An undecoded part has its error.
+    pub fn json_records(&self) -> Result<Records, RecordLineError> {
+        let value = self.value.ok_or(RecordLineError::MissingValue)?;
+        let key = json_of("key", self.key, self.key_encoding.as_deref(), self.key_schema_error.as_deref())?;
+        let value = json_of("value", Some(value), self.encoding.as_deref(), self.schema_error.as_deref())?;
+        self.records_with(key, value)
+    }
+
+    /// Why the key or value could not be decoded by its schema.
+    pub fn schema_error(&self) -> Option<&str> {
+        self.schema_error.as_deref().or(self.key_schema_error.as_deref())
+    }
+
+    fn records_with(&self, key: Option<Vec<u8>>, value: Option<Vec<u8>>) -> Result<Records, RecordLineError> {
         let mut data = Vec::new();
         let mut part = |bytes: Vec<u8>| -> SpanRef {
             let start = data.len();
             data.extend_from_slice(&bytes);
             start..data.len()
         };
-        let key = self.key()?.map(&mut part);
-        let value = self.value()?.map(&mut part);
+        let key = key.map(&mut part);
+        let value = value.map(&mut part);
         let headers: Vec<_> =
             self.headers()?.into_iter().map(|(name, value)| (part(name), value.map(&mut part))).collect();
         let mut records = Records::over(data.into());
@@ -158,6 +177,20 @@ impl<'a> RecordLine<'a> {
         };
         let invalid = || RecordLineError::Timestamp(self.timestamp.clone().unwrap_or_default());
         timestamp.map(Some).ok_or_else(invalid)
+    }
+}
+
+/// Returns the JSON of a member: strings keep their quotes. A member with an error is the text of that error.
+fn json_of(
+    member: &'static str,
+    value: Option<&RawValue>,
+    encoding: Option<&str>,
+    error: Option<&str>,
+) -> Result<Option<Vec<u8>>, RecordLineError> {
+    match (value.map(RawValue::get), encoding, error) {
+        (Some(_), _, Some(error)) => Ok(Some(format!("schema_error: {error}").into_bytes())),
+        (Some(raw), None, None) => Ok((raw != "null").then(|| raw.as_bytes().to_vec())),
+        _ => original(member, value, encoding),
     }
 }
 

@@ -178,10 +178,14 @@ impl BridgeStream {
                 let is_temporary = problem.status.is_none_or(|status| matches!(status.as_u16(), 429 | 500..));
                 return if is_temporary { Ok(Some(StreamEnd::Cut(problem.into()))) } else { Err(problem.into()) };
             }
-            "gap" => match self.settings.on_gap {
-                OnGap::Continue => report(format_args!("gap: {}", String::from_utf8_lossy(data))),
-                OnGap::Fail => return Err(CommandError::Gap(format!("gap: {}", String::from_utf8_lossy(data)))),
-            },
+            // Nothing is printed for a record that could not be decoded.
+            kind @ ("gap" | "schema_error") => {
+                let text = format!("{kind}: {}", String::from_utf8_lossy(data));
+                match self.settings.on_gap {
+                    OnGap::Continue => report(text),
+                    OnGap::Fail => return Err(CommandError::Gap(text)),
+                }
+            }
             // The end of a snapshot, or of the stream: the bridge closes the connection.
             "live" | "end" => {}
             _ if event.data.is_none() => {}
@@ -219,7 +223,15 @@ impl BridgeStream {
             self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
             let envelope = RecordLine::read(data)?;
-            print(lines, &envelope.topic()?, envelope.partition()?, &envelope.records()?);
+            let records = match output {
+                OutputFormat::Csv(_) => {
+                    // The cells of its fields are empty.
+                    envelope.schema_error().into_iter().for_each(|error| report(format_args!("schema_error: {error}")));
+                    envelope.json_records()?
+                }
+                _ => envelope.records()?,
+            };
+            print(lines, &envelope.topic()?, envelope.partition()?, &records);
         }
         Ok(())
     }
@@ -238,9 +250,10 @@ impl BridgeStream {
             query.append_pair("wait", "true");
         }
         let format = match output {
-            OutputFormat::Json | OutputFormat::Fields(_) => "record",
+            // The cells are fields of the JSON, which schemas may have decoded.
+            OutputFormat::Json | OutputFormat::Fields(_) | OutputFormat::Csv(_) => "record",
             _ if output.is_value_only() => "value",
-            OutputFormat::Exact | OutputFormat::Format(_) | OutputFormat::Csv(_) => "exact",
+            OutputFormat::Exact | OutputFormat::Format(_) => "exact",
         };
         if let OutputFormat::Fields(fields) = output {
             query.append_pair("select", &fields.to_string());

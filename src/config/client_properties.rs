@@ -3,12 +3,14 @@
 mod error;
 mod jaas;
 mod pem;
+mod registry;
 mod sasl;
 mod text;
 mod tls;
 mod unsupported;
 
 pub use error::ClientPropertiesError;
+pub use registry::RegistryProperties;
 
 use super::invalid_value::InvalidValue;
 use super::values;
@@ -29,6 +31,7 @@ pub struct ClientProperties {
     /// `max.request.size`.
     pub max_request_bytes: Option<usize>,
     pub security: Security,
+    pub registry: RegistryProperties,
     /// Lines for the log at startup: ignored properties, and insecure settings.
     pub notes: Vec<String>,
 }
@@ -64,6 +67,7 @@ fn parse(text: &str) -> Result<ClientProperties, PropertyError> {
         if protocol.has_tls() || token_endpoint_uses_tls { tls::trust(&mut properties)? } else { Trust::System };
     let tls = protocol.has_tls().then(|| tls::read(&mut properties, trust.clone())).transpose()?;
     let sasl = protocol.has_sasl().then(|| sasl::read(&mut properties, trust)).transpose()?;
+    let registry = registry::read(&mut properties, sasl.as_ref())?;
     if protocol == Protocol::SaslPlaintext {
         notes.push("SASL_PLAINTEXT sends everything unencrypted, credentials of PLAIN and OAUTHBEARER too".to_owned());
     }
@@ -74,6 +78,7 @@ fn parse(text: &str) -> Result<ClientProperties, PropertyError> {
         bootstrap,
         client_id,
         max_request_bytes,
+        registry,
         security: Security { tls: tls.map(|tls| Arc::new(tls.client)), sasl: sasl.map(Arc::new) },
         notes,
     })

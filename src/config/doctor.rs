@@ -2,9 +2,11 @@
 
 use super::file::ConfigFile;
 use super::kafka::KafkaArgs;
+use super::registry::RegistryArgs;
 use super::{LogLevel, values};
 use crate::kafka::KafkaSettings;
 use crate::record::TopicName;
+use crate::schemas::registry::RegistrySettings;
 use clap::{ArgAction, Args, ValueHint};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,9 @@ pub struct Doctor {
 
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
+
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
 
     /// Data directory to check if --kafka is not given.
     #[arg(long, env = "CURLEW_DATA", value_name = "DIR", value_hint = ValueHint::DirPath,
@@ -51,6 +56,11 @@ impl Doctor {
     /// Kafka if it is configured, the data directory otherwise.
     pub fn target(&self) -> DoctorTarget<'_> {
         self.kafka.connection().map_or(DoctorTarget::DataDir(&self.data), DoctorTarget::Kafka)
+    }
+
+    /// The schema registry to check, if it is configured.
+    pub fn schema_registry(&self) -> Option<RegistrySettings> {
+        self.registry.settings().map(|settings| RegistrySettings { timeout: self.timeout, ..settings.clone() })
     }
 
     /// Only errors: the findings report everything else.

@@ -2,6 +2,7 @@
 
 use super::EarlyExit;
 use super::client_properties::ClientPropertiesError;
+use super::registry::RegistrySettingsError;
 use std::net::SocketAddr;
 use thiserror::Error;
 
@@ -43,6 +44,8 @@ pub enum InvalidSettings {
     InsecureDriver(String),
     #[error(transparent)]
     ClientProperties(#[from] ClientPropertiesError),
+    #[error(transparent)]
+    Registry(#[from] RegistrySettingsError),
     /// A setting for which `demo` has no flag, so that the value is from a variable. Contains clap's message.
     #[error("{0} (from the environment)")]
     Variable(String),

@@ -1,6 +1,6 @@
 //! Settings of the connection to Kafka.
 
-use super::client_properties::ClientProperties;
+use super::client_properties::{ClientProperties, RegistryProperties};
 use super::invalid_settings::InvalidSettings;
 use super::values;
 use crate::kafka::{self, Driver};
@@ -46,29 +46,30 @@ impl KafkaArgs {
         self.connection = None;
     }
 
-    /// Resolves the settings for [`connection`](Self::connection).
-    pub(super) fn connect(&mut self) -> Result<(), InvalidSettings> {
-        self.connection = self.resolve()?;
-        Ok(())
+    /// Resolves the settings for [`connection`](Self::connection). Returns the file's properties of the schema registry.
+    pub(super) fn connect(&mut self) -> Result<RegistryProperties, InvalidSettings> {
+        let (connection, registry) = self.resolve()?;
+        self.connection = connection;
+        Ok(registry)
     }
 
     /// Combines the flags with the file of --kafka-config.
-    pub(super) fn resolve(&self) -> Result<Option<kafka::KafkaSettings>, InvalidSettings> {
+    pub(super) fn resolve(&self) -> Result<(Option<kafka::KafkaSettings>, RegistryProperties), InvalidSettings> {
         let file = self.kafka_config.as_deref().map(ClientProperties::read).transpose()?;
         let brokers = match (self.brokers.as_slice(), &file) {
-            ([], None) => return Ok(None),
+            ([], None) => return Ok((None, RegistryProperties::default())),
             ([], Some(file)) if file.bootstrap.is_empty() => return Err(InvalidSettings::MissingBootstrapServers),
             ([], Some(file)) => file.bootstrap.clone(),
             (given, _) => given.to_vec(),
         };
-        let (security, client_id, max_request_bytes, notes) = match file {
-            Some(file) => (file.security, file.client_id, file.max_request_bytes, file.notes),
+        let (security, client_id, max_request_bytes, notes, registry) = match file {
+            Some(file) => (file.security, file.client_id, file.max_request_bytes, file.notes, file.registry),
             None => Default::default(),
         };
         if security.is_on() && self.driver == Driver::Crate {
             return Err(InvalidSettings::InsecureDriver(security.describe()));
         }
-        Ok(Some(kafka::KafkaSettings {
+        let settings = kafka::KafkaSettings {
             brokers,
             security,
             client_id,
@@ -76,6 +77,7 @@ impl KafkaArgs {
             max_request_bytes,
             metadata_refresh: None,
             notes,
-        }))
+        };
+        Ok((Some(settings), registry))
     }
 }

@@ -1,12 +1,14 @@
 //! The settings of `curlew serve`.
 
 use super::access::AccessArgs;
+use super::client_properties::RegistryProperties;
 use super::data::DataArgs;
 use super::file::ConfigFile;
 use super::invalid_settings::InvalidSettings;
 use super::kafka::KafkaArgs;
 use super::limit_args::LimitArgs;
 use super::listen::ListenArgs;
+use super::registry::RegistryArgs;
 use super::{LogLevel, values};
 use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
@@ -15,6 +17,7 @@ use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Tr
 use crate::hub;
 use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
+use crate::schemas::registry::RegistrySettings;
 use crate::sync::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
 use std::net::SocketAddr;
@@ -40,6 +43,9 @@ pub struct Serve {
 
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
+
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -159,10 +165,16 @@ impl Serve {
     }
 
     /// Loads the files that settings name. Returns the error of each group of files, with the ids of its settings.
-    pub(super) fn file_errors(&self) -> [(&'static [&'static str], Option<String>); 3] {
+    pub(super) fn file_errors(&self) -> [(&'static [&'static str], Option<String>); 4] {
         let tls = self.tls().and_then(|files| http::ServerTls::load(files).err());
+        let (kafka, properties) = match self.kafka.resolve() {
+            Ok((_, properties)) => (None, properties),
+            Err(error) => (Some(error.to_string()), RegistryProperties::default()),
+        };
+        let registry = self.registry.resolve(properties).err().map(|e| e.to_string());
         [
-            (&["kafka_config"], self.kafka.resolve().err().map(|e| e.to_string())),
+            (&["kafka_config"], kafka),
+            (&["schema_registry_ca", "schema_registry_cert"], registry),
             (&["auth_file"], self.auth().err().map(|e| e.to_string())),
             (&["tls_cert", "tls_key", "tls_client_ca"], tls.map(|e| e.to_string())),
         ]
@@ -223,6 +235,7 @@ impl Serve {
             shutdown_delay: self.shutdown_delay,
             drain: self.drain_timeout,
             memory: memory.clone(),
+            registry: None,
         }
     }
 
@@ -240,6 +253,11 @@ impl Serve {
     pub fn kafka(&self) -> Option<KafkaSettings> {
         let connection = self.kafka.connection().cloned();
         connection.map(|kafka| KafkaSettings { metadata_refresh: Some(self.metadata_refresh), ..kafka })
+    }
+
+    /// Returns the settings of the schema registry, if it is configured.
+    pub fn schema_registry(&self) -> Option<&RegistrySettings> {
+        self.registry.settings()
     }
 
     /// Whether producing creates missing topics.

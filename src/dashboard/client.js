@@ -5,7 +5,8 @@
 //   const events = new EventStream("http://127.0.0.1:8080/topics/readings/events");
 //   events.onmessage = (event) => console.log(JSON.parse(event.data), event.lastEventId);
 //
-// It dispatches the events of an EventSource (open, message, tombstone, binary, live, gap, problem) and two more:
+// It dispatches the events of an EventSource (open, message, tombstone, binary, schema_error, live, gap, problem)
+// and two more:
 //   error  `status` (0 without a response), `detail`, and `retryIn` in ms; null after a permanent error (401, 403, or
 //          another rejection by the bridge itself), when it stops retrying
 //   end    the stream is complete (`until`, `limit`)
@@ -14,7 +15,7 @@
 const MAX_BACKOFF_MS = 15_000;
 /** Caps `Retry-After`: with a longer pause the stream would look dead. */
 const MAX_RETRY_AFTER_MS = 300_000;
-const TYPES = ["open", "message", "tombstone", "binary", "live", "gap", "problem", "error", "end"];
+const TYPES = ["open", "message", "tombstone", "binary", "schema_error", "live", "gap", "problem", "error", "end"];
 
 export class EventStream extends EventTarget {
   static CONNECTING = 0;

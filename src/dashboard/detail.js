@@ -41,6 +41,8 @@ function pane(title, close, ...content) {
 
 function valueNote(entry, record, value) {
   if (value === null) return el("p", { class: "note" }, "Tombstone: compaction deletes earlier records with this key.");
+  if (record.schema_error) return el("p", { class: "note" }, `${record.schema_error}. The stored bytes, as base64:`);
+  if (record.schema_id !== undefined) return el("p", { class: "note" }, `Decoded by schema ${record.schema_id}. A copy as curl sends this JSON without the schema.`);
   if (record.encoding) return el("p", { class: "note" }, `${format.bytes(decodedLength(record.value))}, not UTF-8, shown as base64:`);
   if (typeof record.value === "string") return el("p", { class: "note" }, `Text, ${format.count(record.value.length)} characters:`);
   return null;

@@ -14,7 +14,8 @@ const MAGIC_NUMBERS = [
 const REGISTRY_HEADER = 5;
 
 /** Describes a value that has no drawable fields. `record` is in the format `record`. */
-export function describeValue({ value, encoding }) {
+export function describeValue({ value, encoding, schema_error: error }) {
+  if (error) return error;
   if (encoding === "base64") return describeBytes(bytesOf(value), decodedLength(value));
   if (typeof value !== "string") return value === null ? "null" : Array.isArray(value) ? "a JSON array" : "JSON without numbers or states";
   // An Avro value can be valid UTF-8.

@@ -64,6 +64,7 @@ export function headerOf({ headers }, name) {
 }
 
 function valueText(record) {
+  if (record.schema_error) return record.schema_error;
   if (record.encoding === "base64") return `${decodedLength(record.value)} bytes, base64 ${record.value}`;
   return record.value === null ? "null" : textOf(record.value);
 }

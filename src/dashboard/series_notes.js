@@ -10,6 +10,7 @@ const REASONS = {
   long_name: (n) => `${records(n)} with a name that is too long`,
   too_many_series: (n) => `${values(n)} of series beyond the limits of the server`,
   too_many_states: (n) => `${records(n)} of fields with more than 32 states`,
+  schema_error: (n) => `${records(n)} that could not be decoded by their schema`,
   large_answer: (n) => `${values(n)} of series that did not fit into a response`,
 };
 

@@ -75,7 +75,8 @@ export function lastText(last) {
   return { text: key + valueStart(last), isNote: false };
 }
 
-function valueStart({ value, encoding, value_bytes: length }) {
+function valueStart({ value, encoding, value_bytes: length, schema_error: error }) {
+  if (error) return error;
   if (value === null) return "tombstone";
   if (encoding === "base64") return `${length ?? decodedLength(value)} bytes, base64 ${value}`.slice(0, MAX_CHARACTERS);
   const text = textOf(value);

@@ -8,6 +8,9 @@ pub mod envelope;
 pub mod json;
 mod ndjson;
 pub mod projection;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema_tests;
 mod sse;
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,13 @@ mod encoder;
 mod memory;
 mod process;
 mod requests;
+mod schemas;
 
 pub use requests::RequestMetrics;
 
 use super::problem::Problem;
 use crate::hub::Hub;
+use crate::schemas::registry::SchemaRegistry;
 use crate::sync::memory_budget::MemoryBudget;
 use bridge::BridgeMetrics;
 use memory::MemoryMetrics;
@@ -18,6 +20,7 @@ use process::ProcessMetrics;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use schemas::SchemaMetrics;
 use std::sync::Arc;
 use warp::http::header::{ACCEPT, HeaderMap, HeaderValue};
 
@@ -31,7 +34,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(hub: &Arc<Hub>, memory: &MemoryBudget) -> Self {
+    pub fn new(hub: &Arc<Hub>, memory: &MemoryBudget, schemas: Option<&SchemaRegistry>) -> Self {
         let mut registry = Registry::default();
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("curlew_build", "Version of the running program", Info::new(version));
@@ -39,6 +42,9 @@ impl Metrics {
         registry.register_collector(Box::new(BridgeMetrics(hub.clone())));
         registry.register_collector(Box::new(MemoryMetrics(memory.clone())));
         registry.register_collector(Box::new(ProcessMetrics));
+        if let Some(schemas) = schemas {
+            registry.register_collector(Box::new(SchemaMetrics(schemas.clone())));
+        }
         Self { registry, requests }
     }
 

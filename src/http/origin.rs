@@ -27,7 +27,7 @@ const MAX_AGE: &str = "7200";
 /// Time between two log lines about rejected requests.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
-/// Allowed in every preflight response; requested `X-Kafka-*` names are added.
+/// Allowed in every preflight response; requested `X-Kafka-*` and `ce-*` names are added.
 const HEADERS: &str =
     "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control, X-Request-Id, Traceparent, Tracestate";
 
@@ -135,7 +135,7 @@ impl OriginPolicy {
             }
         };
         response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        let exposed = HeaderValue::from_static("Retry-After, Allow, WWW-Authenticate, X-Request-Id");
+        let exposed = HeaderValue::from_static("Retry-After, Allow, WWW-Authenticate, X-Request-Id, Link");
         response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 
@@ -146,7 +146,7 @@ impl OriginPolicy {
         let requested = requested
             .split(',')
             .map(str::trim)
-            .filter(|name| name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case("x-kafka-")));
+            .filter(|name| ["x-kafka-", "ce-"].iter().any(|prefix| has_prefix(name, prefix)));
         let names = requested.fold(HEADERS.to_owned(), |all, name| all + ", " + name);
         if let Ok(names) = HeaderValue::from_str(&names) {
             response.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
@@ -154,6 +154,10 @@ impl OriginPolicy {
         response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
         response.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     }
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether an origin has this scheme, host and port. If the scheme is unknown, both match, because a proxy in front may
@@ -301,11 +305,14 @@ mod tests {
     #[test]
     fn a_preflight_lists_the_headers_that_streams_and_produce_need() {
         let mut request = HeaderMap::new();
-        request.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-kafka-site, x-evil, X-Kafka-Line".parse().unwrap());
+        request.insert(
+            header::ACCESS_CONTROL_REQUEST_HEADERS,
+            "x-kafka-site, x-evil, X-Kafka-Line, ce-id, ce".parse().unwrap(),
+        );
         let mut response = HeaderMap::new();
         OriginPolicy::preflight(&request, &mut response);
         let names = response[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
-        assert_eq!(names, format!("{HEADERS}, x-kafka-site, X-Kafka-Line"));
+        assert_eq!(names, format!("{HEADERS}, x-kafka-site, X-Kafka-Line, ce-id"));
         assert_eq!(response[header::ACCESS_CONTROL_MAX_AGE], MAX_AGE);
     }
 }

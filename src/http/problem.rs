@@ -118,7 +118,8 @@ impl Problem {
     }
 
     pub fn not_acceptable(accept: &str) -> Self {
-        let allowed = "text/event-stream, application/x-ndjson, text/csv (with format=csv)";
+        let allowed =
+            "text/event-stream, application/x-ndjson (both also with format=cloudevents), text/csv (with format=csv)";
         Self::new(StatusCode::NOT_ACCEPTABLE, format!("Accept is {accept:?}; allowed for a stream: {allowed}"))
     }
 
@@ -320,6 +321,7 @@ impl From<&BrokerError> for Problem {
             | BrokerError::NotNow(_)
             | BrokerError::NoCredentials(_)
             | BrokerError::Storage(_)
+            | BrokerError::SchemaPending(_)
             | BrokerError::Unwritable(_) => Self::busy(format!("{text}; try again")),
             BrokerError::ShuttingDown | BrokerError::Untrusted(_) => Self::busy(text),
             BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {

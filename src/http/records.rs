@@ -35,6 +35,9 @@ const JSON_BYTES: usize = 4 << 20;
 const ENDS_BYTES: usize = 128;
 /// Maximum of `timeout`, in ms.
 const MAX_WAIT: u64 = 30_000;
+/// How long a page waits for the schema of its first record, and how often it is read meanwhile.
+const SCHEMA_WAIT: Duration = Duration::from_secs(30);
+const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 /// Idle readers kept per leader; further ones are dropped.
 const MAX_IDLE: usize = 4;
 
@@ -117,11 +120,8 @@ pub async fn records(
         format: PageFormat::of(query.one("format")?, &request.headers)?,
     });
     let deadline = Instant::now() + Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0));
-    let find = || {
-        let (shared, page) = (app.clone(), page.clone());
-        app.page(move || read(&**shared.hub.broker(), &shared.readers, &page, &shared.settings.memory.pages))
-    };
-    let mut found = find().await??;
+    let find = || find(app, &page);
+    let mut found = find().await?;
     if let Some(offset) = found.empty_at
         && page.limit > 0
         && Instant::now() < deadline
@@ -135,7 +135,7 @@ pub async fn records(
                 .await
                 .is_ok()
         {
-            found = find().await??;
+            found = find().await?;
             next = found.empty_at;
         }
     }
@@ -144,12 +144,60 @@ pub async fn records(
     Ok(response)
 }
 
+/// Reads a page. Waits, without a thread, while the schema of its first record is being fetched.
+async fn find(app: &Arc<App>, page: &Arc<PageRequest>) -> Result<PageRecords, Problem> {
+    let until = Instant::now() + SCHEMA_WAIT;
+    loop {
+        let (shared, page) = (app.clone(), page.clone());
+        let read = move || read(&**shared.hub.broker(), &shared.readers, &page, &shared.settings.memory.pages);
+        match app.page(read).await? {
+            Err(PageError::Broker(BrokerError::SchemaPending(_))) if Instant::now() < until => {
+                tokio::time::sleep(SCHEMA_PAUSE).await;
+            }
+            read => return read.map_err(Problem::from),
+        }
+    }
+}
+
+/// Why a page cannot be read.
+enum PageError {
+    Broker(BrokerError),
+    Other(Problem),
+}
+
+impl From<BrokerError> for PageError {
+    fn from(error: BrokerError) -> Self {
+        Self::Broker(error)
+    }
+}
+
+impl From<Problem> for PageError {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+impl From<Shortage> for PageError {
+    fn from(shortage: Shortage) -> Self {
+        Self::Other(shortage.into())
+    }
+}
+
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Broker(error) => error.into(),
+            PageError::Other(problem) => problem,
+        }
+    }
+}
+
 fn read(
     broker: &dyn Broker,
     readers: &Readers,
     page: &PageRequest,
     memory: &Arc<Share>,
-) -> Result<PageRecords, Problem> {
+) -> Result<PageRecords, PageError> {
     let PageRequest { topic_partition, limit, format, .. } = page;
     let mut is_empty = true;
     let info = one_topic(broker.topics(std::slice::from_ref(&topic_partition.topic))?)?;
@@ -164,7 +212,7 @@ fn read(
     let offset = page.offset.unwrap_or(earliest);
     if offset < earliest || offset > latest {
         let range = format!("{topic_partition} has offsets {earliest} to {latest} (the next to be written)");
-        return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
+        return Err(Problem::bad_request(format!("offset is {offset}; {range}")).into());
     }
     let position = FetchPosition {
         topic: topic_partition.topic.clone(),

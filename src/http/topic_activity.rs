@@ -1,7 +1,7 @@
 //! `GET /topics?last=true&history=true`: what happens in all topics. All clients share what the hub looks up.
 
 use super::App;
-use super::event::json::{Encoding, embed, string};
+use super::event::json::{Encoding, base64_string, embed, string};
 use super::problem::Problem;
 use super::records::PageBody;
 use super::response::as_json;
@@ -98,23 +98,36 @@ fn record_json(record: &NewestRecord) -> String {
     let NewestRecord { partition, offset, .. } = record;
     let place = json!({"partition": partition, "offset": offset, "timestamp": timestamp}).to_string();
     json.extend_from_slice(place.trim_end_matches('}').as_bytes());
-    add_excerpt(&mut json, record.key.as_ref(), ["key", "key_encoding", "key_bytes"]);
-    add_excerpt(&mut json, record.value.as_ref(), ["value", "encoding", "value_bytes"]);
+    add_excerpt(&mut json, record.key.as_ref(), ["key", "key_encoding", "key_bytes", "key_schema_error"]);
+    add_excerpt(&mut json, record.value.as_ref(), ["value", "encoding", "value_bytes", "schema_error"]);
     json.push(b'}');
     String::from_utf8(json).unwrap_or_default()
 }
 
 /// Appends a key or value as in the envelope of a stream. One that was cut is a string, with the length of the whole in
 /// bytes beside it.
-fn add_excerpt(json: &mut Vec<u8>, excerpt: Option<&Excerpt>, [name, encoding_name, length_name]: [&str; 3]) {
+fn add_excerpt(
+    json: &mut Vec<u8>,
+    excerpt: Option<&Excerpt>,
+    [name, encoding_name, length_name, error_name]: [&str; 4],
+) {
     json.extend_from_slice(format!(",\"{name}\":").as_bytes());
     let bytes = excerpt.map(|excerpt| &*excerpt.bytes);
     let cut = excerpt.filter(|excerpt| excerpt.is_cut());
-    let write = if cut.is_some() { string } else { embed };
-    if write(json, bytes) == Encoding::Base64 {
+    let error = excerpt.and_then(|excerpt| excerpt.error.as_deref());
+    let encoding = match (bytes, error, cut) {
+        (Some(bytes), Some(_), _) => base64_string(json, bytes),
+        (_, _, Some(_)) => string(json, bytes),
+        _ => embed(json, bytes),
+    };
+    if encoding == Encoding::Base64 {
         json.extend_from_slice(format!(",\"{encoding_name}\":\"base64\"").as_bytes());
     }
     if let Some(cut) = cut {
         json.extend_from_slice(format!(",\"{length_name}\":{}", cut.length).as_bytes());
+    }
+    if let Some(error) = error {
+        json.extend_from_slice(format!(",\"{error_name}\":").as_bytes());
+        string(json, Some(error.as_bytes()));
     }
 }

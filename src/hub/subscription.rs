@@ -1,7 +1,7 @@
 //! The request for a stream: its topics, where it starts and ends, its filter and its format.
 
 use crate::broker::BrokerError;
-use crate::cel::Expression;
+use crate::cel::{Expression, Verdict};
 use crate::cursor::Selection;
 use crate::record::{Offset, Partition, RecordRef, Timestamp, TopicName};
 use crate::start_position::Start;
@@ -79,10 +79,21 @@ impl Filter {
     }
 
     /// Checks the key and the headers, but not the condition, which takes much longer.
-    pub fn may_match(&self, record: &RecordRef<'_>) -> bool {
-        let key = self.key.as_ref().is_none_or(|key| record.key == Some(key));
-        key && self.headers.iter().all(|(name, value)| record.headers().any(|(n, v)| n == name && v == Some(value)))
+    pub fn may_match(&self, record: &RecordRef<'_>) -> Verdict {
+        let has = |(name, value): &(Vec<u8>, Vec<u8>)| record.headers().any(|(n, v)| n == name && v == Some(value));
+        match &self.key {
+            _ if !self.headers.iter().all(has) => Verdict::Differs,
+            Some(key) if !has_key(record, key) && record.key_error().is_some() => Verdict::Undecoded,
+            Some(key) if !has_key(record, key) => Verdict::Differs,
+            _ => Verdict::Matches,
+        }
     }
+}
+
+/// Whether a record has this key: its bytes, or if a schema describes it, its JSON or the text of its JSON string.
+fn has_key(record: &RecordRef<'_>, key: &[u8]) -> bool {
+    let is_text = || record.text_of_key().is_some_and(|text| text.as_bytes() == key);
+    record.key == Some(key) || record.stored_key() == Some(key) || is_text()
 }
 
 /// Records that a stream should have delivered, and that the log has lost.
@@ -166,6 +177,11 @@ pub trait Format: Send + Sync + 'static {
     /// Returns an upper bound that is faster to compute, and never less than [`bound`](Self::bound).
     fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
         record.quick_bound()
+    }
+
+    /// Writes that a filter could not be applied to a record, because its key or value could not be decoded by its schema.
+    fn undecoded(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str) {
+        self.record(out, topic, partition, record, id);
     }
 
     /// Writes an id without a record: at the start of a stream, and after records that the filter has rejected.

@@ -1,13 +1,72 @@
 //! A schema registry with Confluent's API (`/schemas/ids/{id}`, `/subjects/{subject}/versions`): fetches schemas, keeps them, and
 //! registers new ones.
+//!
+//! Reading never waits for a registry: [`SchemaRegistry::lookup`] returns at once and has a thread fetch what is missing. While no
+//! replica answers, it fails at once, and a request now and then finds out whether one answers again.
+
+mod api;
+mod client;
+mod flight_cache;
+mod inspect;
+mod references;
+mod settings;
+
+pub use inspect::inspect;
+pub use settings::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, RegistryUrl};
 
 use super::framing::SchemaId;
-use super::schema::{InvalidSchema, Schema, SchemaSource};
-use std::sync::Arc;
+use super::schema::{InvalidSchema, Schema, SchemaKind, SchemaSource};
+use crate::sync::lock;
+use crate::sync::worker::Worker;
+use client::RegistryClient;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use flight_cache::{CacheLimits, Claim, FetchOutcome, FetchTicket, FlightCache, Lifetime};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// The time limit of a call that blocks, with all references and replicas.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The threads that fetch schemas for [`SchemaRegistry::lookup`].
+const FETCHERS: usize = 2;
+/// The most ids that wait for such a thread.
+const MAX_QUEUED: usize = 256;
+/// The bounds of the parsed schemas.
+const SCHEMAS: CacheLimits = CacheLimits { entries: 10_000, bytes: 32 << 20 };
+/// The bounds of the subjects whose latest id is known.
+const SUBJECTS: CacheLimits = CacheLimits { entries: 1_000, bytes: 1 << 20 };
+/// The bounds of the registered texts.
+const REGISTERED: CacheLimits = CacheLimits { entries: 1_000, bytes: 4 << 20 };
+/// The approximate memory of an entry beside its content.
+const ENTRY_BYTES: usize = 256;
+/// The most unknown ids per minute about which the registry is asked. Records that begin with a zero byte by chance would
+/// otherwise cost a request each.
+const MAX_MISSES: usize = 1_000;
+const MISS_WINDOW: Duration = Duration::from_secs(60);
 
 /// The schemas of a registry. Cheap to clone; shared by all threads.
-#[derive(Debug, Clone)]
-pub struct SchemaRegistry {}
+#[derive(Clone)]
+pub struct SchemaRegistry {
+    shared: Arc<RegistryState>,
+    fetchers: Arc<FetchThreads>,
+}
+
+/// Dropping it stops and joins the threads, which may take until a request times out.
+struct FetchThreads {
+    // Fields drop in order: the channel closes before the threads are joined.
+    queue: Sender<FetchTicket<SchemaId, Arc<Schema>>>,
+    _workers: Vec<Worker>,
+}
+
+struct RegistryState {
+    client: RegistryClient,
+    schemas: Arc<FlightCache<SchemaId, Arc<Schema>>>,
+    latest: Arc<FlightCache<String, SchemaId>>,
+    registered: Arc<FlightCache<(String, SchemaKind, String), SchemaId>>,
+    /// The start of the current minute, and the unknown ids in it.
+    misses: Mutex<(Instant, usize)>,
+}
 
 /// The state of a schema in the cache.
 #[derive(Debug, Clone)]
@@ -33,26 +92,185 @@ pub enum RegistryError {
     Invalid(#[from] InvalidSchema),
 }
 
+/// The use of a registry, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistryUsage {
+    /// Requests by outcome.
+    pub requests: [(&'static str, u64); 4],
+    /// Ids with a schema or an error in the cache.
+    pub cached: usize,
+    pub cached_bytes: usize,
+}
+
 impl SchemaRegistry {
+    /// Starts the threads of a registry. Does not connect.
+    pub fn start(settings: RegistrySettings) -> std::io::Result<Self> {
+        if let Some(note) = settings.note() {
+            log::warn!("{note}");
+        }
+        let shared = Arc::new(RegistryState {
+            client: RegistryClient::new(settings),
+            schemas: Arc::new(FlightCache::new(SCHEMAS)),
+            latest: Arc::new(FlightCache::new(SUBJECTS)),
+            registered: Arc::new(FlightCache::new(REGISTERED)),
+            misses: Mutex::new((Instant::now(), 0)),
+        });
+        let (queue, tickets) = bounded(MAX_QUEUED);
+        let start = |i| {
+            let (shared, tickets) = (shared.clone(), tickets.clone());
+            Worker::start(format!("schema-fetch-{i}"), move || shared.run(&tickets))
+        };
+        let _workers = (0..FETCHERS).map(start).collect::<std::io::Result<_>>()?;
+        Ok(Self { shared, fetchers: Arc::new(FetchThreads { queue, _workers }) })
+    }
+
     /// Returns the schema of an id if it is known, and otherwise has it fetched. Does not block.
     pub fn lookup(&self, id: SchemaId) -> Lookup {
-        let _ = id;
-        Lookup::Pending
+        let known = match self.shared.schemas.claim(&id) {
+            Claim::Known(result) => Some(result),
+            Claim::InFlight => None,
+            Claim::Mine(ticket, stale) => {
+                // When the queue is full, the ticket is dropped, and the next lookup tries again.
+                drop(self.fetchers.queue.try_send(ticket));
+                stale
+            }
+        };
+        match known {
+            Some(Ok(schema)) => Lookup::Ready(schema),
+            Some(Err(error)) => Lookup::Failed(error),
+            None => Lookup::Pending,
+        }
     }
 
     /// Returns the schema of an id. Blocks until it is fetched, within the time limit of a request.
     pub fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, RegistryError> {
-        Err(RegistryError::NotFound(format!("{id:?}")))
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        self.shared.schemas.get(&id, deadline, |id| self.shared.fetch(*id, deadline))
     }
 
     /// Returns the latest schema of a subject. Blocks; the answer is kept for a short time.
     pub fn latest(&self, subject: &str) -> Result<(SchemaId, Arc<Schema>), RegistryError> {
-        Err(RegistryError::NotFound(subject.to_owned()))
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let id = self.shared.latest.get(&subject.to_owned(), deadline, |subject| {
+            let result = self.shared.client.latest_id(subject, deadline);
+            let fresh = match &result {
+                Ok(_) | Err(RegistryError::NotFound(_)) => Duration::from_secs(10),
+                Err(_) => Duration::from_secs(1),
+            };
+            let lifetime = Lifetime { fresh: Some(fresh), stale: Duration::ZERO };
+            FetchOutcome { result: result.map_err(Arc::new), bytes: ENTRY_BYTES + 2 * subject.len(), lifetime }
+        })?;
+        Ok((id, self.by_id(id)?))
+    }
+
+    /// Returns what [`latest`](Self::latest) returns, if it is known. Does not block.
+    pub fn known_latest(&self, subject: &str) -> Option<(SchemaId, Arc<Schema>)> {
+        let id = self.shared.latest.peek(&subject.to_owned())?;
+        Some((id, self.shared.schemas.peek(&id)?))
+    }
+
+    /// Returns what [`register`](Self::register) returns, if it is known. Does not block.
+    pub fn known_registered(&self, subject: &str, source: &SchemaSource) -> Option<(SchemaId, Arc<Schema>)> {
+        let id = self.shared.registered.peek(&(subject.to_owned(), source.kind, source.text.clone()))?;
+        Some((id, self.shared.schemas.peek(&id)?))
     }
 
     /// Returns the id of a schema under a subject, registering it if it is new. Blocks.
     pub fn register(&self, subject: &str, source: &SchemaSource) -> Result<(SchemaId, Arc<Schema>), RegistryError> {
-        let _ = source;
-        Err(RegistryError::NotFound(subject.to_owned()))
+        if !source.references.is_empty() {
+            return Err(InvalidSchema("a schema with references cannot be registered here".to_owned()).into());
+        }
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let key = (subject.to_owned(), source.kind, source.text.clone());
+        let mut parsed = None;
+        let id = self.shared.registered.get(&key, deadline, |_| {
+            // What cannot be used here is not registered.
+            let result = Schema::parse(source).map_err(RegistryError::from).and_then(|schema| {
+                parsed = Some(schema);
+                self.shared.client.register(subject, source, deadline)
+            });
+            let fresh = match &result {
+                Ok(_) => None,
+                Err(RegistryError::Unreachable(_)) => Some(Duration::from_secs(1)),
+                Err(_) => Some(Duration::from_secs(5)),
+            };
+            let bytes = ENTRY_BYTES + 2 * (subject.len() + source.text.len());
+            let lifetime = Lifetime { fresh, stale: Duration::ZERO };
+            FetchOutcome { result: result.map_err(Arc::new), bytes, lifetime }
+        })?;
+        if let (Some(schema), Claim::Mine(ticket, _)) = (parsed, self.shared.schemas.claim(&id)) {
+            ticket.finish(keep(Ok(Arc::new(schema))));
+        }
+        Ok((id, self.by_id(id)?))
+    }
+
+    /// The requests and the cache.
+    pub fn usage(&self) -> RegistryUsage {
+        let counts = &self.shared.client.counts;
+        let (cached, cached_bytes) = self.shared.schemas.size();
+        RegistryUsage {
+            requests: [
+                ("answered", &counts.answered),
+                ("not_found", &counts.not_found),
+                ("refused", &counts.refused),
+                ("unreachable", &counts.unreachable),
+            ]
+            .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed))),
+            cached,
+            cached_bytes,
+        }
+    }
+}
+
+impl RegistryState {
+    /// Fetches what lookups are missing, until the queue closes.
+    fn run(&self, tickets: &Receiver<FetchTicket<SchemaId, Arc<Schema>>>) {
+        while let Ok(ticket) = tickets.recv() {
+            let outcome = self.fetch(ticket.key, Instant::now() + CALL_TIMEOUT);
+            ticket.finish(outcome);
+        }
+    }
+
+    fn fetch(&self, id: SchemaId, deadline: Instant) -> FetchOutcome<Arc<Schema>> {
+        let fetched = self.check_misses().and_then(|()| self.client.schema(id, deadline));
+        if matches!(fetched, Err(RegistryError::NotFound(_))) {
+            lock(&self.misses).1 += 1;
+        }
+        keep(fetched.and_then(|source| Ok(Arc::new(Schema::parse(&source)?))))
+    }
+
+    /// Fails if the registry was asked about too many unknown ids.
+    fn check_misses(&self) -> Result<(), RegistryError> {
+        let mut misses = lock(&self.misses);
+        if misses.0.elapsed() >= MISS_WINDOW {
+            *misses = (Instant::now(), 0);
+        }
+        if misses.1 < MAX_MISSES {
+            return Ok(());
+        }
+        let why = format!("it is not asked about more than {MAX_MISSES} unknown ids per minute");
+        Err(RegistryError::Unreachable(why))
+    }
+}
+
+/// The lifetime of a schema, or of the error in its place.
+fn keep(result: Result<Arc<Schema>, RegistryError>) -> FetchOutcome<Arc<Schema>> {
+    let seconds = Duration::from_secs;
+    let (fresh, stale) = match &result {
+        // An id never gets another schema.
+        Ok(_) => (None, seconds(0)),
+        Err(RegistryError::NotFound(_)) => (Some(seconds(60)), seconds(0)),
+        Err(RegistryError::Invalid(_)) => (Some(seconds(60)), seconds(0)),
+        Err(RegistryError::Refused(_)) => (Some(seconds(5)), seconds(60)),
+        // Reading goes on without the schema while the next request is in flight.
+        Err(RegistryError::Unreachable(_)) => (Some(seconds(1)), seconds(60)),
+    };
+    let bytes = ENTRY_BYTES + result.as_ref().map_or(0, |schema| schema.memory());
+    FetchOutcome { result: result.map_err(Arc::new), bytes, lifetime: Lifetime { fresh, stale } }
+}
+
+impl fmt::Debug for SchemaRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SchemaRegistry").field(&self.shared.client.urls()).finish()
     }
 }

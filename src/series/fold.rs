@@ -46,16 +46,29 @@ impl Fold {
     /// Adds a record. A tombstone has no readings.
     pub fn add(&mut self, record: &RecordRef<'_>) {
         let Some(value) = record.value else { return };
+        let is_named_by_key = self.query.by == Some(GroupBy::Key);
+        if record.value_error().is_some() || (is_named_by_key && record.key_error().is_some()) {
+            return self.omit_undecoded(record);
+        }
         let read = self.extractor.read(value);
         for field in self.extractor.fields().iter().skip(self.fields.len()) {
             self.fields.push(self.table.field(field));
         }
         let added = read.and_then(|()| self.add_parts(record));
         if let Err(omission) = added {
-            let step = record.timestamp.div_euclid(self.query.step);
-            if self.steps.contains(&step) {
-                self.table.omit(step, omission, 1);
-            }
+            self.omit(record, omission);
+        }
+    }
+
+    /// Counts a record whose readings are unknown, because it could not be decoded by its schema.
+    pub fn omit_undecoded(&mut self, record: &RecordRef<'_>) {
+        self.omit(record, Omission::SchemaError);
+    }
+
+    fn omit(&mut self, record: &RecordRef<'_>, omission: Omission) {
+        let step = record.timestamp.div_euclid(self.query.step);
+        if self.steps.contains(&step) {
+            self.table.omit(step, omission, 1);
         }
     }
 

@@ -102,11 +102,13 @@ pub enum Omission {
     TooManySeries,
     /// The field has too many states. None of its readings are in a series.
     TooManyStates,
+    /// The record could not be decoded by its schema.
+    SchemaError,
 }
 
 impl Omission {
     /// All reasons, in the order of [`OmittedCounts`].
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotJson,
         Self::NoNumber,
         Self::NoState,
@@ -114,6 +116,7 @@ impl Omission {
         Self::LongName,
         Self::TooManySeries,
         Self::TooManyStates,
+        Self::SchemaError,
     ];
 
     /// The name in responses.
@@ -126,6 +129,7 @@ impl Omission {
             Self::LongName => "long_name",
             Self::TooManySeries => "too_many_series",
             Self::TooManyStates => "too_many_states",
+            Self::SchemaError => "schema_error",
         }
     }
 }

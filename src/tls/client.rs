@@ -2,6 +2,8 @@
 
 use super::UnsupportedCpu;
 use super::verifier::{CertificateVerifier, NameCheck};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -115,11 +117,36 @@ pub fn trust_anchors(trust: Trust) -> Vec<CertificateDer<'static>> {
 
 /// Returns the TLS settings of ureq for the given trust anchors.
 pub fn ureq_config(anchors: &[CertificateDer<'static>]) -> Result<ureq::tls::TlsConfig, UnsupportedCpu> {
-    let anchors: Vec<_> = anchors.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
+    ureq_config_with(anchors, None)
+}
+
+/// Returns the TLS settings of ureq for the given trust anchors, with a client certificate.
+pub fn ureq_config_with(
+    anchors: &[CertificateDer<'static>],
+    identity: Option<&TlsIdentity>,
+) -> Result<ureq::tls::TlsConfig, UnsupportedCpu> {
+    use ureq::tls::{ClientCert, PrivateKey, RootCerts};
+    let anchors = ureq_certificates(anchors);
+    let identity = identity.and_then(|TlsIdentity { chain, key }| {
+        let label = match key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        // ureq has no name for the kind of a key, except in PEM.
+        let der = STANDARD.encode(key.secret_der());
+        let pem = format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n");
+        Some(ClientCert::new_with_certs(&ureq_certificates(chain), PrivateKey::from_pem(pem.as_bytes()).ok()?))
+    });
     Ok(ureq::tls::TlsConfig::builder()
         .unversioned_rustls_crypto_provider(super::provider()?)
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&anchors))
+        .root_certs(RootCerts::new_with_certs(&anchors))
+        .client_cert(identity)
         .build())
+}
+
+fn ureq_certificates(certificates: &[CertificateDer<'static>]) -> Vec<ureq::tls::Certificate<'static>> {
+    certificates.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect()
 }
 
 impl fmt::Debug for ClientTls {

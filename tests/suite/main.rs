@@ -27,6 +27,7 @@ mod readme;
 mod resume;
 mod routes;
 mod sample;
+mod schemas;
 mod select;
 mod series;
 mod server;

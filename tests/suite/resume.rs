@@ -3,6 +3,7 @@
 
 use crate::support::memory_broker::MemoryBroker;
 use crate::support::whatwg::{EventSource, SseEvent};
+use curlew::broker::Broker;
 use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
 use proptest::collection::vec;
@@ -16,11 +17,11 @@ use warp::hyper::body::Bytes;
 const PARTITIONS: usize = 3;
 
 /// Starts a bridge. To clients that reconnect, each bridge is a separate process.
-pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
+pub fn bridge(broker: &Arc<impl Broker>) -> Arc<App> {
     bridge_with(broker, http::limits::Settings::default())
 }
 
-pub fn bridge_with(broker: &Arc<MemoryBroker>, limits: http::limits::Settings) -> Arc<App> {
+pub fn bridge_with(broker: &Arc<impl Broker>, limits: http::limits::Settings) -> Arc<App> {
     let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
     let settings_of_http = http::Settings {
         origin_policy: OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback },

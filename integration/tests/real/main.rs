@@ -2,6 +2,7 @@
 //!
 //! One program, so that its suites share brokers and the Java client.
 
+mod cloudevents;
 mod conformance;
 mod consume;
 mod doctor;

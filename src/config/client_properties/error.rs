@@ -1,5 +1,6 @@
 //! Errors in a `client.properties` file. No text contains a password.
 
+use super::registry::RegistryPropertyError;
 use super::sasl::SaslPropertyError;
 use super::tls::TlsPropertyError;
 use crate::config::invalid_value::InvalidValue;
@@ -38,6 +39,8 @@ pub enum PropertyError {
     Unknown { name: String, similar: Option<&'static str> },
     #[error("{name} is not supported: {reason}; remove it if that is acceptable")]
     Unsupported { name: String, reason: &'static str },
+    #[error(transparent)]
+    Registry(#[from] RegistryPropertyError),
     #[error(transparent)]
     Sasl(#[from] SaslPropertyError),
     #[error(transparent)]

@@ -42,6 +42,10 @@ pub enum TlsPropertyError {
     EndpointIdentification(String),
     #[error("ssl.enabled.protocols is {0:?}; TLSv1.2 and TLSv1.3 are supported")]
     UnsupportedVersions(String),
+    #[error("the name of a schema registry is always checked; remove ssl.endpoint.identification.algorithm")]
+    RegistryNames,
+    #[error("TLSv1.2 and TLSv1.3 are both offered to a schema registry; remove ssl.enabled.protocols")]
+    RegistryVersions,
     #[error("{0}; give the one to trust with ssl.truststore.location")]
     NoTrustAnchors(#[source] TlsError),
     #[error(transparent)]
@@ -89,6 +93,18 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<TlsProperties, 
         error => TlsPropertyError::Client(error),
     })?;
     Ok(TlsProperties { client, names })
+}
+
+/// Reads the client certificate for a schema registry. Its host name and the TLS versions cannot be chosen.
+pub fn identity_of_registry(properties: &mut Properties) -> Result<Option<TlsIdentity>, TlsPropertyError> {
+    let identity = identity(properties)?;
+    if names(properties)? == NameCheck::Skipped {
+        return Err(TlsPropertyError::RegistryNames);
+    }
+    match versions(properties)? {
+        TlsVersions::Both => Ok(identity),
+        TlsVersions::Only12 | TlsVersions::Only13 => Err(TlsPropertyError::RegistryVersions),
+    }
 }
 
 fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, TlsPropertyError> {

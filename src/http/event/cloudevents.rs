@@ -3,7 +3,8 @@
 //! An event of the Kafka binding, binary or structured, keeps every attribute. A value that is an event as JSON counts as
 //! structured even if `content-type` does not say so, because some bindings leave that out. Any other record becomes an event of
 //! type `curlew.record` whose data is the value, or `curlew.tombstone`. Its id is `TOPIC/PARTITION/OFFSET`, and its
-//! `partitionkey` is the key if that is text. Other record headers are not part of an event.
+//! `partitionkey` is the key if that is text. Other record headers are not part of an event. Data that a schema describes is
+//! its JSON; if it cannot be decoded, the extension `schemaerror` has the reason.
 
 use super::json;
 use crate::http::cloudevents::attributes::{MAX_ATTRIBUTES, check_required, is_disallowed};
@@ -32,13 +33,17 @@ impl<'a> RecordEvent<'a> {
     pub fn of(record: &RecordRef<'a>) -> Self {
         let content_type = record.last_header(CONTENT_TYPE).and_then(|given| std::str::from_utf8(given).ok());
         let content_type = content_type.filter(|given| !given.is_empty());
+        let is_decoded = record.value_schema().is_some_and(|schema| schema.error.is_none());
+        // The header describes the stored bytes, such as Avro, and not the JSON that its schema makes of them.
+        let content_type = if is_decoded { Some("application/json") } else { content_type };
         let essence =
             content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_declared = essence.starts_with("application/cloudevents");
         if !is_declared && let Some(attributes) = attributes(record) {
             return Self::Binary { attributes, content_type };
         }
-        let text = record.value.and_then(|value| std::str::from_utf8(value).ok()).filter(|text| json::is_json(text));
+        let text = record.value.and_then(|value| std::str::from_utf8(value).ok());
+        let text = text.filter(|text| text.contains("specversion") && json::is_json(text));
         match text.and_then(|text| Some((text.trim_ascii(), json_event::members(text)?))) {
             Some((event, members)) => {
                 let is_moved = !is_declared && !members.has("datacontenttype");
@@ -79,6 +84,7 @@ impl<'a> RecordEvent<'a> {
                 if let Some(given) = content_type {
                     member(out, "datacontenttype", given);
                 }
+                schema_error(out, record);
                 data(out, content_type.or_else(own), record.value);
                 out.push(b'}');
             }
@@ -123,12 +129,16 @@ fn wrapped(
     if let Some(time) = rfc3339(timestamp) {
         member(out, "time", &time);
     }
+    let text_of_key = record.text_of_key();
     let key = record.key.and_then(|key| std::str::from_utf8(key).ok());
-    if let Some(key) = key.filter(|key| !key.is_empty() && !key.chars().any(|c| is_disallowed(c.into()))) {
+    if let Some(key) =
+        text_of_key.as_deref().or(key).filter(|key| !key.is_empty() && !key.chars().any(|c| is_disallowed(c.into())))
+    {
         member(out, "partitionkey", key);
     }
     let content_type = content_type.or_else(|| {
         Some(match std::str::from_utf8(value?) {
+            _ if record.value_error().is_some() => "application/octet-stream",
             Ok(text) if json::is_json(text) => "application/json",
             Ok(_) => "text/plain",
             Err(_) => "application/octet-stream",
@@ -137,8 +147,16 @@ fn wrapped(
     if let Some(content_type) = content_type {
         member(out, "datacontenttype", content_type);
     }
+    schema_error(out, record);
     data(out, content_type, value);
     out.push(b'}');
+}
+
+/// Appends why the data could not be decoded by its schema, as an extension attribute.
+fn schema_error(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    if let Some(error) = record.value_error() {
+        member(out, "schemaerror", error);
+    }
 }
 
 /// Appends `,"data":…` or `,"data_base64":"…"` (JSON event format, section 3.1), or nothing without data.

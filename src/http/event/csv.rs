@@ -31,6 +31,12 @@ impl Csv {
     pub fn new(fields: Projection) -> Self {
         Self { name: format!("csv {fields}"), fields }
     }
+
+    /// Bounds the errors in the cells: each cell of an undecoded key or value has one.
+    fn errors_bound(&self, record: &RecordRef<'_>) -> usize {
+        let errors = [record.key_error(), record.value_error()].into_iter().flatten();
+        errors.map(|error| self.fields.paths.len() * (b"schema_error: \"\"".len() + 2 * error.len())).sum()
+    }
 }
 
 /// Returns the header line, which contains the paths.
@@ -58,6 +64,16 @@ pub fn write_line(
     for (number, (path, selected)) in fields.paths.iter().zip(selected).enumerate() {
         if number > 0 {
             out.push(b',');
+        }
+        let error = match path.root {
+            Variable::Key => record.key_error(),
+            Variable::Value => record.value_error(),
+            _ => None,
+        };
+        if let Some(error) = error {
+            // An empty cell would look like a missing field.
+            write_text(out, &format!("schema_error: {error}"));
+            continue;
         }
         match (path.root, path.steps.first()) {
             (Variable::Key | Variable::Value, Some(_)) => {
@@ -106,13 +122,22 @@ impl Format for Csv {
         write_line(&self.fields, out, topic, partition, record);
     }
 
+    /// CSV has no place for a message beside the records that match.
+    fn undecoded(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
+        let error = record.value_error().or(record.key_error()).unwrap_or_default();
+        out.push(CUT);
+        out.extend(
+            format!("the filter cannot be applied to {topic}/{partition} at {}: {error}\n", record.offset).bytes(),
+        );
+    }
+
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         // Quotes are doubled, so a cell can take twice as many bytes as the text in JSON.
-        self.fields.overhead() + 2 * record.encoded_bound()
+        self.fields.overhead() + 2 * record.encoded_bound() + self.errors_bound(record)
     }
 
     fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
-        self.fields.overhead() + 2 * record.quick_bound()
+        self.fields.overhead() + 2 * record.quick_bound() + self.errors_bound(record)
     }
 
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}

@@ -4,24 +4,33 @@
 //! parse as JSON. Otherwise they are strings, or if they are not UTF-8, base64 with `"key_encoding":"base64"` or
 //! `"encoding":"base64"` beside them. This is ambiguous: the text `null` looks like a tombstone, and `"a"` like `a`.
 //! The exact envelope never parses keys and values: a string is the text itself, and null means that the key or value
-//! is missing.
+//! is missing, and keys and values are those of the log, even if they have a schema.
+//!
+//! With a schema registry, `"schema_id"` and `"key_schema_id"` are beside the JSON of a value and key that name a schema. If
+//! one cannot be decoded, it is base64, and `"schema_error"` or `"key_schema_error"` has the reason.
 
 use super::json::{self, Encoding};
 use crate::cel::Variable;
 use crate::hub::Gap;
-use crate::record::{Offset, Partition, RecordRef, TopicName};
+use crate::record::{Offset, PartSchema, Partition, RecordRef, TopicName};
 
-/// Appends bytes as a JSON value.
-type Embed = fn(&mut Vec<u8>, Option<&[u8]>) -> Encoding;
+/// The keys and values of an envelope.
+#[derive(Clone, Copy)]
+enum Parts {
+    /// As readers see them: JSON where they are JSON or have a schema.
+    Shown,
+    /// As the log has them, in strings.
+    Exact,
+}
 
 /// Appends the envelope of `record`. `timestamp` is in milliseconds since the epoch, or null if unknown.
 pub fn write(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
-    write_with(json::embed, out, topic, partition, record);
+    write_with(Parts::Shown, out, topic, partition, record);
 }
 
 /// Appends the exact envelope of `record`, from which every byte can be restored.
 pub fn write_exact(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
-    write_with(json::string, out, topic, partition, record);
+    write_with(Parts::Exact, out, topic, partition, record);
 }
 
 /// The members of an envelope, in order.
@@ -35,12 +44,12 @@ const MEMBERS: [Variable; 7] = [
     Variable::Value,
 ];
 
-fn write_with(embed: Embed, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+fn write_with(parts: Parts, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     let mut before = b'{';
     for member in MEMBERS {
         out.push(before);
         before = b',';
-        write_member_with(embed, out, member, topic, partition, record);
+        write_member_with(parts, out, member, topic, partition, record);
     }
     out.push(b'}');
 }
@@ -53,11 +62,11 @@ pub fn write_member(
     partition: Partition,
     record: &RecordRef<'_>,
 ) {
-    write_member_with(json::embed, out, member, topic, partition, record);
+    write_member_with(Parts::Shown, out, member, topic, partition, record);
 }
 
 fn write_member_with(
-    embed: Embed,
+    parts: Parts,
     out: &mut Vec<u8>,
     member: Variable,
     topic: &TopicName,
@@ -70,12 +79,18 @@ fn write_member_with(
         Variable::Offset => number(out, "\"offset\":", record.offset),
         Variable::Timestamp if record.timestamp == -1 => text(out, "\"timestamp\":null"),
         Variable::Timestamp => number(out, "\"timestamp\":", record.timestamp),
-        Variable::Key => key(embed, out, record),
+        Variable::Key => key(parts, out, record),
         Variable::Headers => headers(out, record),
         Variable::Value => {
             text(out, "\"value\":");
-            let encoding = embed(out, record.value);
+            let encoding = match parts {
+                Parts::Exact => json::string(out, record.stored_value()),
+                Parts::Shown => shown(out, record.value, record.value_error()),
+            };
             mark(out, encoding, ",\"encoding\":\"base64\"");
+            if let (Parts::Shown, Some(schema)) = (parts, record.value_schema()) {
+                schema_members(out, "", &schema);
+            }
         }
     }
 }
@@ -85,7 +100,7 @@ pub fn write_tombstone(out: &mut Vec<u8>, topic: &TopicName, partition: Partitio
     place(out, topic, partition);
     number(out, ",\"offset\":", record.offset);
     out.push(b',');
-    key(json::embed, out, record);
+    key(Parts::Shown, out, record);
     out.push(b'}');
 }
 
@@ -116,10 +131,59 @@ fn topic_member(out: &mut Vec<u8>, topic: &TopicName) {
     out.push(b'"');
 }
 
-fn key(embed: Embed, out: &mut Vec<u8>, record: &RecordRef<'_>) {
+fn key(parts: Parts, out: &mut Vec<u8>, record: &RecordRef<'_>) {
     text(out, "\"key\":");
-    let encoding = embed(out, record.key);
+    let encoding = match parts {
+        Parts::Exact => json::string(out, record.stored_key()),
+        Parts::Shown => shown(out, record.key, record.key_error()),
+    };
     mark(out, encoding, ",\"key_encoding\":\"base64\"");
+    if let (Parts::Shown, Some(schema)) = (parts, record.key_schema()) {
+        schema_members(out, "key_", &schema);
+    }
+}
+
+/// Appends a key or value as JSON, or as base64 if it could not be decoded by its schema.
+fn shown(out: &mut Vec<u8>, bytes: Option<&[u8]>, error: Option<&str>) -> Encoding {
+    match (bytes, error) {
+        (Some(bytes), Some(_)) => json::base64_string(out, bytes),
+        _ => json::embed(out, bytes),
+    }
+}
+
+/// Appends the members about a schema, each after a comma.
+fn schema_members(out: &mut Vec<u8>, prefix: &str, schema: &PartSchema<'_>) {
+    if let Some(id) = schema.id {
+        text(out, ",\"");
+        text(out, prefix);
+        text(out, "schema_id\":");
+        text(out, itoa::Buffer::new().format(id.number()));
+    }
+    if let Some(error) = schema.error {
+        text(out, ",\"");
+        text(out, prefix);
+        text(out, "schema_error\":");
+        json::string(out, Some(error.as_bytes()));
+    }
+}
+
+/// Appends the schema ids and errors of a key and value that could not be decoded, each after a comma.
+pub fn write_schema_errors(out: &mut Vec<u8>, record: &RecordRef<'_>, members: impl Iterator<Item = Variable>) {
+    for member in members {
+        let (prefix, schema) = match member {
+            Variable::Value => ("", record.value_schema()),
+            Variable::Key => ("key_", record.key_schema()),
+            _ => continue,
+        };
+        schema.iter().filter(|schema| schema.error.is_some()).for_each(|schema| schema_members(out, prefix, schema));
+    }
+}
+
+/// Appends the members of a record to which a filter could not be applied, without the braces around them.
+pub fn write_undecoded_members(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+    place_members(out, topic, partition);
+    number(out, ",\"offset\":", record.offset);
+    write_schema_errors(out, record, [Variable::Value, Variable::Key].into_iter());
 }
 
 /// Appends all headers in the record's order, including repeated ones.

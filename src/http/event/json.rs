@@ -39,13 +39,16 @@ pub fn string(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
     };
     match std::str::from_utf8(bytes) {
         Ok(text) => write_string(out, text),
-        Err(_) => {
-            out.push(b'"');
-            base64(out, bytes);
-            out.push(b'"');
-            Encoding::Base64
-        }
+        Err(_) => base64_string(out, bytes),
     }
+}
+
+/// Appends `bytes` as a string that contains their base64.
+pub fn base64_string(out: &mut Vec<u8>, bytes: &[u8]) -> Encoding {
+    out.push(b'"');
+    base64(out, bytes);
+    out.push(b'"');
+    Encoding::Base64
 }
 
 /// Appends padded base64 of the standard alphabet (RFC 4648, 4).

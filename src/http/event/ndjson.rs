@@ -52,6 +52,12 @@ impl Format for Ndjson {
         out.push(b'\n');
     }
 
+    fn undecoded(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
+        out.extend_from_slice(b"{\"event\":\"schema_error\",");
+        envelope::write_undecoded_members(out, topic, partition, record);
+        out.extend_from_slice(b"}\n");
+    }
+
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         match self {
             Self::Record | Self::Exact => record.encoded_bound(),

@@ -72,8 +72,8 @@ impl Projection {
         let mut found = vec![None; self.paths.len()];
         for (root, tree) in self.roots.iter().filter(|(_, tree)| tree.path.is_none()) {
             let bytes = match root {
-                Variable::Key => record.key,
-                Variable::Value => record.value,
+                Variable::Key => record.key.filter(|_| record.key_error().is_none()),
+                Variable::Value => record.value.filter(|_| record.value_error().is_none()),
                 _ => continue,
             };
             let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -101,6 +101,9 @@ impl Projection {
                 _ => envelope::write_member(out, *root, topic, partition, record),
             }
         }
+        // A whole key or value has its error beside it already. Without one, its fields would look as if it lacked them.
+        let parts = self.roots.iter().filter(|(_, tree)| tree.path.is_none()).map(|(root, _)| *root);
+        envelope::write_schema_errors(out, record, parts);
         out.push(b'}');
     }
 }

@@ -12,6 +12,9 @@ use crate::hub::{Format, FormatChoice, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 use memchr::memchr2;
 
+/// The beginning of an event about a record that could not be decoded by its schema.
+const SCHEMA_ERROR: &[u8] = b"event: schema_error\ndata: ";
+
 /// The content of the `data` field of a record's event.
 pub enum Sse {
     Value,
@@ -50,6 +53,11 @@ impl Format for Sse {
     /// Writes no `event:` line for an ordinary record, so that `onmessage` receives it.
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str) {
         match (self, record.value) {
+            (Self::Value, Some(_)) if record.value_error().is_some() => {
+                out.extend_from_slice(SCHEMA_ERROR);
+                envelope::write(out, topic, partition, record);
+                out.push(b'\n');
+            }
             (Self::Value, Some(value)) => write_value(out, value),
             (Self::Value, None) => {
                 out.extend_from_slice(b"event: tombstone\ndata: ");
@@ -77,11 +85,19 @@ impl Format for Sse {
         write_id(out, id);
     }
 
+    fn undecoded(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str) {
+        out.extend_from_slice(SCHEMA_ERROR);
+        out.push(b'{');
+        envelope::write_undecoded_members(out, topic, partition, record);
+        out.extend_from_slice(b"}\n");
+        write_id(out, id);
+    }
+
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         /// The field names and line ends of a frame.
         const FRAME: usize = 64;
         match (self, record.value) {
-            (Self::Value, Some(value)) => {
+            (Self::Value, Some(value)) if record.value_error().or(record.key_error()).is_none() => {
                 let lines = value.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
                 FRAME + (value.len() + b"data: ".len() * lines).max(value.len().div_ceil(3) * 4)
             }

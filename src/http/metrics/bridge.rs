@@ -1,6 +1,7 @@
 //! Metrics of the hub.
 
 use super::encoder::MetricsEncoder;
+use crate::broker::{SchemaCounts, SchemaFailure};
 use crate::hub::{Amount, GapReason, Hub, HubStatus, ProduceOutcome, RequestKind, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -27,7 +28,8 @@ impl Collector for BridgeMetrics {
         self.produced(&mut page, &status)?;
         self.delivered(&mut page)?;
         streams(&mut page, &status)?;
-        self.broker(&mut page)
+        self.broker(&mut page)?;
+        schemas(&mut page, self.0.broker().schema_counts())
     }
 }
 
@@ -100,6 +102,16 @@ impl BridgeMetrics {
         let help = "Seconds that quotas of brokers made the bridge wait (throttle_time_ms)";
         page.counter("curlew_broker_throttle_seconds", help, connections.throttled.as_secs_f64())
     }
+}
+
+/// Encodes the counts of keys and values with a schema. Nothing without a schema registry.
+fn schemas(page: &mut MetricsEncoder<'_>, counts: Option<SchemaCounts>) -> Result<(), Error> {
+    let Some(counts) = counts else { return Ok(()) };
+    let help = "Keys and values decoded by their schemas; counted again by each reader of the log that fetches them";
+    page.counter("curlew_schema_decoded", help, counts.decoded)?;
+    let help = "Keys and values that could not be decoded by their schemas, by reason";
+    let failed = SchemaFailure::ALL.into_iter().map(|reason| ([reason.as_str()], counts.failed(reason)));
+    page.counters(("curlew_schema_errors", help), ["reason"], failed)
 }
 
 /// Encodes the backlogs of topics with records that wait or cannot be written.

@@ -1,4 +1,4 @@
-//! The conversion of a request body to records, chosen by its `Content-Type`.
+//! The conversion of a request body to records, chosen by its `Content-Type` and, for events, by `ce-NAME` headers.
 
 use super::envelope::Form;
 use super::events::EventMode;

@@ -2,7 +2,7 @@
 
 use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
-use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
+use super::task::{AtEnd, CatchUpPhase, CatchUpTask, SCHEMA_PAUSE, TurnOutcome, TurnStart};
 use super::task_queue::{TaskQueue, WhenEmpty, park};
 use super::{from_snapshot, opening, until};
 use crate::broker::{
@@ -185,8 +185,7 @@ impl CatchUp {
         let sent = task.stream.sent;
         task.records_behind = 0;
         let budget = TimeBudget::new(TURN_TIME);
-        let mut weight = Weight::Light;
-        let mut at_end = AtEnd::Yes;
+        let (mut weight, mut at_end, mut awaits_schema) = (Weight::Light, AtEnd::Yes, false);
         let leaders = by_leader.len().max(1);
         let first = task.turn % leaders;
         let in_turn: Vec<_> = by_leader.into_iter().collect();
@@ -227,6 +226,7 @@ impl CatchUp {
                 at_end = AtEnd::No;
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
+            awaits_schema |= read.iter().any(|(_, read)| matches!(read, Err(BrokerError::SchemaPending(_))));
             let reader = self.reader(leader, readers);
             let mut span_end = AtEnd::Yes;
             let (chunk, written) = self.write(&mut task, read, reader, (chunk_size, &budget), &mut span_end);
@@ -261,7 +261,7 @@ impl CatchUp {
         task.phase = CatchUpPhase::Reading { at_end };
         // After the first turn without a record the stream tries to join immediately.
         if task.idle > 1 {
-            let pause = task.idle_pause(IDLE_PAUSE);
+            let pause = if awaits_schema { SCHEMA_PAUSE } else { task.idle_pause(IDLE_PAUSE) };
             return TurnOutcome::Later(task, pause);
         }
         TurnOutcome::Again(task)
@@ -388,7 +388,7 @@ impl CatchUp {
                 Err(BrokerError::Recreated(_) | BrokerError::UnknownTopic(_)) => {
                     failed = Err(Staleness::TopicChanged(name).into());
                 }
-                Err(BrokerError::BudgetUsedUp) => *at_end = AtEnd::No,
+                Err(BrokerError::BudgetUsedUp | BrokerError::SchemaPending(_)) => *at_end = AtEnd::No,
                 Err(error) => failed = Err(error),
             }
             if task.stream.encoder.is_finished() {

@@ -237,10 +237,14 @@ impl FetchLoop {
 
     fn handle_error(&mut self, tail: &Tail, position: &FetchPosition, error: BrokerError) {
         let FetchPosition { topic, partition, offset, .. } = position;
-        self.live.counts.count_error(RequestKind::Fetch, &error);
         let mut state = tail.state();
         let Some(current) = state.partition(*partition) else { return };
         current.paused_until = Some(Instant::now() + PAUSE);
+        if let BrokerError::SchemaPending(_) = error {
+            // Not an error: the partition is fetched again when its schema may have arrived.
+            return;
+        }
+        self.live.counts.count_error(RequestKind::Fetch, &error);
         current.failures += 1;
         let failures = current.failures;
         drop(state);

@@ -47,14 +47,19 @@ pub struct Excerpt {
     pub bytes: Box<[u8]>,
     /// The length of the whole key or value, in bytes.
     pub length: usize,
+    /// Why the bytes could not be decoded by their schema.
+    pub error: Option<Box<str>>,
 }
 
 impl NewestRecord {
     /// Copies the beginning of a record.
     pub fn of(partition: Partition, record: &RecordRef<'_>, memory: &Arc<Share>) -> Result<Self, Shortage> {
-        let excerpt = |bytes: Option<&[u8]>, most| bytes.map(|bytes| Excerpt::of(bytes, most));
-        let (key, value) = (excerpt(record.key, KEY_BYTES), excerpt(record.value, VALUE_BYTES));
-        let bytes = [&key, &value].into_iter().flatten().map(|excerpt| excerpt.bytes.len()).sum::<usize>();
+        let excerpt = |bytes: Option<&[u8]>, most, error: Option<&str>| {
+            bytes.map(|bytes| Excerpt { error: error.map(Box::from), ..Excerpt::of(bytes, most) })
+        };
+        let key = excerpt(record.key, KEY_BYTES, record.key_error());
+        let value = excerpt(record.value, VALUE_BYTES, record.value_error());
+        let bytes = [&key, &value].into_iter().flatten().map(Excerpt::memory).sum::<usize>();
         let memory = memory.reserve(size_of::<Self>() + bytes)?;
         let RecordRef { offset, timestamp, .. } = *record;
         Ok(Self { partition, offset, timestamp, key, value, _memory: memory })
@@ -69,7 +74,11 @@ impl Excerpt {
             Err(error) if start.len() < bytes.len() && error.error_len().is_none() => error.valid_up_to(),
             _ => start.len(),
         };
-        Self { bytes: start.get(..cut).unwrap_or_default().into(), length: bytes.len() }
+        Self { bytes: start.get(..cut).unwrap_or_default().into(), length: bytes.len(), error: None }
+    }
+
+    fn memory(&self) -> usize {
+        self.bytes.len() + self.error.as_ref().map_or(0, |error| error.len())
     }
 
     /// Whether the excerpt lacks a part of the key or value.

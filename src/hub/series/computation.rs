@@ -12,10 +12,13 @@ use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Share;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How far a reading may be ahead of the local clock, in milliseconds. Readings further ahead are ignored.
 const MAX_AHEAD: i64 = 24 * 3_600_000;
+
+/// Pause while a schema is being fetched.
+const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 
 /// The state of a computation. Threads take tasks from it, and return their results.
 pub struct Computation {
@@ -256,6 +259,8 @@ impl Computation {
                 self.paused_until = None;
                 self.backoff.reset();
             }
+            // The records before the schema were read, and nothing has failed.
+            Err(BrokerError::SchemaPending(_)) => self.paused_until = Some(Instant::now() + SCHEMA_PAUSE),
             Err(error) => self.fail(error),
         }
     }

@@ -7,6 +7,7 @@ use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionData, PartitionReader,
     Staleness, Support, TopicInfo,
 };
+use crate::cel::Verdict;
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::positions_by_leader::{by_leader, fetch_position};
 use crate::hub::stream::time_budget::TimeBudget;
@@ -222,8 +223,10 @@ impl SeriesTurn<'_> {
                 next = record.offset;
                 break;
             }
-            if input.matches(filter, index, &record) {
-                fold.add(&record);
+            match input.matches(filter, index, &record) {
+                Verdict::Matches => fold.add(&record),
+                Verdict::Undecoded => fold.omit_undecoded(&record),
+                Verdict::Differs => {}
             }
         }
         self.fold = Some((partition, fold));

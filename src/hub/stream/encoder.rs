@@ -10,9 +10,10 @@ use super::filter_input::FilterInput;
 use super::sampler::Sampler;
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
+use crate::cel::Verdict;
 use crate::cursor::Cursor;
 use crate::hub::subscription::{Filter, Format, FormatChoice};
-use crate::record::{Offset, Partition, Position, RecordRef};
+use crate::record::{Offset, Partition, Position, RecordRef, TopicName};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
 use sampled::Sampled;
@@ -200,10 +201,20 @@ impl Encoder {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Continues;
             }
-            if !input.matches(&self.filter, number, &record) {
-                continue;
-            }
             let after = read_to(record.offset + 1);
+            match input.matches(&self.filter, number, &record) {
+                Verdict::Matches => {}
+                Verdict::Differs => continue,
+                Verdict::Undecoded => {
+                    if let Err(shortage) = self.reserve(out, &record, &mut limits) {
+                        self.pass_to(topic, partition, read_to(record.offset), out);
+                        return Flow::Short(shortage);
+                    }
+                    self.cursor.set(topic, partition, after);
+                    self.undecoded(out, (input.topic, partition), &record);
+                    continue;
+                }
+            }
             if self.is_sampled() {
                 let span = (read_to(record.offset), after);
                 match self.sample(out, (topic, partition), &record, span, &mut limits) {
@@ -257,6 +268,14 @@ impl Encoder {
         let here = self.cursor.next(topic, partition).unwrap_or(from);
         self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
         if self.is_finished() { Flow::Finished } else { Flow::Continues }
+    }
+
+    /// Reports a record to which the filter could not be applied. The cursor is after it, but the id is before held records.
+    fn undecoded(&mut self, out: &mut Vec<u8>, (topic, partition): (&TopicName, Partition), record: &RecordRef<'_>) {
+        let mut cursor = self.resume_at();
+        let id = if self.format.uses_ids() { cursor.text() } else { "" };
+        self.format.undecoded(out, topic, partition, record, id);
+        self.passed = 0;
     }
 
     /// Reserves and allocates memory for a record that exceeds the bytes that need no reservation.

@@ -1,6 +1,6 @@
 //! The records that filters evaluate. Filters share the values that they have parsed.
 
-use crate::cel::{Document, Expression};
+use crate::cel::{Document, Expression, Verdict};
 use crate::hub::subscription::Filter;
 use crate::record::{EpochSpan, Partition, RecordRef, Records, TopicName};
 use log::error;
@@ -55,12 +55,17 @@ impl<'r> FilterInput<'r> {
     }
 
     /// Whether a record matches a filter. `number` is its index in [`records`](Self::records).
-    pub fn matches(&self, filter: &Filter, number: usize, record: &RecordRef<'r>) -> bool {
-        filter.may_match(record)
-            && filter.condition.as_ref().is_none_or(|condition| match self.documents().get(number) {
-                Some(document) => is_true(condition, document),
-                None => is_true(condition, &self.document(*record)),
-            })
+    pub fn matches(&self, filter: &Filter, number: usize, record: &RecordRef<'r>) -> Verdict {
+        let (before, condition) = match (filter.may_match(record), &filter.condition) {
+            (Verdict::Differs, _) => return Verdict::Differs,
+            (before, None) => return before,
+            (before, Some(condition)) => (before, condition),
+        };
+        let verdict = match self.documents().get(number) {
+            Some(document) => verdict(condition, document),
+            None => verdict(condition, &self.document(*record)),
+        };
+        if verdict == Verdict::Matches { before } else { verdict }
     }
 
     fn documents(&self) -> &[Document<'r>] {
@@ -81,10 +86,10 @@ impl<'r> FilterInput<'r> {
 }
 
 /// Evaluates a condition. A panic counts as no match and does not end the thread, which serves other streams too.
-fn is_true(condition: &Expression, document: &Document<'_>) -> bool {
-    catch_unwind(AssertUnwindSafe(|| condition.is_true(document))).unwrap_or_else(|_| {
+fn verdict(condition: &Expression, document: &Document<'_>) -> Verdict {
+    catch_unwind(AssertUnwindSafe(|| condition.verdict(document))).unwrap_or_else(|_| {
         error!("where={condition} panicked on a record; please report this");
-        false
+        Verdict::Differs
     })
 }
 
@@ -116,7 +121,7 @@ mod tests {
         let batches = batches(600, 10_000);
         let wanted = |input: FilterInput<'_>| -> (Vec<i64>, usize) {
             let records = input.records().enumerate();
-            let wanted = records.filter(|(number, record)| input.matches(&filter, *number, record));
+            let wanted = records.filter(|(number, record)| input.matches(&filter, *number, record) == Verdict::Matches);
             (wanted.map(|(_, record)| record.offset).collect(), input.documents().len())
         };
         let (alone, kept) = wanted(FilterInput::new(&topic, 0, &batches));

@@ -119,7 +119,7 @@ impl Sampler {
                 return Offer::SendDue;
             }
         }
-        let key = record.key.map(Box::<[u8]>::from);
+        let key = record.stored_key().map(Box::<[u8]>::from);
         let bytes = RECORD_BYTES + 2 * key.as_ref().map_or(0, |key| key.len()) + OwnedRecord::memory_for(record);
         let replaced = held.latest.get(&key).map(|held| held.bytes);
         let is_full = replaced.is_none() && held.latest.len() >= MAX_KEYS;

@@ -33,7 +33,8 @@ struct ByKey(Arc<LatestRecord>);
 
 impl Borrow<[u8]> for ByKey {
     fn borrow(&self) -> &[u8] {
-        self.0.record().key.unwrap_or_default()
+        // As in compaction, records replace those with equal bytes.
+        self.0.record().stored_key().unwrap_or_default()
     }
 }
 
@@ -67,7 +68,7 @@ pub struct PartitionFold {
 impl PartitionFold {
     /// Applies the next record of the log. Fails if there is no memory for it.
     pub fn apply(&mut self, partition: Partition, record: &RecordRef<'_>, share: &Arc<Share>) -> Result<(), Shortage> {
-        let Some(key) = record.key else { return Ok(()) };
+        let Some(key) = record.stored_key() else { return Ok(()) };
         let replaced = if record.value.is_some() {
             let memory = share.reserve(OwnedRecord::memory_for(record) + ENTRY_BYTES)?;
             self.bytes += memory.bytes();

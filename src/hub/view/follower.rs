@@ -31,6 +31,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Pause after a turn that read nothing although the log has more records.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
+/// Pause after a turn that read nothing because a schema is being fetched.
+const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
+
 /// Pause after a turn without memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -145,6 +148,9 @@ impl ViewFollower {
 
     /// Returns the pause before a retry, or `None` if a retry cannot help.
     fn pause_after(&self, error: &BrokerError, reading: &mut ViewReading) -> Option<Duration> {
+        if let BrokerError::SchemaPending(_) = error {
+            return Some(SCHEMA_PAUSE);
+        }
         self.live.counts.count_error(RequestKind::Fetch, error);
         reading.failures += 1;
         reading.look_up = LookUp::Due;
@@ -273,6 +279,7 @@ impl ViewFollower {
         let is_empty = |f: &FetchResult| matches!(&f.result, Ok(data) if data.batches.is_empty());
         let nothing_left_out = fetched.iter().all(is_empty);
         let (mut progress, share) = (TurnProgress::None, &self.store.memory);
+        let mut pending = None;
         for want in wants {
             let partition = want.partition as usize;
             let own = |f: &FetchResult| f.topic == want.topic && f.partition == want.partition;
@@ -313,10 +320,15 @@ impl ViewFollower {
                     }
                     progress = TurnProgress::Some;
                 }
+                // The other partitions need not wait for the schema.
+                Some(Err(error @ BrokerError::SchemaPending(_))) => pending = Some(error),
                 Some(Err(error)) => return Err(error.into()),
             }
         }
-        Ok(progress)
+        match pending.filter(|_| progress == TurnProgress::None) {
+            Some(pending) => Err(pending.into()),
+            None => Ok(progress),
+        }
     }
 
     /// Ends a round. Creates a snapshot for the streams that requested one before the round began.

@@ -1,6 +1,7 @@
 //! The frames of a snapshot. They have no ids, so a client that disconnects during a snapshot gets it again.
 
 use super::{EncodeLimits, Encoder};
+use crate::cel::Verdict;
 use crate::hub::stream::chunk::Replayable;
 use crate::hub::stream::filter_input::FilterInput;
 use crate::record::{Partition, RecordRef, TopicName};
@@ -25,11 +26,17 @@ impl Encoder {
         record: &RecordRef<'r>,
         limits: &mut EncodeLimits<'_>,
     ) -> SnapshotRecord {
-        if !FilterInput::new(topic, partition, &[]).matches(&self.filter, 0, record) {
+        let verdict = FilterInput::new(topic, partition, &[]).matches(&self.filter, 0, record);
+        if verdict == Verdict::Differs {
             return SnapshotRecord::Filtered;
         }
         if let Err(shortage) = self.reserve(out, record, limits) {
             return SnapshotRecord::Short(shortage);
+        }
+        if verdict == Verdict::Undecoded {
+            self.format.undecoded(out, topic, partition, record, "");
+            self.replayable = Replayable::No;
+            return SnapshotRecord::Filtered;
         }
         self.format.record(out, topic, partition, record, "");
         self.written += 1;

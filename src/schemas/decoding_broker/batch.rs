@@ -1,0 +1,173 @@
+//! Decodes the keys and values of one fetch.
+
+use super::SchemaLookup;
+use super::counters::SchemaCounters;
+use super::text::BatchText;
+use crate::broker::SchemaFailure;
+use crate::record::{DecodedPart, DecodedParts, Offset, RecordRef, Records, SchemaId};
+use crate::schemas::framing::{self, Framed, PartEncoding, RecordPart, UnsupportedFraming};
+use crate::schemas::registry::{Lookup, RegistryError};
+use crate::sync::memory_budget::{Share, Shortage};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Number of schemas that one fetch looks up. The data ends before the first record with another one.
+const MAX_SCHEMAS: usize = 256;
+
+/// Why the data of a partition ends before a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The schema is being fetched.
+    Pending(SchemaId),
+    /// There is no memory for the JSON at the moment.
+    NoMemory(Shortage),
+    /// The fetch has as much JSON as it may have.
+    Enough,
+}
+
+/// A record before which the data of a partition ends.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeStop {
+    /// The offset of the record.
+    pub before: Offset,
+    /// Why the data ends there.
+    pub reason: StopReason,
+}
+
+type FoundFraming<'r> = Result<Framed<'r>, UnsupportedFraming>;
+
+/// Decodes the batches of one fetch.
+pub struct BatchDecoder<'d> {
+    schemas: &'d dyn SchemaLookup,
+    counters: &'d SchemaCounters,
+    share: &'d Arc<Share>,
+    /// The schemas of this fetch, which stay the same until its end.
+    lookups: HashMap<SchemaId, Lookup>,
+    /// The bytes of JSON that the fetch may still have. The first record may exceed them.
+    left: usize,
+    is_first: bool,
+}
+
+impl<'d> BatchDecoder<'d> {
+    /// Creates a decoder for a fetch that may have about `most` bytes of JSON.
+    pub fn new(
+        schemas: &'d dyn SchemaLookup,
+        counters: &'d SchemaCounters,
+        share: &'d Arc<Share>,
+        most: usize,
+    ) -> Self {
+        Self { schemas, counters, share, lookups: HashMap::new(), left: most, is_first: true }
+    }
+
+    /// Decodes the records of a batch from `from` on. The batch ends before a record that cannot be decoded yet.
+    pub fn decode(&mut self, mut batch: Records, from: Offset) -> (Records, Option<DecodeStop>) {
+        let mut text = BatchText::new(self.share);
+        let mut parts: Vec<DecodedParts> = Vec::new();
+        let mut stop = None;
+        for (number, record) in batch.iter().enumerate().skip_while(|(_, record)| record.offset < from) {
+            let (key, value) = (framing::find(&record, RecordPart::Key), framing::find(&record, RecordPart::Value));
+            if key.is_none() && value.is_none() {
+                continue;
+            }
+            match self.decode_record(&mut text, (key, value), (parts.capacity(), batch.len())) {
+                Ok(decoded) => {
+                    self.is_first = false;
+                    parts.reserve_exact(batch.len().saturating_sub(parts.len()));
+                    parts.resize(number, DecodedParts::default());
+                    parts.push(decoded);
+                }
+                Err(reason) => {
+                    text.end_record_early();
+                    stop = Some((number, DecodeStop { before: record.offset, reason }));
+                    break;
+                }
+            }
+        }
+        if let Some((number, stop)) = stop {
+            if let StopReason::Pending(_) = stop.reason {
+                self.look_ahead(batch.iter().skip(number));
+            }
+            batch.truncate(number);
+        }
+        self.left = self.left.saturating_sub(text.text.len());
+        if !parts.is_empty() {
+            batch = batch.with_decoded(text.finish(parts));
+        }
+        (batch, stop.map(|(_, stop)| stop))
+    }
+
+    fn decode_record(
+        &mut self,
+        text: &mut BatchText,
+        (key, value): (Option<FoundFraming<'_>>, Option<FoundFraming<'_>>),
+        (reserved, records): (usize, usize),
+    ) -> Result<DecodedParts, StopReason> {
+        if text.text.len() >= self.left && !self.is_first {
+            return Err(StopReason::Enough);
+        }
+        if reserved == 0 {
+            text.reserve_parts(records)?;
+        }
+        text.begin_record();
+        let key = key.map(|key| self.decode_part(text, key)).transpose()?;
+        let value = value.map(|value| self.decode_part(text, value)).transpose()?;
+        Ok(DecodedParts { key, value })
+    }
+
+    fn decode_part(&mut self, text: &mut BatchText, framed: FoundFraming<'_>) -> Result<DecodedPart, StopReason> {
+        let framed = match framed {
+            Ok(framed) if framed.encoding == PartEncoding::Json => return Ok(DecodedPart::as_stored(framed.id)),
+            Ok(framed) => framed,
+            Err(unsupported) => {
+                self.counters.failed(SchemaFailure::UnsupportedFraming);
+                return Ok(DecodedPart::failed(None, text.error(&unsupported.to_string())?));
+            }
+        };
+        let failure = match self.lookup(framed.id) {
+            Lookup::Pending => return Err(StopReason::Pending(framed.id)),
+            Lookup::Ready(schema) => match text.json(&schema, &framed)? {
+                Ok(json) => {
+                    self.counters.decoded();
+                    return Ok(DecodedPart::json(framed.id, json));
+                }
+                Err(error) => (SchemaFailure::Undecodable, format!("does not fit {}: {error}", framed.id)),
+            },
+            Lookup::Failed(error) => (reason(&error), error.to_string()),
+        };
+        self.counters.failed(failure.0);
+        Ok(DecodedPart::failed(Some(framed.id), text.error(&failure.1)?))
+    }
+
+    fn lookup(&mut self, id: SchemaId) -> Lookup {
+        if let Some(known) = self.lookups.get(&id) {
+            return known.clone();
+        }
+        if self.lookups.len() >= MAX_SCHEMAS {
+            return Lookup::Pending;
+        }
+        let found = self.schemas.lookup(id);
+        self.lookups.insert(id, found.clone());
+        found
+    }
+
+    /// Looks up the schemas of further records, so that they are fetched at the same time.
+    fn look_ahead<'r>(&mut self, records: impl Iterator<Item = RecordRef<'r>>) {
+        for record in records {
+            for part in [RecordPart::Key, RecordPart::Value] {
+                if let Some(Ok(framed)) = framing::find(&record, part) {
+                    self.lookup(framed.id);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the reason of an error of the registry, for metrics.
+fn reason(error: &RegistryError) -> SchemaFailure {
+    match error {
+        RegistryError::Unreachable(_) => SchemaFailure::Unreachable,
+        RegistryError::NotFound(_) => SchemaFailure::NotFound,
+        RegistryError::Refused(_) => SchemaFailure::Refused,
+        RegistryError::Invalid(_) => SchemaFailure::InvalidSchema,
+    }
+}

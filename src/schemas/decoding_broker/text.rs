@@ -1,0 +1,128 @@
+//! The JSON and the errors of the keys and values of one batch. Their memory is reserved before they are written.
+
+use super::batch::StopReason;
+use crate::record::{DecodedParts, DecodedRecords};
+use crate::schemas::framing::Framed;
+use crate::schemas::schema::Schema;
+use crate::sync::memory_budget::{Reservation, Share, Shortage};
+use crate::sync::watchdog;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The longest JSON of a key or value, in bytes. The largest reservation of the share is another limit.
+const MAX_JSON: usize = 16 << 20;
+/// The longest error of a key or value, in bytes.
+const MAX_ERROR: usize = 512;
+/// Memory reserved for the JSON of a key or value at first: this, and a multiple of the encoded bytes.
+const FIRST_ROOM: usize = 1 << 10;
+const FIRST_ROOM_PER_BYTE: usize = 8;
+
+/// The text of one batch.
+pub struct BatchText {
+    /// The JSON and the errors, one after the other. Its capacity is reserved.
+    pub text: Vec<u8>,
+    memory: Reservation,
+    parts_memory: Reservation,
+    /// The length of `text` before the current record.
+    record_start: usize,
+}
+
+impl BatchText {
+    /// Creates an empty text that is charged to `share`.
+    pub fn new(share: &Arc<Share>) -> Self {
+        let (memory, parts_memory) = (share.empty_reservation(), share.empty_reservation());
+        Self { text: Vec::new(), memory, parts_memory, record_start: 0 }
+    }
+
+    /// Reserves the memory for the ranges of this number of records.
+    pub fn reserve_parts(&mut self, records: usize) -> Result<(), StopReason> {
+        let bytes = records.saturating_mul(size_of::<DecodedParts>());
+        self.parts_memory.set(bytes).map_err(StopReason::NoMemory)
+    }
+
+    /// Begins a record.
+    pub fn begin_record(&mut self) {
+        self.record_start = self.text.len();
+    }
+
+    /// Drops the text of the current record.
+    pub fn end_record_early(&mut self) {
+        self.text.truncate(self.record_start);
+    }
+
+    /// Returns the text with the ranges of the records.
+    pub fn finish(self, parts: Vec<DecodedParts>) -> DecodedRecords {
+        DecodedRecords::new(self.memory.hold(self.text), parts, self.parts_memory)
+    }
+
+    /// Appends the JSON of a key or value. The inner error is its own; the outer one concerns the memory.
+    pub fn json(&mut self, schema: &Schema, framed: &Framed<'_>) -> Result<Result<Range<usize>, String>, StopReason> {
+        let joined;
+        let encoded = match framed.prefix {
+            [] => framed.encoded,
+            prefix => {
+                joined = [prefix, framed.encoded].concat();
+                &joined[..]
+            }
+        };
+        let first = encoded.len().saturating_mul(FIRST_ROOM_PER_BYTE).saturating_add(FIRST_ROOM);
+        self.make_room(first.min(MAX_JSON).min(self.largest_room()))?;
+        let (start, most) = (self.text.len(), MAX_JSON.min(self.largest_room()));
+        let tried = most.min(self.text.capacity() - start);
+        let mut decoded = self.decode_within(schema, encoded, tried);
+        if decoded.is_err() && tried < most {
+            // The JSON may only have been too large.
+            self.make_room(most)?;
+            decoded = self.decode_within(schema, encoded, most);
+            self.text.shrink_to_fit();
+            self.memory.shrink(self.text.capacity());
+        }
+        match decoded {
+            Ok(()) => Ok(Ok(start..self.text.len())),
+            // Earlier records have used up the memory of one batch, so the next fetch begins with this record.
+            Err(_) if most < MAX_JSON && self.record_start > 0 => Err(StopReason::Enough),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Appends an error, on one line and without its end if it is long.
+    pub fn error(&mut self, error: &str) -> Result<Range<usize>, StopReason> {
+        let error = &error[..error.floor_char_boundary(MAX_ERROR)];
+        if self.largest_room() < error.len() && self.record_start > 0 {
+            return Err(StopReason::Enough);
+        }
+        self.make_room(error.len())?;
+        let start = self.text.len();
+        self.text.extend(error.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
+        Ok(start..self.text.len())
+    }
+
+    /// A panic of a decoder must not end the thread, which would read the same record again.
+    fn decode_within(&mut self, schema: &Schema, encoded: &[u8], most: usize) -> Result<(), String> {
+        let start = self.text.len();
+        let text = &mut self.text;
+        let decoded = watchdog::catch_panic(|| schema.decode(encoded, text, most).map_err(|error| error.to_string()));
+        let decoded = decoded.unwrap_or_else(|| Err("its decoder panicked; please report this".to_owned()));
+        decoded.inspect_err(|_| self.text.truncate(start))
+    }
+
+    /// The number of bytes by which the text can grow within one reservation.
+    fn largest_room(&self) -> usize {
+        self.memory.largest().saturating_sub(self.text.len())
+    }
+
+    /// Reserves and allocates memory for `bytes` more bytes.
+    fn make_room(&mut self, bytes: usize) -> Result<(), StopReason> {
+        let (length, capacity) = (self.text.len(), self.text.capacity());
+        let needed = length.saturating_add(bytes);
+        if needed <= capacity {
+            return Ok(());
+        }
+        // A larger step spares the next records a reallocation.
+        let step = needed.max(capacity + capacity / 2).min(self.memory.largest().max(needed));
+        let mut reserve = |bytes: usize| self.memory.set(bytes).map(|()| bytes);
+        let reserved = reserve(step).or_else(|_: Shortage| reserve(needed)).map_err(StopReason::NoMemory)?;
+        self.text.reserve_exact(reserved - length);
+        Ok(())
+    }
+}
