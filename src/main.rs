@@ -3,7 +3,7 @@
 use curlew::auth::{AuthWatcher, Authenticator, LoadError};
 use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
-use curlew::commands::{consume, doctor, health, key, produce};
+use curlew::commands::{consume, doctor, health, key, produce, topics};
 use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, InvalidSettings, Serve};
 use curlew::embedded::{Embedded, OpenError};
 use curlew::http::produce::SchemaEncoder;
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Demo(settings) => exit_code(format, demo(&settings)),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
+        Command::Topics(settings) => topics(&settings),
         Command::Key(settings) => key(settings),
         Command::Health(settings) => health(&settings),
         Command::Doctor(settings) => doctor(&settings),

@@ -53,7 +53,7 @@ fn formats() -> Vec<Arc<dyn Format>> {
         EventFormat::Ndjson,
         EventFormat::NdjsonExact,
     ];
-    let fields = |list: &str| Projection::new(FieldPath::parse_list(list).unwrap());
+    let fields = |list: &str| Projection::new(FieldPath::parse_list(list, 1024).unwrap());
     let mut formats: Vec<_> = fixed.into_iter().map(format).collect();
     for list in ["key,value", "value.t,key.t,offset"] {
         formats.extend([fields_as_events(fields(list)), fields_as_lines(fields(list)), fields_as_csv(fields(list))]);
