@@ -1,8 +1,9 @@
-//! `POST /topics/{topic}`, and the tombstone of `DELETE`: turns a request body into records, and their results into a
+//! `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`, and the tombstone of `DELETE`: turns a request body into records, and their results into a
 //! response.
 
 mod body;
 mod body_kind;
+mod destination;
 mod envelope;
 mod events;
 mod gunzip;
@@ -34,6 +35,7 @@ pub use body::{Bodies, collect};
 use body::{BodyMemory, BodyReader};
 use body_kind::BodyKind;
 use bytes::{Buf, Bytes};
+pub use destination::Destination;
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
@@ -123,11 +125,11 @@ impl Default for BodyInterrupts {
     }
 }
 
-/// Writes the records of `body` to `topic` and responds with their results.
+/// Writes the records of `body` to `destination` and responds with their results.
 pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
     settings: &Settings,
-    topic: &str,
+    destination: Destination<'_>,
     query: &str,
     headers: &HeaderMap,
     body: B,
@@ -138,7 +140,9 @@ where
     D: Buf + Send + 'static,
     E: Display + Send + 'static,
 {
-    let target = ProduceTarget::read(topic, query, headers, settings)?;
+    let mut target = ProduceTarget::read(destination.topic, query, headers, settings)?;
+    let has_template = target.template != NewRecord::default();
+    destination.place(&mut target.template)?;
     let kind = BodyKind::of(headers)?;
     kind.check_schemas(&target.schemas, settings)?;
     let mut body = BodyReader::new(body, headers, &settings.bodies)?;
@@ -160,7 +164,7 @@ where
     let (mut memory, mut schemas) = (body.len(), target.schemas.clone());
     let mut entries = match kind {
         BodyKind::Envelope(form) => {
-            if target.template != NewRecord::default() {
+            if has_template {
                 return Err(Problem::bad_request(
                     "the request has a key, partition, timestamp or X-Kafka header; in an envelope these are members of each record",
                 ));
@@ -177,6 +181,7 @@ where
         }
         BodyKind::Bytes | BodyKind::Ndjson => vec![Ok(target.record(body))],
     };
+    destination.place_all(&mut entries);
     if let Some(form) = kind.encoded_form(&schemas) {
         let unencoded = Unencoded::new(entries, form, held, memory)?;
         let encoding = encoded(settings, &target.topic, schemas, unencoded);
