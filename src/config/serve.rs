@@ -13,6 +13,7 @@ use super::{LogLevel, values};
 use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
+use crate::http::produce::HeaderPattern;
 use crate::http::{self, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
 use crate::hub;
 use crate::kafka::KafkaSettings;
@@ -143,6 +144,14 @@ pub struct Serve {
     #[arg(long, help_heading = "Kafka", env = "CURLEW_TRACE_HEADERS")]
     trace_headers: bool,
 
+    /// Request headers to copy to each record, such as x-github-* or x-hub-signature-256. Repeatable.
+    ///
+    /// For webhooks. A * at the end matches any name with this beginning; record headers have the names in lower case. Never
+    /// Authorization, Cookie, Proxy-Authorization or X-Forwarded-Client-Cert. The variable takes a comma-separated list.
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_RECORD_HEADERS", value_name = "HEADER", value_delimiter = ',',
+          action = ArgAction::Append)]
+    record_headers: Vec<HeaderPattern>,
+
     /// Format of the log: text for people, json for programs, one object per line.
     #[arg(long, help_heading = "Logs", env = "CURLEW_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
@@ -227,6 +236,7 @@ impl Serve {
                 bodies: http::produce::Bodies::new(memory),
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
+                record_headers: self.record_headers.clone(),
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
                 schemas: None,
             },

@@ -1,33 +1,77 @@
 //! Protobuf: a message index, then the message.
+//!
+//! The JSON is that of Protobuf's JSON mapping, as Confluent's REST proxy prints it: names in lowerCamelCase, and fields without
+//! presence even if they have their default value, so that `where=value.t == 0` sees them. One difference: 64-bit integers are
+//! numbers with all their digits, not strings.
+
+mod compile;
+mod decode_known;
+mod decode_map;
+mod decoder;
+mod encode_any;
+mod encode_field;
+mod encode_known;
+mod encode_scalar;
+mod encoder;
+mod index;
+mod json_out;
+mod known_text;
+#[cfg(test)]
+mod tests;
+mod types;
+mod wire;
 
 use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};
+use decoder::{Fit, MessageDecoder, MessageSpans};
+use encoder::MessageEncoder;
+use index::IndexedMessage;
+use json_out::BoundedJson;
+use types::MessageTypes;
+
+const NO_MESSAGE: &str = "the schema has no message";
 
 /// A parsed schema.
 #[derive(Debug)]
 pub struct ProtobufSchema {
-    bytes: usize,
+    types: MessageTypes,
 }
 
 impl ProtobufSchema {
     /// Parses a schema. Takes bounded time and memory, whatever the text.
     pub fn parse(source: &SchemaSource) -> Result<Self, InvalidSchema> {
-        Err(InvalidSchema(format!("{:?} is not supported", source.kind)))
+        Ok(Self { types: compile::compile(source)? })
     }
 
     /// See [`Schema::decode`](super::schema::Schema::decode).
     pub fn decode(&self, encoded: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), DecodeError> {
-        let _ = (encoded, out, most);
-        Err(DecodeError("not supported".to_owned()))
+        let IndexedMessage { message, counting_maps, span } = index::read(&self.types, encoded)?;
+        let before = out.len();
+        let decode = |id, out: &mut Vec<u8>| {
+            let mut decoder = MessageDecoder::new(&self.types, encoded, BoundedJson::new(out, most));
+            decoder.message(id, MessageSpans::One(span)).map(|()| decoder.fit())
+        };
+        let first = decode(message, out);
+        // The serializers count messages in two ways. Where these lead to two messages, the one that the bytes fit is meant.
+        let Some(other) = counting_maps.filter(|_| !matches!(first, Ok(Fit::Whole))) else { return first.map(drop) };
+        out.truncate(before);
+        if let Ok(Fit::Whole) = decode(other, out) {
+            return Ok(());
+        }
+        out.truncate(before);
+        decode(message, out).map(drop)
     }
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
     pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let _ = (json, out);
-        Err(EncodeError { path: String::new(), reason: "not supported".to_owned() })
+        // As the REST proxies do, the first message of the schema: its index is one zero byte.
+        let first = self.types.top_level.first();
+        let first = first.ok_or_else(|| EncodeError { path: String::new(), reason: NO_MESSAGE.to_owned() })?;
+        out.push(0);
+        MessageEncoder::new(&self.types, out).document(*first, json)
     }
 
     /// The approximate memory in use, in bytes.
     pub fn memory(&self) -> usize {
-        self.bytes
+        self.types.memory()
     }
 }

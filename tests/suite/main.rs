@@ -33,6 +33,7 @@ mod select;
 mod series;
 mod server;
 mod shipped;
+mod shippers;
 mod slow_readers;
 mod snapshot;
 mod snapshot_cuts;

@@ -58,8 +58,16 @@ impl Bridge {
     ) -> warp::reply::Response {
         let (topic, query) = path.split_once('?').unwrap_or((path, ""));
         let headers = header_map(headers);
-        let answer =
-            produce::post(&self.hub, &self.settings, topic, query, &headers, body, produce::BodyInterrupts::default());
+        let destination = produce::Destination { topic, partition: None };
+        let answer = produce::post(
+            &self.hub,
+            &self.settings,
+            destination,
+            query,
+            &headers,
+            body,
+            produce::BodyInterrupts::default(),
+        );
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap_or_else(|problem| problem.response())
     }
 
@@ -187,7 +195,7 @@ async fn invalid_requests_are_rejected_and_nothing_is_written() {
         ("t", json, b"{} {}", 422, &["trailing", "--data-binary"]),
         ("t", json, b"\xef\xbb\xbf{}", 422, &["byte order mark"]),
         ("t", &[("content-type", V2_JSON)], b"\xef\xbb\xbf{\"records\":[]}", 422, &["byte order mark"]),
-        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON]),
+        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON, "split"]),
         ("t?receipts=all", json, b"{}", 400, &["\"all\"", "stream"]),
         ("t", &[("content-type", "application/vnd.kafka.thrift.v2+json")], b"{}", 415, &["thrift", V2_JSON, "avro"]),
         ("t", &[("content-type", "application/vnd.api+json")], b"{", 422, &["not JSON"]),

@@ -211,3 +211,16 @@ async fn a_client_of_consumer_instances_is_told_what_to_use_instead() {
         assert!(message.contains("/topics/NAME/events") && message.contains("application/x-ndjson"), "{message}");
     }
 }
+
+#[test]
+fn both_routes_to_produce_are_documented_alike() {
+    let document: Value = serde_json::from_str(include_str!("../../src/http/openapi.json")).unwrap();
+    let [topic, partition] =
+        ["/topics/{topic}", "/topics/{topic}/partitions/{partition}"].map(|path| &document["paths"][path]["post"]);
+    let parameters = |operation: &Value| {
+        let all = operation["parameters"].as_array().unwrap().iter();
+        all.filter(|parameter| parameter["name"] != "partition").cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(parameters(partition), parameters(topic));
+    assert_eq!(partition["responses"], topic["responses"]);
+}

@@ -2,4 +2,5 @@
 //!
 //! One program, so that its suites share the registry, the broker and the Java client.
 
+mod protobuf;
 mod registry;
