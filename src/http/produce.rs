@@ -1,9 +1,10 @@
-//! `POST /topics/{topic}`, and the tombstone of `DELETE`: turns a request body into records, and their results into a
+//! `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`, and the tombstone of `DELETE`: turns a request body into records, and their results into a
 //! response.
 
 mod body;
 mod body_kind;
 mod copied_headers;
+mod destination;
 mod elements;
 mod envelope;
 mod events;
@@ -41,6 +42,7 @@ use body_kind::{BodyKind, Split};
 use bytes::{Buf, Bytes};
 use copied_headers::copied_headers;
 pub use copied_headers::{HeaderPattern, InvalidHeaderPattern};
+pub use destination::Destination;
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
@@ -146,11 +148,11 @@ impl Default for BodyInterrupts {
     }
 }
 
-/// Writes the records of `body` to `topic` and responds with their results.
+/// Writes the records of `body` to `destination` and responds with their results.
 pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
     settings: &Settings,
-    topic: &str,
+    destination: Destination<'_>,
     query: &str,
     headers: &HeaderMap,
     body: B,
@@ -161,7 +163,9 @@ where
     D: Buf + Send + 'static,
     E: Display + Send + 'static,
 {
-    let target = ProduceTarget::read(topic, query, headers, settings)?;
+    let mut target = ProduceTarget::read(destination.topic, query, headers, settings)?;
+    let has_template = target.template != NewRecord::default();
+    destination.place(&mut target.template)?;
     let kind = BodyKind::of(headers)?.split(target.split)?;
     kind.check_schemas(&target.schemas, settings)?;
     let mut body = BodyReader::new(body, headers, &settings.bodies)?;
@@ -184,7 +188,7 @@ where
     let (mut memory, mut schemas) = (body.len(), target.schemas.clone());
     let mut entries = match kind {
         BodyKind::Envelope(form) => {
-            if target.template != NewRecord::default() {
+            if has_template {
                 return Err(Problem::bad_request(
                     "the request has a key, partition, timestamp or X-Kafka header; in an envelope these are members of each record",
                 ));
@@ -201,6 +205,7 @@ where
         }
         BodyKind::Bytes | BodyKind::Items(..) => vec![Ok(target.record(body))],
     };
+    destination.place_all(&mut entries);
     if let Some(form) = kind.encoded_form(&schemas) {
         let unencoded = Unencoded::new(entries, form, held, memory)?;
         let encoding = encoded(settings, &target.topic, schemas, unencoded);

@@ -119,13 +119,19 @@ where
         (["brokers"], &Method::GET) => partitions::brokers(app, request).await?,
         (["topics"], &Method::GET) => topics::topics(app, permit, request).await?,
         (["topics", topic], &Method::GET) => topics::topic(app, permit, topic, request).await?,
-        (["topics", topic], &Method::POST) => {
+        (["topics", topic] | ["topics", topic, "partitions", _], &Method::POST) => {
+            let partition = match route.0 {
+                [.., "partitions", partition] => Some(partitions::topic_partition(topic, partition)?.partition),
+                _ => None,
+            };
+            let destination = produce::Destination { topic, partition };
             let revoked = auth::check_until_revoked(app, permit, Right::Produce, topic)?;
             request.check_length()?;
             let shutdown = app.clone();
             let lines = Box::pin(async move { shutdown.shutdown.end_of_stream(revoked).await });
             let ends = produce::BodyInterrupts { ndjson: lines, other: app.shutdown.end_of_body() };
-            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, ends).await?
+            produce::post(&app.hub, &app.settings.produce, destination, &request.query, &request.headers, body, ends)
+                .await?
         }
         (["topics", topic, "partitions"], &Method::GET) => partitions::partitions(app, permit, topic, request).await?,
         (["topics", topic, "partitions", partition], &Method::GET) => {
@@ -161,13 +167,13 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
         ["login"] => Some("GET, HEAD, POST, OPTIONS"),
+        ["topics", _, "partitions", _] => Some("GET, HEAD, POST, OPTIONS"),
         ["admin", "topics"] | ["logout" | "tickets"] => Some("POST, OPTIONS"),
         []
         | ["health" | "ready" | "metrics" | "openapi.json" | "client.js" | "brokers" | "topics" | "events"]
         | ["dashboard", _]
         | ["topics", _, "events" | "series"]
         | ["topics", _, "partitions"]
-        | ["topics", _, "partitions", _]
         | ["topics", _, "partitions", _, "offsets" | "records"] => Some("GET, HEAD, OPTIONS"),
         _ => None,
     }

@@ -189,6 +189,8 @@ async fn a_right_permits_what_it_names_and_nothing_else() {
         ("HEAD", "/topics/c/events", [403, 403, 200, 401]),
         ("POST", "/topics/a", [403, 200, 200, 401]),
         ("POST", "/topics/b", [403, 403, 200, 401]),
+        ("POST", "/topics/a/partitions/0", [403, 200, 200, 401]),
+        ("POST", "/topics/c/partitions/0", [403, 403, 200, 401]),
         ("DELETE", "/topics/a?key=k", [403, 200, 200, 401]),
         ("GET", "/metrics", [403, 403, 200, 401]),
         ("PUT", "/topics/a", [405, 405, 405, 401]),

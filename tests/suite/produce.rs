@@ -58,8 +58,16 @@ impl Bridge {
     ) -> warp::reply::Response {
         let (topic, query) = path.split_once('?').unwrap_or((path, ""));
         let headers = header_map(headers);
-        let answer =
-            produce::post(&self.hub, &self.settings, topic, query, &headers, body, produce::BodyInterrupts::default());
+        let destination = produce::Destination { topic, partition: None };
+        let answer = produce::post(
+            &self.hub,
+            &self.settings,
+            destination,
+            query,
+            &headers,
+            body,
+            produce::BodyInterrupts::default(),
+        );
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap_or_else(|problem| problem.response())
     }
 

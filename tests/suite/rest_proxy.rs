@@ -92,6 +92,41 @@ async fn a_topic_has_replicas_and_configs_beside_its_offsets() {
 }
 
 #[tokio::test]
+async fn records_go_to_the_partition_in_the_path() {
+    let world = world();
+    let post = async |path: &str, kind: &str, body: &str| {
+        let answer = world.ask("POST", path, &[("content-type", kind), ("accept", V2)], body).await;
+        (answer.status().as_u16(), json_of(&answer))
+    };
+    let json_v2 = "application/vnd.kafka.json.v2+json";
+    let path = "/topics/t/partitions/1";
+    let envelope = |second: &str| format!(r#"{{"records":[{{"key":"k","value":1}},{{"value":2{second}}}]}}"#);
+    let offsets = |offsets: &[i32]| {
+        let offsets: Vec<_> = offsets.iter().map(|offset| json!({"partition": 1, "offset": offset})).collect();
+        (200, json!({"offsets": offsets}))
+    };
+    assert_eq!(post(path, json_v2, &envelope("")).await, offsets(&[2, 3]));
+    assert_eq!(post(path, json_v2, &envelope(r#","partition":1"#)).await, offsets(&[4, 5]));
+    assert_eq!(post(path, "application/vnd.kafka.v1+json", r#"{"records":[{"value":"AA=="}]}"#).await, offsets(&[6]));
+    assert_eq!(post(&format!("{path}?key=k"), "text/plain", "x").await, offsets(&[7]));
+    assert_eq!(post(&format!("{path}?partition=1"), "text/plain", "x").await, offsets(&[8]));
+    let (status, lines) = post(path, "application/x-ndjson", "1\n2\n").await;
+    assert_eq!((status, &lines["offsets"]), (200, &json!([{"partition": 1, "first": 9, "last": 10}])));
+    let (status, some) = post(path, json_v2, &envelope(r#","partition":0"#)).await;
+    assert_eq!(
+        (status, &some["offsets"][0]["offset"], &some["offsets"][1]["error_code"]),
+        (207, &json!(11), &json!(422))
+    );
+    let (status, other) = post(&format!("{path}?partition=0"), "text/plain", "x").await;
+    assert_eq!((status, other["detail"].as_str().unwrap().contains("path is for partition 1")), (422, true), "{other}");
+    for (path, status, code) in [("/topics/t/partitions/2", 404, 40402), ("/topics/t/partitions/x", 400, 400)] {
+        let (answered, problem) = post(path, json_v2, &envelope("")).await;
+        assert_eq!((answered, &problem["error_code"]), (status, &json!(code)), "{problem}");
+    }
+    assert!(world.broker.records("t", 0).is_empty());
+}
+
+#[tokio::test]
 async fn missing_topics_and_partitions_have_the_error_codes_of_the_rest_proxies() {
     let world = world();
     for (path, status, code) in [
@@ -175,4 +210,17 @@ async fn a_client_of_consumer_instances_is_told_what_to_use_instead() {
         let message = problem["message"].as_str().unwrap();
         assert!(message.contains("/topics/NAME/events") && message.contains("application/x-ndjson"), "{message}");
     }
+}
+
+#[test]
+fn both_routes_to_produce_are_documented_alike() {
+    let document: Value = serde_json::from_str(include_str!("../../src/http/openapi.json")).unwrap();
+    let [topic, partition] =
+        ["/topics/{topic}", "/topics/{topic}/partitions/{partition}"].map(|path| &document["paths"][path]["post"]);
+    let parameters = |operation: &Value| {
+        let all = operation["parameters"].as_array().unwrap().iter();
+        all.filter(|parameter| parameter["name"] != "partition").cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(parameters(partition), parameters(topic));
+    assert_eq!(partition["responses"], topic["responses"]);
 }

@@ -16,7 +16,7 @@ const SECONDS: u64 = 60;
 fn schemathesis_finds_no_undocumented_response() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let data = directory.path().join("data");
-    let bridge = Bridge::embedded(&data, &["--partitions", "2", "--allow-delete"]);
+    let bridge = Bridge::embedded(&data, &["--partitions", "2", "--allow-create", "--allow-delete"]);
     let document = bridge.get("/openapi.json").expect(200);
     // If schemathesis loaded the document from its URL, it would not test that URL.
     let copy = directory.path().join("openapi.json");
