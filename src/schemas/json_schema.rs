@@ -80,6 +80,9 @@ impl JsonSchema {
             return Err(invalid(format!("the value has {} bytes; at most {MAX_VALUE} can be validated", text.len())));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+        if !cost::is_bounded(&self.documents, &value) {
+            return Err(invalid("the schema is too much work for this value".to_owned()));
+        }
         self.validator
             .validate(&value)
             .map_err(|error| EncodeError { path: path(&error), reason: shown(&error.to_string()) })?;
@@ -159,6 +162,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::schemas::schema::{SchemaKind, SchemaReference};
+    use proptest::prelude::*;
 
     fn schema(text: &str, references: &[(&str, &str)]) -> Result<JsonSchema, String> {
         let references = references
@@ -210,7 +214,7 @@ mod tests {
             assert_eq!(encoded(&found, "{}"), Err(r#": "name" is a required property"#.to_owned()), "{text}");
             assert!(encoded(&found, r#"{"name":1}"#).is_ok());
             let error = schema(text, &[]).unwrap_err();
-            assert!(error.contains("is not among the references of the schema"), "{error}");
+            assert!(error.contains("customer.json"), "{error}");
         }
     }
 
@@ -275,5 +279,33 @@ mod tests {
             list = serde_json::json!({"left": list});
         }
         assert!(encoded(&schema, &list.to_string()).is_ok());
+    }
+
+    const CORPUS: [&str; 3] = [
+        r##"{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"x","type":["object","null"],"$defs":{"a":
+            {"$anchor":"b","prefixItems":[{"$ref":"#"}],"unevaluatedItems":{"not":{"const":1}},"contains":{}}},
+            "properties":{"p":{"$ref":"#b"},"q":{"$ref":"#/$defs/a"}},"unevaluatedProperties":{"pattern":"^a+$"}}"##,
+        r##"{"definitions":{"n":{"patternProperties":{"^(?=x)":{"$ref":"#/definitions/n"}},"dependencies":{"a":["b"]}}},
+            "items":[{"$ref":"r.json#/definitions/n"},{"if":true,"then":{"multipleOf":0.1},"else":{"format":"date"}}]}"##,
+        r##"{"$schema":"http://json-schema.org/draft-04/schema#","id":"http://x.invalid/","allOf":[{"$ref":"#"}],
+            "minimum":1,"exclusiveMinimum":true,"enum":[1,"a",{"b":[null]}],"uniqueItems":true,"maxItems":1e3}"##,
+    ];
+
+    proptest! {
+        #[test]
+        fn damaged_json_schemas_are_errors_or_validate(
+            chosen in 0..CORPUS.len(),
+            place in any::<prop::sample::Index>(),
+            damage in "[\\[\\]{}\",:0-9a-z#$/]{0,8}|\"(type|items|allOf|[$]ref|#|[$]id)\"|[^a]{0,3}",
+            value in "[\\[\\]{}\",:0-9abpq]{0,12}|[{]\"[pq]\":\\[[0-9]?\\][}]",
+        ) {
+            let text = CORPUS[chosen];
+            let at = place.index(text.len());
+            let text = format!("{}{damage}{}", &text[..at], &text[at + 1..]);
+            if let Ok(schema) = schema(&text, &[("r.json", CORPUS[1])]) {
+                let _ = encoded(&schema, &value);
+                let _ = encoded(&schema, r#"{"p":[1,[2]],"q":[1],"a":"aa"}"#);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::schemas::schema::DecodeError;
 /// How deep objects and arrays may be nested. JSON parsers, Curlew's filters among them, accept 128 levels.
 const MAX_DEPTH: u32 = 100;
 
-pub struct Decoder<'a> {
+pub struct AvroDecoder<'a> {
     types: &'a AvroTypes,
     input: AvroReader<'a>,
     out: &'a mut Vec<u8>,
@@ -28,7 +28,13 @@ pub fn decode(
     most: usize,
 ) -> Result<(), DecodeError> {
     let end = out.len().saturating_add(most);
-    let mut decoder = Decoder { types, input: AvroReader::new(encoded), out, end, depth: 0 };
+    let mut decoder = AvroDecoder { types, input: AvroReader::new(encoded), out, end, depth: 0 };
+    if matches!(types.at(root), AvroType::Bytes) && !is_sized(encoded) {
+        // Confluent's serializer for Java writes a byte array as it is, without its length.
+        decoder.within(encoded.len())?;
+        push_bytes(encoded, decoder.out);
+        return decoder.within(0);
+    }
     decoder.value(root)?;
     decoder.within(0)?;
     match decoder.input.remaining() {
@@ -37,7 +43,13 @@ pub fn decode(
     }
 }
 
-impl Decoder<'_> {
+/// Returns whether bytes are the length of the rest, and the rest.
+fn is_sized(encoded: &[u8]) -> bool {
+    let mut input = AvroReader::new(encoded);
+    input.bytes().is_ok() && input.remaining() == 0
+}
+
+impl AvroDecoder<'_> {
     fn value(&mut self, id: TypeId) -> Result<(), DecodeError> {
         self.within(0)?;
         match self.types.at(id) {

@@ -20,7 +20,7 @@ const WORK_PER_BYTE: usize = 8;
 
 type Encoded = Result<(), EncodeError>;
 
-struct Encoder<'a> {
+struct AvroEncoder<'a> {
     types: &'a AvroTypes,
     /// Fields, values and bytes that may still be processed.
     work: Cell<usize>,
@@ -30,10 +30,10 @@ struct Encoder<'a> {
 pub fn encode(types: &AvroTypes, root: TypeId, json: &[u8], out: &mut Vec<u8>) -> Encoded {
     let text: &RawValue = serde_json::from_slice(json).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
     let work = text.get().len().saturating_mul(WORK_PER_BYTE).saturating_add(WORK);
-    Encoder { types, work: Cell::new(work) }.value(root, text.get(), 0, out)
+    AvroEncoder { types, work: Cell::new(work) }.value(root, text.get(), 0, out)
 }
 
-impl Encoder<'_> {
+impl AvroEncoder<'_> {
     fn value(&self, id: TypeId, json: &str, depth: u32, out: &mut Vec<u8>) -> Encoded {
         self.spend(1)?;
         if depth > MAX_DEPTH {

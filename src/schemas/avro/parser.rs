@@ -1,7 +1,7 @@
 //! Schema text to types.
 //!
-//! Not by `apache-avro`: its parser copies a type once for each of its aliases, so that 200 kB of text take gigabytes, panics on
-//! some lists of schemas, and logs the text of the schema.
+//! Not by `apache-avro`: its parser copies a type once for each of its aliases, so that a schema of 74 kB takes 1.9 GB, and it logs
+//! the text of schemas. Its values take four times as long to become JSON as ours, in a debug build of both.
 
 use super::defaults::DefaultEncoder;
 use super::json_kind::JsonKind;

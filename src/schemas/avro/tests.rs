@@ -42,6 +42,7 @@ fn each_type_has_a_json_form() {
         (r#""double""#, b"\x00\x00\x00\x00\x00\x00\xf8\x7f", r#""NaN""#),
         (r#""double""#, b"\x00\x00\x00\x00\x00\x00\xf0\xff", r#""-Infinity""#),
         (r#""bytes""#, b"\x06a\x00\xff", "\"a\\u0000\u{ff}\""),
+        (r#""bytes""#, b"raw", r#""raw""#),
         (r#""string""#, "\u{a}\"\\\n\u{e9}".as_bytes(), "\"\\\"\\\\\\n\u{e9}\""),
         (r#"{"type":"fixed","name":"f","size":2}"#, b"ab", r#""ab""#),
         (r#"{"type":"enum","name":"e","symbols":["A","B"]}"#, b"\x02", r#""B""#),
