@@ -6,6 +6,7 @@ use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce, topics};
 use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, InvalidSettings, Serve};
 use curlew::embedded::{Embedded, OpenError};
+use curlew::http::produce::SchemaEncoder;
 use curlew::http::{self, App, ServerTls, ServerTlsError};
 use curlew::hub::Hub;
 use curlew::kafka;
@@ -153,7 +154,9 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         let plant = matches!(mode, DemoMode::On(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(ServeError::Thread)?;
         let http = settings.http(allowed_connections(settings.max_connections), auth.clone(), &memory);
-        let app = App::new(hub.clone(), http::Settings { registry, ..http });
+        let schemas = registry.clone().map(|registry| SchemaEncoder::new(Arc::new(registry)));
+        let produce = http::produce::Settings { schemas, ..http.produce };
+        let app = App::new(hub.clone(), http::Settings { registry, produce, ..http });
         let reload = reload_auth(&auth).map_err(ServeError::WatchAuthFile)?;
         let manager = config::manager();
         manager.ready(&serving);

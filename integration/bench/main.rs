@@ -4,6 +4,7 @@
 //! The load generator, the broker and the measured program share the cores of the machine, so only numbers of the same
 //! run are comparable. `BENCH=quick` shortens all measurements.
 
+mod avro;
 mod backfill;
 mod bare_warp;
 mod bulk;
@@ -79,13 +80,14 @@ enum Part {
     Embedded(fn(&Size, &mut Table)),
 }
 
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("requests", Part::OnKafka(requests::measure)),
     ("bulk", Part::OnKafka(bulk::measure)),
     ("durable", Part::OnKafka(durable::measure)),
     ("fanout", Part::OnKafka(fanout::measure)),
     ("latency", Part::OnKafka(latency::measure)),
     ("backfill", Part::OnKafka(backfill::measure)),
+    ("avro", Part::OnKafka(avro::measure)),
     ("idle", Part::OnKafka(idle::measure)),
     ("snapshot", Part::Embedded(snapshot::measure)),
     ("series", Part::Embedded(series::measure)),

@@ -16,6 +16,8 @@ mod union;
 mod writer;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};

@@ -1,33 +1,279 @@
 //! JSON Schema: the encoded value is JSON.
+//!
+//! Produced values are validated. Values of the log are not: whatever was written is shown.
+
+mod cost;
+mod reference;
 
 use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};
+use jsonschema::paths::LocationSegment;
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use reference::Documents;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The size of a schema or of one that it refers to.
+const MAX_TEXT: usize = 1 << 20;
+/// A parsed value can use thirty times the memory of its text, so longer ones are not validated.
+const MAX_VALUE: usize = 8 << 20;
+/// How deep objects and arrays may be nested. serde_json accepts 128 levels.
+const MAX_DEPTH: usize = 100;
+/// The memory of all compiled patterns of a schema.
+const MAX_PATTERNS: usize = 16 << 20;
+/// The steps of a pattern with look-around or back-references. Other patterns take linear time.
+const MAX_BACKTRACKING: usize = 100_000;
+/// The compiled form of a schema takes about so many bytes for each of its text.
+const COMPILED_SIZE: usize = 20;
 
 /// A parsed schema.
 #[derive(Debug)]
 pub struct JsonSchema {
+    validator: Validator,
+    documents: Documents,
     bytes: usize,
 }
 
 impl JsonSchema {
     /// Parses a schema. Takes bounded time and memory, whatever the text.
     pub fn parse(source: &SchemaSource) -> Result<Self, InvalidSchema> {
-        Err(InvalidSchema(format!("{:?} is not supported", source.kind)))
+        let schema = parsed(&source.text)?;
+        let references = source.references.iter();
+        let references: Result<Vec<_>, _> =
+            references.map(|reference| Ok((reference.name.clone(), parsed(&reference.text)?))).collect();
+        let documents = Documents::new(schema, references?);
+        let texts = source.references.iter().map(|reference| reference.text.len()).sum::<usize>() + source.text.len();
+        let bytes = texts.saturating_mul(COMPILED_SIZE);
+        let pattern_size = MAX_PATTERNS / documents.patterns().max(8);
+        let schema = documents.root().value;
+        let mut options = jsonschema::options()
+            .with_retriever(documents.retriever())
+            .with_pattern_options(
+                PatternOptions::fancy_regex()
+                    .backtrack_limit(MAX_BACKTRACKING)
+                    .size_limit(pattern_size)
+                    .dfa_size_limit(pattern_size),
+            )
+            .should_validate_formats(false);
+        if schema.get("$schema").is_none() {
+            // As Confluent's registry and serializers for Java do.
+            options = options.with_draft(Draft::Draft7);
+        }
+        let validator = options.build(schema).map_err(|error| InvalidSchema(shown(&error.to_string())))?;
+        Ok(Self { validator, documents, bytes })
     }
 
     /// See [`Schema::decode`](super::schema::Schema::decode).
     pub fn decode(&self, encoded: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), DecodeError> {
-        let _ = (encoded, out, most);
-        Err(DecodeError("not supported".to_owned()))
+        let text = checked(encoded).map_err(DecodeError)?;
+        if text.len() > most {
+            return Err(DecodeError("the JSON of the value is too large".to_owned()));
+        }
+        out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
     pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let _ = (json, out);
-        Err(EncodeError { path: String::new(), reason: "not supported".to_owned() })
+        let invalid = |reason| EncodeError { path: String::new(), reason };
+        let text = checked(json).map_err(invalid)?;
+        if text.len() > MAX_VALUE {
+            return Err(invalid(format!("the value has {} bytes; at most {MAX_VALUE} can be validated", text.len())));
+        }
+        let value: Value = serde_json::from_str(text).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+        self.validator
+            .validate(&value)
+            .map_err(|error| EncodeError { path: path(&error), reason: shown(&error.to_string()) })?;
+        out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 
     /// The approximate memory in use, in bytes.
     pub fn memory(&self) -> usize {
         self.bytes
+    }
+}
+
+fn parsed(text: &str) -> Result<Value, InvalidSchema> {
+    if text.len() > MAX_TEXT {
+        return Err(InvalidSchema(format!("the schema has {} bytes; at most {MAX_TEXT} are allowed", text.len())));
+    }
+    serde_json::from_str(text).map_err(|error| InvalidSchema(format!("the schema is not JSON: {error}")))
+}
+
+/// Returns the JSON text, without white space around it.
+fn checked(json: &[u8]) -> Result<&str, String> {
+    let text: &RawValue = serde_json::from_slice(json).map_err(|error| format!("invalid JSON: {error}"))?;
+    match depth(text.get()) {
+        ..=MAX_DEPTH => Ok(text.get()),
+        _ => Err(format!("the value is nested more than {MAX_DEPTH} levels deep")),
+    }
+}
+
+/// Returns how deep a valid JSON text is nested.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn path(error: &ValidationError) -> String {
+    let mut path = String::new();
+    for segment in error.instance_path() {
+        path.push_str(&match segment {
+            LocationSegment::Property(name) if is_plain(&name) => format!(".{name}"),
+            LocationSegment::Property(name) => format!("[{:?}]", shown(&name)),
+            LocationSegment::Index(index) => format!("[{index}]"),
+        });
+    }
+    path
+}
+
+fn is_plain(name: &str) -> bool {
+    (1..=60).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// Shortens a text from outside for an error message of one line.
+fn shown(text: &str) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = chars.by_ref().take(300).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schemas::schema::{SchemaKind, SchemaReference};
+
+    fn schema(text: &str, references: &[(&str, &str)]) -> Result<JsonSchema, String> {
+        let references = references
+            .iter()
+            .map(|(name, text)| SchemaReference { name: (*name).to_owned(), text: (*text).to_owned() })
+            .collect();
+        JsonSchema::parse(&SchemaSource { kind: SchemaKind::Json, text: text.to_owned(), references })
+            .map_err(|error| error.to_string())
+    }
+
+    fn encoded(schema: &JsonSchema, json: &str) -> Result<String, String> {
+        let mut out = Vec::new();
+        schema.encode(json.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_an_error_with_its_path() {
+        let text = r#"{"type":"object","required":["id"],"properties":{"id":{"type":"integer"},
+            "sites":{"type":"array","items":{"properties":{"the name":{"pattern":"^[a-z]+$"}}}}}}"#;
+        let schema = schema(text, &[]).unwrap();
+        let table = [
+            (r#" {"id":1} "#, Ok(r#"{"id":1}"#)),
+            (r#"{"id":12345678901234567890123}"#, Ok(r#"{"id":12345678901234567890123}"#)),
+            (r#"{"id":"a"}"#, Err(r#".id: "a" is not of type "integer""#)),
+            (r#"{}"#, Err(r#": "id" is a required property"#)),
+            (
+                r#"{"id":1,"sites":[{},{"the name":"A"}]}"#,
+                Err(r#".sites[1]["the name"]: "A" does not match "^[a-z]+$""#),
+            ),
+            (r#"{"id":1"#, Err(": invalid JSON: EOF while parsing an object at line 1 column 7")),
+        ];
+        for (json, outcome) in table {
+            assert_eq!(encoded(&schema, json).as_deref().map_err(|error| &**error), outcome, "{json}");
+        }
+    }
+
+    #[test]
+    fn references_are_found_by_name_and_never_fetched() {
+        let customer = r#"{"type":"object","required":["name"],"definitions":{"id":{"type":"integer"}}}"#;
+        for (text, name) in [
+            (r#"{"$ref":"customer.json"}"#, "customer.json"),
+            (r#"{"$id":"http://x.invalid/a/main.json","$ref":"customer.json"}"#, "customer.json"),
+            (r#"{"$ref":"http://x.invalid/customer.json"}"#, "http://x.invalid/customer.json"),
+            (r#"{"$schema":"http://json-schema.org/draft-04/schema#","$ref":"customer.json"}"#, "customer.json"),
+            (r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","$ref":"customer.json"}"#, "customer.json"),
+        ] {
+            let found = schema(text, &[(name, customer)]).unwrap();
+            assert_eq!(encoded(&found, "{}"), Err(r#": "name" is a required property"#.to_owned()), "{text}");
+            assert!(encoded(&found, r#"{"name":1}"#).is_ok());
+            let error = schema(text, &[]).unwrap_err();
+            assert!(error.contains("is not among the references of the schema"), "{error}");
+        }
+    }
+
+    #[test]
+    fn decoded_values_are_their_bytes() {
+        let schema = schema("true", &[]).unwrap();
+        let decoded = |json: &[u8], most| {
+            let mut out = Vec::new();
+            schema
+                .decode(json, &mut out, most)
+                .map(|()| String::from_utf8(out).unwrap())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(decoded(b"{\"a\": 1.0}", 10), Ok("{\"a\": 1.0}".to_owned()));
+        assert_eq!(decoded(b"[1,2]", 4), Err("the JSON of the value is too large".to_owned()));
+        assert!(decoded(b"", 10).is_err());
+        assert!(decoded(b"\"\xff\"", 10).is_err());
+        assert!(decoded(b"1 2", 10).is_err());
+        let nested = |depth| [vec![b'['; depth], vec![b']'; depth]].concat();
+        assert!(decoded(&nested(100), 200).is_ok());
+        assert_eq!(decoded(&nested(101), 300), Err("the value is nested more than 100 levels deep".to_owned()));
+        assert!(decoded(&nested(1 << 20), 3 << 20).is_err());
+    }
+
+    #[test]
+    fn schemas_with_much_work_are_bounded() {
+        for text in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##] {
+            let Ok(schema) = schema(text, &[]) else { continue };
+            assert_eq!(encoded(&schema, "[[1]]"), Err(": the schema is too much work for this value".to_owned()));
+        }
+        let schema = schema(r#"{"pattern":"^(?=(a+)+$)(a|aa)+$(?!x)"}"#, &[]).unwrap();
+        assert!(encoded(&schema, &format!("\"{}b\"", "a".repeat(60))).is_err());
+        let mut definitions = serde_json::Map::new();
+        for level in 0..40 {
+            let next = serde_json::json!({"$ref": format!("#/definitions/d{}", level + 1)});
+            definitions.insert(format!("d{level}"), serde_json::json!({"allOf": [next, next], "anyOf": [next, next]}));
+        }
+        definitions.insert("d40".to_owned(), serde_json::json!({"type": "string"}));
+        let text = serde_json::json!({"$ref": "#/definitions/d0", "definitions": definitions}).to_string();
+        let wide = self::schema(&text, &[]).unwrap();
+        assert_eq!(encoded(&wide, "\"a\""), Err(": the schema is too much work for this value".to_owned()));
+        let twice = r##"{"allOf":[{"items":{"$ref":"#"}},{"items":{"$ref":"#"}}]}"##;
+        let twice = self::schema(twice, &[]).unwrap();
+        assert!(encoded(&twice, "[[[[1]]]]").is_ok());
+        let deep = format!("{}{}", "[".repeat(90), "]".repeat(90));
+        assert_eq!(encoded(&twice, &deep), Err(": the schema is too much work for this value".to_owned()));
+    }
+
+    #[test]
+    fn recursive_schemas_validate_deep_values() {
+        let text = r##"{"$ref":"#/definitions/node","definitions":{"node":{"type":"object","additionalProperties":false,
+            "properties":{"left":{"$ref":"#/definitions/node"},"right":{"$ref":"#/definitions/node"},
+            "value":{"oneOf":[{"type":"string"},{"type":"number"}]}}}}}"##;
+        let schema = schema(text, &[]).unwrap();
+        let mut tree = serde_json::json!({"value": 1});
+        for level in 0..12 {
+            tree = serde_json::json!({"left": tree, "right": tree, "value": level});
+        }
+        assert!(encoded(&schema, &tree.to_string()).is_ok());
+        let mut list = serde_json::json!({"value": 1});
+        for _ in 0..90 {
+            list = serde_json::json!({"left": list});
+        }
+        assert!(encoded(&schema, &list.to_string()).is_ok());
     }
 }

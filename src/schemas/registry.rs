@@ -163,6 +163,18 @@ impl SchemaRegistry {
         Ok((id, self.by_id(id)?))
     }
 
+    /// Returns what [`latest`](Self::latest) returns, if it is known. Does not block.
+    pub fn known_latest(&self, subject: &str) -> Option<(SchemaId, Arc<Schema>)> {
+        let id = self.shared.latest.peek(&subject.to_owned())?;
+        Some((id, self.shared.schemas.peek(&id)?))
+    }
+
+    /// Returns what [`register`](Self::register) returns, if it is known. Does not block.
+    pub fn known_registered(&self, subject: &str, source: &SchemaSource) -> Option<(SchemaId, Arc<Schema>)> {
+        let id = self.shared.registered.peek(&(subject.to_owned(), source.kind, source.text.clone()))?;
+        Some((id, self.shared.schemas.peek(&id)?))
+    }
+
     /// Returns the id of a schema under a subject, registering it if it is new. Blocks.
     pub fn register(&self, subject: &str, source: &SchemaSource) -> Result<(SchemaId, Arc<Schema>), RegistryError> {
         if !source.references.is_empty() {

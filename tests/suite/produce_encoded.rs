@@ -193,6 +193,7 @@ async fn a_slow_registry_does_not_delay_requests_whose_schemas_are_known() {
     let bridge = EncodingBridge::new();
     let id = bridge.add("t-value", SchemaKind::Avro, "\"int\"");
     let known = format!("t?value_schema_id={id}");
+    let text = json!({"value_schema": "\"int\"", "records": [{"value": 1}]});
     assert_eq!(bridge.post(&known, JSON, "1").await.status, 200);
     bridge.catalog.set(Conduct::Hangs);
     let slow = join_all((0..100).map(|_| bridge.post("t?value_schema=latest", JSON, "2")));
@@ -201,9 +202,12 @@ async fn a_slow_registry_does_not_delay_requests_whose_schemas_are_known() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for _ in 0..3 {
-            let fast = async { (bridge.post(&known, JSON, "1").await, bridge.post("t", JSON, "1").await) };
-            let (encoded, plain) = tokio::time::timeout(Duration::from_secs(2), fast).await.unwrap();
-            assert_eq!((encoded.status, plain.status), (200, 200));
+            let fast = async {
+                let by_id = bridge.post(&known, JSON, "1").await;
+                (by_id, bridge.envelope(text.clone()).await, bridge.post("t", JSON, "1").await)
+            };
+            let (by_id, by_text, plain) = tokio::time::timeout(Duration::from_secs(2), fast).await.unwrap();
+            assert_eq!((by_id.status, by_text.status, plain.status), (200, 200, 200));
         }
         bridge.catalog.set(Conduct::Answers);
     };

@@ -4,3 +4,4 @@
 
 mod protobuf;
 mod registry;
+mod values;

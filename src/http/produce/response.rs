@@ -1,9 +1,10 @@
 //! Turns the results of records into the status and body of a response, in the format of the REST Proxy v2.
 
 use super::body::BodyMemory;
-use super::schema_encoder::{SchemaIds, number};
+use super::schema_encoder::SchemaIds;
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
+use crate::schemas::framing::SchemaId;
 use serde_json::{Value, json};
 use std::io::Write;
 use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -28,7 +29,7 @@ pub struct ResponseMembers {
 impl ResponseMembers {
     fn write(&self, out: &mut Vec<u8>) {
         if let Some(SchemaIds { key, value }) = self.schemas {
-            let (key, value) = (json!(key.map(number)), json!(value.map(number)));
+            let (key, value) = (json!(key.map(SchemaId::number)), json!(value.map(SchemaId::number)));
             // Writing to a `Vec` cannot fail.
             let _ = write!(out, ",\"key_schema_id\":{key},\"value_schema_id\":{value}");
         }

@@ -117,7 +117,7 @@ impl SchemaEncoder {
         if let RecordForm::Envelope(_) = unencoded.form {
             check_given(&chosen, &unencoded.records)?;
         }
-        let found = match self.known(&chosen) {
+        let found = match self.known(topic, &chosen) {
             Some(found) => found,
             None => {
                 let (catalog, topic) = (self.catalog.clone(), topic.clone());
@@ -131,16 +131,23 @@ impl SchemaEncoder {
     }
 
     /// Returns the schemas without asking the registry, if all of them are known.
-    fn known(&self, chosen: &ChosenSchemas) -> Option<FoundSchemas> {
-        let known = |choice: &Option<SchemaChoice>| match choice {
-            None => Some(None),
-            Some(SchemaChoice::Id(id)) => match self.catalog.lookup(*id) {
-                Lookup::Ready(schema) => Some(Some(FoundSchema { id: *id, schema })),
-                Lookup::Pending | Lookup::Failed(_) => None,
-            },
-            Some(SchemaChoice::Latest | SchemaChoice::Text(_)) => None,
+    fn known(&self, topic: &TopicName, chosen: &ChosenSchemas) -> Option<FoundSchemas> {
+        let known = |part: EncodedPart, choice: &Option<SchemaChoice>| {
+            let known = match choice {
+                None => return Some(None),
+                Some(SchemaChoice::Id(id)) => match self.catalog.lookup(*id) {
+                    Lookup::Ready(schema) => (*id, schema),
+                    Lookup::Pending | Lookup::Failed(_) => return None,
+                },
+                Some(SchemaChoice::Latest) => self.catalog.known_latest(&part.subject(topic))?,
+                Some(SchemaChoice::Text(source)) => self.catalog.known_registered(&part.subject(topic), source)?,
+            };
+            Some(Some(FoundSchema { id: known.0, schema: known.1 }))
         };
-        Some(FoundSchemas { key: known(&chosen.key)?, value: known(&chosen.value)? })
+        Some(FoundSchemas {
+            key: known(EncodedPart::Key, &chosen.key)?,
+            value: known(EncodedPart::Value, &chosen.value)?,
+        })
     }
 }
 
@@ -176,7 +183,7 @@ impl FoundSchemas {
             if let Some(FoundSchema { id, schema }) = found
                 && kind(schema) != named
             {
-                return Err(schema_problem::other_kind(part, number(*id), kind(schema), named));
+                return Err(schema_problem::other_kind(part, *id, kind(schema), named));
             }
         }
         Ok(())
@@ -275,14 +282,6 @@ fn frame(id: SchemaId, out: &mut Vec<u8>) {
     match id {
         SchemaId::Id(id) => out.extend_from_slice(&id.to_be_bytes()),
         SchemaId::GlobalId(id) | SchemaId::ContentId(id) => out.extend_from_slice(&id.to_be_bytes()),
-    }
-}
-
-/// Returns an id as in the response.
-pub fn number(id: SchemaId) -> u64 {
-    match id {
-        SchemaId::Id(id) => id.into(),
-        SchemaId::GlobalId(id) | SchemaId::ContentId(id) => id,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::schema_choice::EncodedPart;
 use crate::http::problem::Problem;
+use crate::schemas::framing::SchemaId;
 use crate::schemas::registry::RegistryError;
 use crate::schemas::schema::{EncodeError, SchemaKind};
 
@@ -43,9 +44,9 @@ pub fn does_not_fit(before: &str, part: EncodedPart, error: &EncodeError) -> Pro
 }
 
 /// A schema has another format than the content type.
-pub fn other_kind(part: EncodedPart, id: u64, is: SchemaKind, named: SchemaKind) -> Problem {
+pub fn other_kind(part: EncodedPart, id: SchemaId, is: SchemaKind, named: SchemaKind) -> Problem {
     let (part, is, named) = (part.name(), name(is), name(named));
-    Problem::unprocessable(format!("the {part} schema with id {id} is {is}, and the Content-Type says {named}"))
+    Problem::unprocessable(format!("{id}, given for the {part}, is {is}, and the Content-Type says {named}"))
         .code(INVALID_SCHEMA)
 }
 

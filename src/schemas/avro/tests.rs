@@ -95,3 +95,200 @@ fn each_type_has_a_json_form() {
         assert_eq!(again.as_deref(), Ok(*json), "{text}");
     }
 }
+
+#[test]
+fn a_union_is_plain_where_the_kind_of_json_tells_its_branch() {
+    let records = r#"{"type":"record","name":"A","fields":[{"name":"a","type":"int"}]},
+        {"type":"record","name":"n.B","fields":[{"name":"b","type":"int","default":1}]}"#;
+    let table = [
+        (r#"["null","int","string"]"#.to_owned(), "3", "3"),
+        (r#"["null","int","string"]"#.to_owned(), r#"{"int":3}"#, "3"),
+        (r#"["null","int","string"]"#.to_owned(), "null", "null"),
+        (r#"["long","double"]"#.to_owned(), "3", "3"),
+        (r#"["long","double"]"#.to_owned(), "3.0", "3.0"),
+        (r#"["null","double"]"#.to_owned(), "3", "3.0"),
+        (r#"["null","double"]"#.to_owned(), "\"NaN\"", "\"NaN\""),
+        (r#"["string","double"]"#.to_owned(), "\"NaN\"", "\"NaN\""),
+        (r#"["string","double"]"#.to_owned(), r#"{"double":"NaN"}"#, r#"{"double":"NaN"}"#),
+        (r#"["null","long"]"#.to_owned(), "1e3", "1000"),
+        (r#"["int","long"]"#.to_owned(), "3", "3"),
+        (r#"["int","long"]"#.to_owned(), r#"{"int":3}"#, r#"{"int":3}"#),
+        (r#"["string","bytes"]"#.to_owned(), r#"{"bytes":"a"}"#, r#"{"bytes":"a"}"#),
+        (r#"["string","bytes"]"#.to_owned(), "\"a\"", "\"a\""),
+        (r#"["string",{"type":"map","values":"string"}]"#.to_owned(), r#"{"string":"a"}"#, "\"a\""),
+        (
+            r#"["string",{"type":"map","values":"string"}]"#.to_owned(),
+            r#"{"map":{"string":"a"}}"#,
+            r#"{"map":{"string":"a"}}"#,
+        ),
+        (r#"["string",{"type":"map","values":"string"}]"#.to_owned(), r#"{"x":"a"}"#, r#"{"x":"a"}"#),
+        (format!("[{records}]"), r#"{"a":1}"#, r#"{"A":{"a":1}}"#),
+        (format!("[{records}]"), r#"{"n.B":{"b":2}}"#, r#"{"n.B":{"b":2}}"#),
+        (format!("[{records}]"), "{}", r#"{"n.B":{"b":1}}"#),
+    ];
+    for (text, given, json) in table {
+        let schema = schema(&text);
+        let outcome = encoded(&schema, given).and_then(|bytes| decoded(&schema, &bytes));
+        assert_eq!(outcome.as_deref(), Ok(json), "{text} {given}");
+    }
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_an_error_with_its_path() {
+    let site =
+        r#"{"type":"record","name":"S","fields":[{"name":"name","type":"string"},{"name":"n","type":["null","int"]}]}"#;
+    let table = [
+        (with_field("\"int\""), "{}", ".a: the field is missing and has no default"),
+        (with_field("\"int\""), "[]", ": expected an object, found []"),
+        (with_field("\"int\""), r#"{"a":1,"b":2}"#, ".b: the record has no field of this name"),
+        (with_field("\"int\""), r#"{"a":1,"a":2}"#, ".a: the field is given twice"),
+        (with_field("\"int\""), r#"{"a":2147483648}"#, ".a: expected an integer of 32 bits, found 2147483648"),
+        (with_field("\"int\""), r#"{"a":1.5}"#, ".a: expected an integer of 32 bits, found 1.5"),
+        (
+            with_field("\"long\""),
+            r#"{"a":9223372036854775808}"#,
+            ".a: expected an integer of 64 bits, found 9223372036854775808",
+        ),
+        (with_field("\"float\""), r#"{"a":1e39}"#, ".a: expected a number in the range of float, found 1e39"),
+        (
+            with_field("\"bytes\""),
+            "{\"a\":\"\u{100}\"}",
+            ".a: expected a string of bytes (characters up to U+00FF), found \"\u{100}\"",
+        ),
+        (with_field(r#"{"type":"array","items":"string"}"#), r#"{"a":["x",1]}"#, ".a[1]: expected a string, found 1"),
+        (
+            with_field(r#"{"type":"map","values":"int"}"#),
+            r#"{"a":{"b c":"x"}}"#,
+            r#".a["b c"]: expected an integer of 32 bits, found "x""#,
+        ),
+        (with_field(site), r#"{"a":{"name":"x","n":"y"}}"#, r#".a.n: expected one of null, int, found "y""#),
+        (
+            with_field(r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}"#),
+            r#"{"a":"1.234"}"#,
+            ".a: 1.234 has more than 2 digits behind the point",
+        ),
+        (
+            with_field(r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}"#),
+            r#"{"a":123.4}"#,
+            ".a: 123.4 has more than 4 digits with 2 of them behind the point",
+        ),
+        (
+            with_field(r#"{"type":"long","logicalType":"timestamp-millis"}"#),
+            r#"{"a":"2026-01-31T08:00:00.1234Z"}"#,
+            ".a: expected a time such as \"2026-01-31T08:00:00.123Z\", found \"2026-01-31T08:00:00.1234Z\"",
+        ),
+        (with_field("\"int\""), "{", ": invalid JSON: EOF while parsing an object at line 1 column 1"),
+    ];
+    for (text, json, error) in table {
+        let mut out = b"before".to_vec();
+        let outcome = crate::schemas::schema::Schema::Avro(schema(&text)).encode(json.as_bytes(), &mut out);
+        assert_eq!(outcome.map_err(|error| error.to_string()), Err(error.to_owned()), "{text} {json}");
+        assert_eq!(out, b"before");
+    }
+}
+
+#[test]
+fn missing_fields_have_their_defaults() {
+    let text = r#"{"type":"record","name":"R","fields":[
+        {"name":"n","type":["null","int"],"default":null}, {"name":"s","type":"string","default":"x"},
+        {"name":"d","type":{"type":"int","logicalType":"date"},"default":1},
+        {"name":"b","type":"bytes","default":"\u00ff"},
+        {"name":"r","type":{"type":"record","name":"I","fields":[{"name":"i","type":"long","default":7}]},"default":{}},
+        {"name":"l","type":{"type":"array","items":"I"},"default":[{"i":1},{}]},
+        {"name":"wrong","type":"int","default":"null"}]}"#;
+    let schema = schema(text);
+    let error = encoded(&schema, "{}").unwrap_err();
+    assert_eq!(error, ".wrong: the field is missing, and its default does not fit its type");
+    let bytes = encoded(&schema, r#"{"wrong":0}"#).unwrap();
+    let json = "{\"n\":null,\"s\":\"x\",\"d\":\"1970-01-02\",\"b\":\"\u{ff}\",\"r\":{\"i\":7},\"l\":[{\"i\":1},{\"i\":7}],\"wrong\":0}";
+    assert_eq!(decoded(&schema, &bytes).as_deref(), Ok(json));
+}
+
+#[test]
+fn a_schema_can_name_types_of_its_references() {
+    let customer = r#"{"type":"record","name":"Customer","namespace":"org","fields":[{"name":"id","type":"Id"}]}"#;
+    let id = r#"{"type":"fixed","name":"org.Id","size":1}"#;
+    let order = r#"{"type":"record","name":"org.Order","fields":[{"name":"by","type":"Customer"}]}"#;
+    let schema = AvroSchema::parse(&source(order, &[id, customer])).unwrap();
+    assert_eq!(decoded(&schema, b"x").as_deref(), Ok(r#"{"by":{"id":"x"}}"#));
+    let error = |text: &str, references: &[&str]| AvroSchema::parse(&source(text, references)).unwrap_err().0;
+    assert_eq!(error(order, &[]), "the type org.Customer is not defined");
+    assert_eq!(error(id, &[id]), "the type org.Id is defined twice");
+}
+
+#[test]
+fn bytes_that_do_not_fit_their_schema_are_errors() {
+    let list = r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;
+    let table: &[(&str, Vec<u8>, &str)] = &[
+        ("int", vec![0x80], "the value ends too early at byte 1 of 1"),
+        ("int", vec![0, 0], "the value ends before its bytes do, at byte 1 of 2"),
+        ("int", vec![0xff, 0xff, 0xff, 0xff, 0x1f], "an int has more than 32 bits at byte 5 of 5"),
+        ("long", vec![0xff; 11], "an integer has more than 64 bits at byte 10 of 11"),
+        ("boolean", vec![2], "a boolean is neither 0 nor 1 at byte 1 of 1"),
+        ("string", vec![1], "a length is negative at byte 1 of 1"),
+        ("string", vec![2, 0xff], "a string is not UTF-8 at byte 2 of 2"),
+        (r#"["null"]"#, vec![2], "a union has no branch with this number, at byte 1 of 1"),
+        (
+            r#"{"type":"enum","name":"e","symbols":["A"]}"#,
+            vec![2],
+            "an enum has no symbol with this number, at byte 1 of 1",
+        ),
+        (
+            r#"{"type":"array","items":"null"}"#,
+            vec![0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            "the JSON of the value is too large",
+        ),
+        (
+            r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#,
+            vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0],
+            "the JSON of the value is too large",
+        ),
+        (list, vec![2; 100_000], "the value is nested more than 100 levels deep at byte 50 of 100000"),
+    ];
+    for (text, bytes, error) in table {
+        assert_eq!(decoded(&schema(text), bytes).unwrap_err(), *error, "{text}");
+    }
+}
+
+#[test]
+fn schemas_from_outside_are_bounded() {
+    let error = |text: &str| AvroSchema::parse(&source(text, &[])).unwrap_err().0;
+    let nested = |depth: usize| format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(depth), "}".repeat(depth));
+    assert!(AvroSchema::parse(&source(&nested(100), &[])).is_ok());
+    assert!(error(&nested(100_000)).starts_with("the schema has"));
+    assert!(error(&nested(10_000)).contains("recursion limit"));
+    assert!(error(&format!("[{}1]", "\"x\",".repeat(60_000))).contains("more than 1000 branches"));
+    let symbols: Vec<String> = (0..60_000).map(|n| format!("\"s{n}\"")).collect();
+    let symbols = format!(r#"{{"type":"enum","name":"E","symbols":[{}]}}"#, symbols.join(","));
+    assert_eq!(error(&symbols), "the schema has more than 50000 types, fields and symbols");
+    // A record that contains itself has no values, and a default that doubles at each level no end.
+    let endless = schema(r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#);
+    assert!(decoded(&endless, b"").is_err());
+    let mut doubling =
+        r#"{"type":"record","name":"R0","fields":[{"name":"s","type":"string","default":"0123456789"}]}"#.to_owned();
+    for level in 1..30 {
+        let (inner, before) = (format!("\"R{}\"", level - 1), doubling);
+        doubling = format!(
+            r#"{{"type":"record","name":"R{level}","fields":[{{"name":"a","type":{before},"default":{{}}}},{{"name":"b","type":{inner},"default":{{}}}}]}}"#
+        );
+    }
+    assert!(encoded(&schema(&doubling), "{}").is_err());
+    let wide: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":"null","default":null}}"#)).collect();
+    let wide = format!(r#"{{"type":"array","items":{{"type":"record","name":"R","fields":[{}]}}}}"#, wide.join(","));
+    let error = encoded(&schema(&wide), &format!("[{}{{}}]", "{},".repeat(300_000))).unwrap_err();
+    assert!(error.ends_with("the encoded value is too large for its JSON"), "{error}");
+}
+
+#[test]
+fn unions_that_avro_forbids_are_errors() {
+    let error = |text: &str| AvroSchema::parse(&source(text, &[])).unwrap_err().0;
+    assert_eq!(error(r#"["int","int"]"#), "a union has two branches named int");
+    assert_eq!(error(r#"[["int"]]"#), "a union is directly inside a union");
+    assert_eq!(error(r#"{"type":"enum","name":"e","symbols":["A","A"]}"#), "an enum has two symbols named A");
+    assert_eq!(
+        error(r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"},{"name":"a","type":"int"}]}"#),
+        "R has two fields named a"
+    );
+    assert_eq!(error(r#"{"type":"record","fields":[]}"#), "a record, enum or fixed has no name");
+    assert_eq!(error("7"), "a type is a string, an array or an object, not 7");
+}

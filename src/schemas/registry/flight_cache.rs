@@ -92,6 +92,15 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
         (state.order.len(), state.bytes)
     }
 
+    /// Returns the value of a key, if it is fresh. Does not block, and does not claim a fetch.
+    pub fn peek(&self, key: &K) -> Option<V> {
+        let now = Instant::now();
+        let state = lock(&self.state);
+        let kept = state.entries.get(key)?.kept.as_ref()?;
+        let is_fresh = kept.fresh_until.is_none_or(|until| now < until);
+        kept.result.as_ref().ok().filter(|_| is_fresh).cloned()
+    }
+
     /// Returns the result of a key, or claims its fetch. Does not block.
     pub fn claim(self: &Arc<Self>, key: &K) -> Claim<K, V> {
         let now = Instant::now();

@@ -1,6 +1,6 @@
 //! Schemas without a registry.
 
-use curlew::schemas::catalog::SchemaCatalog;
+use curlew::schemas::catalog::{KnownSchema, SchemaCatalog};
 use curlew::schemas::framing::SchemaId;
 use curlew::schemas::registry::{Lookup, RegistryError};
 use curlew::schemas::schema::{Schema, SchemaSource};
@@ -26,7 +26,7 @@ pub struct FakeCatalog {
     /// Callers that have no response yet.
     waiting: AtomicUsize,
     schemas: Mutex<Vec<(String, SchemaSource)>>,
-    /// Ids that `lookup` knows, as a cache does.
+    /// Ids that are known without asking, as in a cache.
     cached: Mutex<Vec<SchemaId>>,
 }
 
@@ -95,6 +95,18 @@ impl SchemaCatalog for FakeCatalog {
                 Lookup::Ready(Arc::new(Schema::parse(&source).unwrap()))
             }
             _ => Lookup::Pending,
+        }
+    }
+
+    fn known_latest(&self, _subject: &str) -> Option<KnownSchema> {
+        None
+    }
+
+    fn known_registered(&self, subject: &str, source: &SchemaSource) -> Option<KnownSchema> {
+        let (id, _) = self.find(|(known, text)| known == subject && text == source)?;
+        match self.lookup(id) {
+            Lookup::Ready(schema) => Some((id, schema)),
+            Lookup::Pending | Lookup::Failed(_) => None,
         }
     }
 
