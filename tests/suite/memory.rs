@@ -316,7 +316,9 @@ async fn a_list_of_topics_reserves_memory_first_and_one_topic_is_always_describe
     assert_eq!(names.as_array().map(Vec::len), Some(TOPICS));
     let (_, described) = read_response(world.ask(offsets).await).await;
     assert_eq!(described.as_array().map(Vec::len), Some(TOPICS));
-    assert_eq!(described[0], topic);
+    // A list has no configs and no replicas.
+    assert_eq!(described[0]["partitions"][0]["latest"], topic["partitions"][0]["latest"]);
+    assert_eq!(described[0]["name"], topic["name"]);
     assert_eq!(pages.used(), 0);
 }
 
