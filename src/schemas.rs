@@ -9,6 +9,8 @@ pub mod catalog;
 pub mod decoding_broker;
 pub mod framing;
 pub mod json_schema;
+pub mod mismatch;
 pub mod protobuf;
 pub mod registry;
 pub mod schema;
+pub mod source;

@@ -58,7 +58,7 @@ AVRO = [
         {"e": "GREEN", "f": b"\xff\x00", "again": "RED"},
     ], []),
     ("decimals", record("D", b=logical("bytes", "decimal", precision=20, scale=2), f=logical(fixed("Dec", 8), "decimal", precision=18, scale=6), n=["null", logical("bytes", "decimal", precision=4)]), [
-        {"b": decimal.Decimal(b), "f": decimal.Decimal(f), "n": n if n is None else decimal.Decimal(n)}
+        {"b": decimal.Decimal(b), "f": decimal.Decimal(f), "n": decimal.Decimal(n) if n else None}
         for b, f, n in [("123.45", "-0.000001", "9999"), ("-0.05", "0.000000", None), ("0.00", "999999999999.999999", "-1"), ("-123456789012345678.90", "1.500000", "0"), ("1.28", "-1.280000", "128"), ("-1.28", "0.000128", "-128")]
     ], []),
     ("milliseconds", record("M", d=logical("int", "date"), t=logical("int", "time-millis"), ts=logical("long", "timestamp-millis"), l=logical("long", "local-timestamp-millis")), [

@@ -20,7 +20,8 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};
+use super::mismatch::{DecodeError, EncodeError};
+use super::source::{InvalidSchema, SchemaSource};
 use types::{AvroTypes, TypeId};
 
 /// A parsed schema.

@@ -2,7 +2,8 @@
 
 use super::framing::SchemaId;
 use super::registry::{Lookup, RegistryError, SchemaRegistry};
-use super::schema::{Schema, SchemaSource};
+use super::schema::Schema;
+use super::source::SchemaSource;
 use std::fmt::Debug;
 use std::sync::Arc;
 

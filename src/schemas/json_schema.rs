@@ -5,7 +5,8 @@
 mod cost;
 mod reference;
 
-use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};
+use super::mismatch::{DecodeError, EncodeError};
+use super::source::{InvalidSchema, SchemaSource};
 use jsonschema::paths::LocationSegment;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use reference::Documents;
@@ -161,7 +162,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schemas::schema::{SchemaKind, SchemaReference};
+    use crate::schemas::source::{SchemaKind, SchemaReference};
     use proptest::prelude::*;
 
     fn schema(text: &str, references: &[(&str, &str)]) -> Result<JsonSchema, String> {

@@ -22,7 +22,8 @@ mod tests;
 mod types;
 mod wire;
 
-use super::schema::{DecodeError, EncodeError, InvalidSchema, SchemaSource};
+use super::mismatch::{DecodeError, EncodeError};
+use super::source::{InvalidSchema, SchemaSource};
 use decoder::{Fit, MessageDecoder, MessageSpans};
 use encoder::MessageEncoder;
 use index::IndexedMessage;

@@ -15,7 +15,8 @@ pub use inspect::inspect;
 pub use settings::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, RegistryUrl};
 
 use super::framing::SchemaId;
-use super::schema::{InvalidSchema, Schema, SchemaKind, SchemaSource};
+use super::schema::Schema;
+use super::source::{InvalidSchema, SchemaKind, SchemaSource};
 use crate::sync::lock;
 use crate::sync::worker::Worker;
 use client::RegistryClient;

@@ -2,32 +2,9 @@
 
 use super::avro::AvroSchema;
 use super::json_schema::JsonSchema;
+use super::mismatch::{DecodeError, EncodeError};
 use super::protobuf::ProtobufSchema;
-
-/// The format of a schema, as registries name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SchemaKind {
-    Avro,
-    Protobuf,
-    Json,
-}
-
-/// The text of a schema with everything that it refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaSource {
-    pub kind: SchemaKind,
-    pub text: String,
-    /// In an order in which each schema comes after those that it refers to. The registry bounds their number and size.
-    pub references: Vec<SchemaReference>,
-}
-
-/// A schema that another one refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaReference {
-    /// The name by which it is referred to: an Avro full name, a Protobuf import path, or a JSON Schema `$ref`.
-    pub name: String,
-    pub text: String,
-}
+use super::source::{InvalidSchema, SchemaKind, SchemaSource};
 
 /// A schema that is ready for use.
 #[derive(Debug)]
@@ -35,27 +12,6 @@ pub enum Schema {
     Avro(AvroSchema),
     Protobuf(ProtobufSchema),
     Json(JsonSchema),
-}
-
-/// Why a schema cannot be used. The text is one line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidSchema(pub String);
-
-/// Why bytes do not have the form that their schema describes, or why their JSON is too large. The text is one line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(pub String);
-
-/// Why a JSON value does not fit a schema.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct EncodeError {
-    /// The place in the value: `value.site.name`, `value[3]`, without the leading `value` for a key: `key.id`. Callers put the
-    /// root before it, so here it begins with `.` or `[`, or is empty.
-    pub path: String,
-    /// What was given and what the schema allows.
-    pub reason: String,
 }
 
 impl Schema {

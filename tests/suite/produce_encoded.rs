@@ -3,7 +3,7 @@
 use crate::produce::{Answer, Bridge, JSON, PATIENCE};
 use crate::support::fake_catalog::{Conduct, FakeCatalog};
 use curlew::http::produce::{Bodies, SchemaEncoder};
-use curlew::schemas::schema::{SchemaKind, SchemaSource};
+use curlew::schemas::source::{SchemaKind, SchemaSource};
 use curlew::sync::memory_budget::MemoryBudget;
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use curlew::schemas::framing::SchemaId;
 use curlew::schemas::registry::{
     Lookup, RegistryCredentials, RegistryError, RegistrySettings, RegistryUrl, SchemaRegistry,
 };
-use curlew::schemas::schema::{SchemaKind, SchemaSource};
+use curlew::schemas::source::{SchemaKind, SchemaSource};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

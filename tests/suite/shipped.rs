@@ -77,7 +77,8 @@ fn no_shipped_package_compiles_or_links_c() {
 
 #[test]
 fn every_shipped_package_has_an_allowed_licence() {
-    const ALLOWED: [&str; 8] = ["MIT", "MIT-0", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib"];
+    const ALLOWED: [&str; 8] =
+        ["MIT", "MIT-0", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib"];
     let mut wrong = Vec::new();
     for package in manifests() {
         let licence = text(&package["license"]);

@@ -1,7 +1,8 @@
 //! Avro and JSON Schema: values of Confluent's serializers for Python have the same JSON in Curlew, and their deserializers
 //! read the values that Curlew encodes.
 
-use curlew::schemas::schema::{Schema, SchemaKind, SchemaReference, SchemaSource};
+use curlew::schemas::schema::Schema;
+use curlew::schemas::source::{SchemaKind, SchemaReference, SchemaSource};
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
 use curlew_integration::{cache, file};

@@ -130,7 +130,7 @@ impl BodyKind {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::schemas::schema::SchemaKind;
+    use crate::schemas::source::SchemaKind;
     use warp::http::HeaderValue;
 
     fn kind(content_type: &str) -> Result<BodyKind, Problem> {

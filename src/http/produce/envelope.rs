@@ -5,7 +5,7 @@ use super::json::check_bom;
 use super::schema_choice::{ChosenSchemas, EncodedPart, SchemaMembers};
 use crate::http::problem::Problem;
 use crate::record::{Header, NewRecord, Partition, Timestamp};
-use crate::schemas::schema::SchemaKind;
+use crate::schemas::source::SchemaKind;
 use crate::start_position::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

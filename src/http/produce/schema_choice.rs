@@ -4,7 +4,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::record::TopicName;
 use crate::schemas::framing::SchemaId;
-use crate::schemas::schema::{SchemaKind, SchemaSource};
+use crate::schemas::source::{SchemaKind, SchemaSource};
 use serde_json::value::RawValue;
 
 /// The query parameters that name schemas.

@@ -3,8 +3,9 @@
 use super::schema_choice::EncodedPart;
 use crate::http::problem::Problem;
 use crate::schemas::framing::SchemaId;
+use crate::schemas::mismatch::EncodeError;
 use crate::schemas::registry::RegistryError;
-use crate::schemas::schema::{EncodeError, SchemaKind};
+use crate::schemas::source::SchemaKind;
 
 /// The error codes of the Confluent REST Proxy v2.
 const KEY_SCHEMA_MISSING: u32 = 42201;

@@ -1,7 +1,7 @@
 //! The content types of the REST proxies: `application/vnd.kafka[.FORMAT][.VERSION]+json`.
 
 use super::envelope::Form;
-use crate::schemas::schema::SchemaKind;
+use crate::schemas::source::SchemaKind;
 
 /// The prefix of all of them.
 pub const PREFIX: &str = "application/vnd.kafka";

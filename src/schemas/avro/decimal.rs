@@ -58,7 +58,7 @@ fn negate(bytes: &mut [u8]) {
     }
 }
 
-/// Parses a number with an optional fraction and exponent, exactly. Returns the unscaled integer, or why there is none.
+/// Parses a number with an optional fraction and exponent, exactly. Returns the unscaled integer, or why the text is not a number.
 pub fn parse(text: &str, of: DecimalType) -> Result<Vec<u8>, String> {
     let invalid = || "is not a decimal number".to_owned();
     let (negative, number) = match text.strip_prefix('-') {

@@ -5,7 +5,7 @@ use super::json_text::{push_bytes, push_double, push_float, push_integer, push_s
 use super::reader::AvroReader;
 use super::types::{AvroType, AvroTypes, RecordType, TimeUnit, TypeId, UnionType};
 use super::{decimal, times};
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 
 /// How deep objects and arrays may be nested. JSON parsers, Curlew's filters among them, accept 128 levels.
 const MAX_DEPTH: u32 = 100;

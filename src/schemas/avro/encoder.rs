@@ -6,7 +6,7 @@ use super::scalars::{self, shown};
 use super::types::{AvroType, AvroTypes, FieldDefault, RecordType, TypeId, UnionBranch, UnionType};
 use super::union::usual_kind;
 use super::writer::{push_count, push_sized};
-use crate::schemas::schema::EncodeError;
+use crate::schemas::mismatch::EncodeError;
 use serde_json::value::RawValue;
 use std::cell::Cell;
 

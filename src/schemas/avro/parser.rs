@@ -12,7 +12,7 @@ use super::types::{
 };
 use super::union::plain_branches;
 use super::{decimal, json_text};
-use crate::schemas::schema::{InvalidSchema, SchemaSource};
+use crate::schemas::source::{InvalidSchema, SchemaSource};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 

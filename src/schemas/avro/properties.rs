@@ -1,7 +1,7 @@
 //! Properties of generated schemas and values. A list of numbers makes all choices.
 
 use super::AvroSchema;
-use crate::schemas::schema::{SchemaKind, SchemaSource};
+use crate::schemas::source::{SchemaKind, SchemaSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Reads Avro's binary primitives.
 
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 
 /// Encoded bytes that are not yet read.
 pub struct AvroReader<'b> {

@@ -1,5 +1,5 @@
 use super::AvroSchema;
-use crate::schemas::schema::{SchemaKind, SchemaReference, SchemaSource};
+use crate::schemas::source::{SchemaKind, SchemaReference, SchemaSource};
 
 fn source(text: &str, references: &[&str]) -> SchemaSource {
     let references = references.iter().map(|text| SchemaReference { name: "r".to_owned(), text: (*text).to_owned() });

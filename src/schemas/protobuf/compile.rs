@@ -1,7 +1,7 @@
 //! From the text of a `.proto` file and of its imports to the types in them.
 
 use super::types::MessageTypes;
-use crate::schemas::schema::{InvalidSchema, SchemaSource};
+use crate::schemas::source::{InvalidSchema, SchemaSource};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::DescriptorPool;

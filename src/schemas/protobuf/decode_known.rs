@@ -4,7 +4,7 @@ use super::decoder::{ItemSeparator, MessageDecoder, MessageSpans};
 use super::known_text;
 use super::types::{FieldShape, MessageType, ProtoKind, WellKnown};
 use super::wire::{WireField, WireReader, WireSpan, WireType};
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 
 impl MessageDecoder<'_> {
     /// Writes the JSON of a well-known message.

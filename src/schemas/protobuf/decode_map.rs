@@ -3,7 +3,7 @@
 use super::decoder::{ItemSeparator, MessageDecoder, MessageSpans};
 use super::types::ProtoKind;
 use super::wire::{WireReader, WireSpan, WireType, from_zigzag};
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 use std::cmp::Ordering;
 
 /// An entry with its key.

@@ -7,7 +7,7 @@
 use super::json_out::BoundedJson;
 use super::types::{EnumId, FieldShape, MessageField, MessageId, MessageType, MessageTypes, ProtoKind};
 use super::wire::{MAX_DEPTH, WireReader, WireSpan, WireType, from_zigzag, too_deep, truncated};
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 use std::collections::HashMap;
 use std::ops::Range;
 

@@ -5,7 +5,7 @@
 
 use super::types::{MessageId, MessageTypes};
 use super::wire::{MAX_DEPTH, put_varint, too_deep};
-use crate::schemas::schema::EncodeError;
+use crate::schemas::mismatch::EncodeError;
 use serde::de::Error;
 
 /// The longest part of a name in an error.

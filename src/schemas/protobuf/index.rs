@@ -5,7 +5,7 @@
 
 use super::types::{MessageId, MessageRole, MessageTypes};
 use super::wire::{WireReader, WireSpan, WireType, from_zigzag};
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 
 /// The most indexes. Messages in a schema are nested less deep.
 const MAX_PATH: u64 = 128;

@@ -1,6 +1,6 @@
 //! JSON that is appended to a buffer up to a limit.
 
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;

@@ -5,7 +5,8 @@ mod forms;
 mod oracle;
 
 use super::ProtobufSchema;
-use crate::schemas::schema::{EncodeError, SchemaKind, SchemaReference, SchemaSource};
+use crate::schemas::mismatch::EncodeError;
+use crate::schemas::source::{SchemaKind, SchemaReference, SchemaSource};
 
 fn source(text: &str, references: &[(&str, &str)]) -> SchemaSource {
     let reference = |(name, text): &(&str, &str)| SchemaReference { name: (*name).into(), text: (*text).into() };

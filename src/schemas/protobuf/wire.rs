@@ -1,6 +1,6 @@
 //! The wire format of Protobuf: fields with a number, a wire type and a value.
 
-use crate::schemas::schema::DecodeError;
+use crate::schemas::mismatch::DecodeError;
 
 /// Groups and messages may be nested this deep, as in Google's libraries.
 pub const MAX_DEPTH: u32 = 100;

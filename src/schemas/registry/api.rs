@@ -4,7 +4,7 @@ use super::RegistryError;
 use super::client::{RegistryAnswer, RegistryApi, RegistryClient, RegistryRequest};
 use super::references::{NamedPlace, SchemaPlace, StoredSchema, resolve};
 use crate::schemas::framing::SchemaId;
-use crate::schemas::schema::{InvalidSchema, SchemaKind, SchemaSource};
+use crate::schemas::source::{InvalidSchema, SchemaKind, SchemaSource};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

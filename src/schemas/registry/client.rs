@@ -2,7 +2,7 @@
 
 use super::RegistryError;
 use super::settings::{RegistrySettings, RegistryUrl};
-use crate::schemas::schema::InvalidSchema;
+use crate::schemas::source::InvalidSchema;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
 use crate::sync::watchdog;

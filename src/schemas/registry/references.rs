@@ -1,7 +1,7 @@
 //! Schemas that refer to others: collects all that are needed, each after those that it refers to.
 
 use super::RegistryError;
-use crate::schemas::schema::{InvalidSchema, SchemaReference};
+use crate::schemas::source::{InvalidSchema, SchemaReference};
 use std::collections::HashMap;
 
 /// The most schemas that one refers to, directly and indirectly.

@@ -3,7 +3,8 @@
 use curlew::schemas::catalog::{KnownSchema, SchemaCatalog};
 use curlew::schemas::framing::SchemaId;
 use curlew::schemas::registry::{Lookup, RegistryError};
-use curlew::schemas::schema::{Schema, SchemaSource};
+use curlew::schemas::schema::Schema;
+use curlew::schemas::source::SchemaSource;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
