@@ -25,6 +25,7 @@ mod select;
 mod series;
 mod service;
 mod ship;
+mod shippers;
 mod snapshot;
 mod streams;
 mod survive;
