@@ -89,7 +89,11 @@ async fn the_requests_of_karapaces_suite_have_its_results() {
         SchemaKind::Avro,
         r#"{"type": "record", "name": "Schema1", "fields": [{"name": "name", "type": "string"}]}"#,
     );
+    let fields = json!({"validField": {"type": "string"}, "invalidField": {"type": "integer"}});
+    let fields = json!({"type": "object", "properties": fields}).to_string();
+    let by_json_schema = bridge.add("t-value", SchemaKind::Json, &fields);
     let one = |part: &str, value: Value| json!([{ part: value }]);
+    let both = |field: Value| one("value", json!({"validField": "valid value", "invalidField": field}));
     let rows = [
         (AVRO, json!({"value_schema": "\"string\"", "records": one("value", json!("foobar"))}), 200, 0),
         (AVRO, json!({"value_schema": "{\"type\":\"string\"}", "records": one("value", json!("foobar2"))}), 200, 0),
@@ -113,6 +117,8 @@ async fn the_requests_of_karapaces_suite_have_its_results() {
             422,
             42203,
         ),
+        (JSON_SCHEMA, json!({"value_schema_id": by_json_schema, "records": both(json!(1))}), 200, 0),
+        (JSON_SCHEMA, json!({"value_schema_id": by_json_schema, "records": both(json!("not an integer"))}), 422, 42203),
         (JSON_SCHEMA, json!({"value_schema_id": evolved, "records": one("value", json!({"name": "a"}))}), 422, 42205),
         (AVRO, json!({"value_schema": "{\"type\":\"no such type\"}", "records": one("value", json!(1))}), 422, 42205),
     ];
