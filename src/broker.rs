@@ -13,6 +13,7 @@ mod failure;
 mod limits;
 mod schema_counts;
 mod staleness;
+mod topic_admin;
 
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use cause::Cause;
@@ -22,6 +23,7 @@ pub use failure::{BrokerError, Remedy, Setting, WriteState};
 pub use limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
 pub use schema_counts::{SchemaCounts, SchemaFailure};
 pub use staleness::Staleness;
+pub use topic_admin::{CreatedTopic, NewTopic, Replica, TopicConfigs};
 
 pub use crate::record::TopicId;
 
@@ -69,6 +71,20 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Fetches the metadata of `topics` from the broker, one result for each, in order. Never creates a topic.
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>;
+
+    /// The ids of all brokers, in ascending order.
+    fn brokers(&self) -> Result<Vec<NodeId>, BrokerError>;
+
+    /// The replicas of each partition of `topic`, in the order of the partitions.
+    fn replicas(&self, topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError>;
+
+    /// The effective configuration of `topic`.
+    fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError>;
+
+    /// Creates a topic. Fails with [`BrokerError::TopicExists`] if there is one with its name, and with
+    /// [`BrokerError::InvalidTopic`] if the broker rejects its name or settings. After a retriable error the topic may
+    /// have been created.
+    fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError>;
 
     /// Deletes a topic with all its records. Other brokers of the cluster may list it for a moment longer.
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError>;

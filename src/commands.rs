@@ -1,4 +1,4 @@
-//! The commands of the terminal: `consume`, `produce`, `doctor`, `key`, `health`. Also the data of `demo`.
+//! The commands of the terminal: `consume`, `produce`, `topics`, `doctor`, `key`, `health`. Also the data of `demo`.
 
 mod bridge_client;
 mod consume;
@@ -15,12 +15,14 @@ mod produce;
 mod progress;
 mod sse;
 mod to_bridge;
+mod topics;
 
 pub use consume::consume;
 pub use doctor::doctor;
 pub use health::health;
 pub use key::key;
 pub use produce::produce;
+pub use topics::topics;
 
 use crate::os::signal::Signals;
 use crate::os::terminal_escapes::Destination;

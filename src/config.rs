@@ -24,6 +24,7 @@ mod registry;
 mod serve;
 mod show;
 mod terminal;
+mod topics;
 mod values;
 
 pub use demo::{Demo, DemoDir};
@@ -35,6 +36,7 @@ pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;
 pub use terminal::{BridgeArgs, ClientTarget, Consume, Export, LineFormat, OnGap, Produce, Separator, TargetArgs};
+pub use topics::{CreateTopic, ListTopics, TopicsAction, TopicsCommand};
 pub use values::{BridgeUrl, UrlScheme};
 
 use crate::logging::LogFormat;
@@ -76,6 +78,8 @@ pub enum Command {
     Consume(Consume),
     /// Send the lines of standard input to a topic, one record per line.
     Produce(Produce),
+    /// Create or list topics.
+    Topics(TopicsCommand),
     /// Check the health of the bridge on this machine; exit code 0 or 1.
     Health(Health),
     /// Create a key or a password entry for the file of `curlew serve --auth-file`.
@@ -94,6 +98,7 @@ impl Command {
             Self::Demo(demo) => demo.log_level,
             Self::Consume(consume) => consume.target.log_level,
             Self::Produce(produce) => produce.target.log_level,
+            Self::Topics(topics) => topics.target().log_level,
             Self::Export(export) => export.target.log_level,
             Self::Key(_) | Self::Health(_) => LogLevel::Warn,
             Self::Doctor(doctor) => doctor.log_level(),
@@ -143,6 +148,7 @@ impl Command {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
             Self::Consume(consume) => Some(&mut consume.target),
             Self::Produce(produce) => Some(&mut produce.target),
+            Self::Topics(topics) => Some(topics.target_mut()),
             Self::Export(export) => Some(&mut export.target),
         }
     }

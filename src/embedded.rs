@@ -2,6 +2,7 @@
 
 #![deny(missing_docs)]
 
+mod admin;
 mod batch;
 mod catalog;
 mod data_dir;
@@ -22,11 +23,12 @@ mod topics;
 mod verify;
 
 pub use data_dir::DataDirError;
-pub use failure::{Damage, OpenError, StoreError, Unacceptable};
+pub use failure::{Damage, InvalidNewTopic, OpenError, StoreError, Unacceptable};
 pub use inspect::inspect;
 
 use crate::broker::{
-    Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionReader, Submission, Support, TopicInfo,
+    Backlog, Broker, BrokerError, Capabilities, CreatedTopic, NewTopic, NodeId, OffsetAt, PartitionReader, Replica,
+    Submission, Support, TopicConfigs, TopicInfo,
 };
 use crate::record::{Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
@@ -80,11 +82,6 @@ impl Embedded {
             _verify: verify.map_err(OpenError::Thread)?,
         })
     }
-
-    /// Creates a topic. Fails with `InvalidRecord` if it exists.
-    pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
-        self.log.begin_write()?.create_topic(name, partitions)
-    }
 }
 
 impl Broker for Embedded {
@@ -124,6 +121,22 @@ impl Broker for Embedded {
             None => Err(BrokerError::UnknownTopic(name.clone())),
         };
         Ok(topics.iter().map(info).collect())
+    }
+
+    fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+        Ok(vec![topics::NODE])
+    }
+
+    fn replicas(&self, topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+        admin::replicas(&self.log, topic)
+    }
+
+    fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError> {
+        admin::topic_configs(&self.log, topic)
+    }
+
+    fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError> {
+        admin::create_topic(&self.log, topic)
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {

@@ -6,7 +6,9 @@ mod arrival;
 mod auth;
 mod blocking;
 mod certificate;
+mod challenge;
 mod cloudevents;
+mod create_topic;
 mod dashboard;
 mod delete;
 pub mod event;
@@ -17,6 +19,7 @@ pub mod limits;
 mod login;
 mod metrics;
 mod origin;
+mod partitions;
 mod peer;
 pub mod problem;
 pub mod produce;
@@ -24,6 +27,7 @@ pub mod query;
 mod records;
 mod request;
 mod response;
+mod rest_proxy;
 mod routes;
 mod series;
 mod series_format;
@@ -38,6 +42,7 @@ mod trace;
 mod transport;
 mod webhook;
 
+pub use create_topic::Creation;
 pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
 pub use peer::{Network, TrustedProxies};
@@ -68,6 +73,7 @@ pub struct Settings {
     /// Proxies that are trusted to report the address of the client.
     pub proxies: TrustedProxies,
     pub produce: produce::Settings,
+    pub creation: Creation,
     pub deletion: Deletion,
     /// Authentication and authorization.
     pub auth: Authenticator,
@@ -97,6 +103,7 @@ impl Default for Settings {
             webhook_senders: WebhookSenders::default(),
             proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
+            creation: Creation::Forbidden,
             deletion: Deletion::Forbidden,
             auth: Authenticator::disabled(),
             limits: limits::Settings::default(),

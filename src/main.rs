@@ -3,9 +3,10 @@
 use curlew::auth::{AuthWatcher, Authenticator, LoadError};
 use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
-use curlew::commands::{consume, doctor, health, key, produce};
+use curlew::commands::{consume, doctor, health, key, produce, topics};
 use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, InvalidSettings, Serve};
 use curlew::embedded::{Embedded, OpenError};
+use curlew::http::produce::SchemaEncoder;
 use curlew::http::{self, App, ServerTls, ServerTlsError};
 use curlew::hub::Hub;
 use curlew::kafka;
@@ -13,6 +14,7 @@ use curlew::logging::LogFormat;
 use curlew::os::fd_limit;
 use curlew::os::sd_notify::ServiceManager;
 use curlew::os::signal::{HangUps, Signals};
+use curlew::schemas::decoding_broker::DecodingBroker;
 use curlew::schemas::registry::SchemaRegistry;
 use log::{Level, info, log, warn};
 use std::io::{self, Write};
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Demo(settings) => exit_code(format, demo(&settings)),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
+        Command::Topics(settings) => topics(&settings),
         Command::Key(settings) => key(settings),
         Command::Health(settings) => health(&settings),
         Command::Doctor(settings) => doctor(&settings),
@@ -137,6 +140,10 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         };
         let registry = settings.schema_registry().cloned().map(SchemaRegistry::start).transpose();
         let registry = registry.map_err(ServeError::Thread)?;
+        let broker: Arc<dyn Broker> = match &registry {
+            Some(registry) => Arc::new(DecodingBroker::new(broker, Arc::new(registry.clone()))),
+            None => broker,
+        };
         let topics = describe_topics(settings);
         let memory = settings.memory();
         let hub = Hub::start(broker, settings.hub(&memory)).map_err(ServeError::Thread)?;
@@ -147,7 +154,11 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         let plant = matches!(mode, DemoMode::On(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(ServeError::Thread)?;
         let http = settings.http(allowed_connections(settings.max_connections), auth.clone(), &memory);
-        let app = App::new(hub.clone(), http::Settings { registry, ..http });
+        let produce = http::produce::Settings {
+            schemas: registry.clone().map(|registry| SchemaEncoder::new(Arc::new(registry))),
+            ..http.produce
+        };
+        let app = App::new(hub.clone(), http::Settings { registry, produce, ..http });
         let reload = reload_auth(&auth).map_err(ServeError::WatchAuthFile)?;
         let manager = config::manager();
         manager.ready(&serving);

@@ -31,6 +31,10 @@ pub enum Operation {
     Write,
     /// Producing records to a topic that may have to be created first.
     WriteOrCreate,
+    /// Reading the configuration of the topic.
+    DescribeConfigs,
+    /// Creating the topic.
+    Create,
     /// Deleting the topic.
     Delete,
 }
@@ -41,6 +45,8 @@ impl Operation {
             Self::Describe => "see",
             Self::Read => "read",
             Self::Write | Self::WriteOrCreate => "write to",
+            Self::DescribeConfigs => "read the configuration of",
+            Self::Create => "create",
             Self::Delete => "delete",
         }
     }
@@ -51,6 +57,8 @@ impl Operation {
         match self {
             Self::Describe | Self::Read => "Read",
             Self::Write | Self::WriteOrCreate => "Write",
+            Self::DescribeConfigs => "DescribeConfigs",
+            Self::Create => "Create",
             Self::Delete => "Delete",
         }
     }

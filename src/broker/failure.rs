@@ -84,6 +84,12 @@ pub enum BrokerError {
     /// The broker rejects the record itself (its timestamp, or a missing key on a compacted topic).
     #[error("the broker rejects the record: {0}")]
     InvalidRecord(#[source] Cause),
+    /// A topic cannot be created, because there is one with its name.
+    #[error("topic {0:?} exists already")]
+    TopicExists(TopicName),
+    /// The broker rejects the name, the partitions, the replicas or the configuration of a new topic.
+    #[error("the topic cannot be created: {0}")]
+    InvalidTopic(#[source] Cause),
     /// An ACL of the broker is missing.
     #[error("Kafka's access rules forbid it: {0}")]
     Denied(#[source] Denial),
@@ -178,6 +184,8 @@ impl BrokerError {
             Self::TimedOut(_) => "timed_out",
             Self::TooLarge(_) => "too_large",
             Self::InvalidRecord(_) => "invalid_record",
+            Self::TopicExists(_) => "topic_exists",
+            Self::InvalidTopic(_) => "invalid_topic",
             Self::Denied(_) => "denied",
             Self::Untrusted(_) => "untrusted",
             Self::Unsupported(_) => "unsupported",
@@ -216,6 +224,8 @@ impl BrokerError {
             | Self::TimedOut(_)
             | Self::TooLarge(_)
             | Self::InvalidRecord(_)
+            | Self::TopicExists(_)
+            | Self::InvalidTopic(_)
             | Self::Denied(_)
             | Self::Untrusted(_)
             | Self::Unsupported(_)

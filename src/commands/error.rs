@@ -35,6 +35,8 @@ pub enum CommandError {
     Problem(#[from] BridgeProblem),
     #[error("the bridge sent an unreadable record: {0}")]
     UnreadableRecord(#[from] RecordLineError),
+    #[error("the bridge sent an unreadable list of topics: {0}")]
+    UnreadableTopics(#[source] serde_json::Error),
     #[error("the bridge sent a line that is longer than any record")]
     LongLine,
     #[error(transparent)]

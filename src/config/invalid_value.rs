@@ -45,6 +45,8 @@ pub enum InvalidValue {
     Separator,
     #[error("give NAME=VALUE, such as source=boiler")]
     Header,
+    #[error("give NAME=VALUE, such as retention.ms=86400000")]
+    TopicConfig,
     #[error("give the address of a running bridge, such as http://127.0.0.1:8080 or https://bridge.example")]
     BridgeUrl,
     #[error("credentials in a URL are visible to others; give them as --token or CURLEW_TOKEN")]

@@ -42,7 +42,7 @@ pub struct NewKey {
     #[arg(long = "consume", value_name = "PATTERN", action = ArgAction::Append, value_parser = |text: &str| TopicPattern::try_from(text.to_owned()))]
     pub consume: Vec<TopicPattern>,
 
-    /// Topics it may delete, as with --produce. Repeatable.
+    /// Topics it may create and delete, as with --produce. Repeatable.
     #[arg(long = "manage", value_name = "PATTERN", action = ArgAction::Append, value_parser = |text: &str| TopicPattern::try_from(text.to_owned()))]
     pub manage: Vec<TopicPattern>,
 

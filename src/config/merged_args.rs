@@ -55,7 +55,9 @@ impl MergedArgs {
         }
         let mut file_flags = Vec::new();
         for arg in command.get_arguments() {
-            let entry = file.as_ref().and_then(|file| file.entry(arg.get_long()?));
+            // A flag without a variable is no setting: --partitions of `topics create` is not the one of `serve`.
+            let settings = file.as_ref().filter(|_| arg.get_env().is_some());
+            let entry = settings.and_then(|file| file.entry(arg.get_long()?));
             let source = source(arg, matches, entry);
             match (source, &file, entry) {
                 (SettingSource::File(_), Some(file), Some(entry)) => file_flags.extend(flags(arg, entry, &file.path)),

@@ -13,7 +13,8 @@ use super::{LogLevel, values};
 use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
-use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
+use crate::http::produce::HeaderPattern;
+use crate::http::{self, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
 use crate::hub;
 use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
@@ -75,6 +76,10 @@ pub struct Serve {
     /// By default the first record creates its topic, if the broker's auto.create.topics.enable allows it.
     #[arg(long, help_heading = "Kafka", env = "CURLEW_NO_AUTO_CREATE")]
     no_auto_create: bool,
+
+    /// Allow POST /admin/topics to create a topic.
+    #[arg(long, help_heading = "Security", env = "CURLEW_ALLOW_CREATE")]
+    allow_create: bool,
 
     /// Allow DELETE /topics/TOPIC?records=all to delete a topic with all its records.
     #[arg(long, help_heading = "Security", env = "CURLEW_ALLOW_DELETE")]
@@ -138,6 +143,14 @@ pub struct Serve {
     /// Add traceparent, tracestate and X-Request-Id of the request to each record, as record headers.
     #[arg(long, help_heading = "Kafka", env = "CURLEW_TRACE_HEADERS")]
     trace_headers: bool,
+
+    /// Request headers to copy to each record, such as x-github-* or x-hub-signature-256. Repeatable.
+    ///
+    /// For webhooks. A * at the end matches any name with this beginning; record headers have the names in lower case. Never
+    /// Authorization, Cookie, Proxy-Authorization or X-Forwarded-Client-Cert. The variable takes a comma-separated list.
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_RECORD_HEADERS", value_name = "HEADER", value_delimiter = ',',
+          action = ArgAction::Append)]
+    record_headers: Vec<HeaderPattern>,
 
     /// Format of the log: text for people, json for programs, one object per line.
     #[arg(long, help_heading = "Logs", env = "CURLEW_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -223,10 +236,12 @@ impl Serve {
                 bodies: http::produce::Bodies::new(memory),
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
+                record_headers: self.record_headers.clone(),
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
                 schemas: None,
             },
             auth,
+            creation: if self.allow_create { Creation::Allowed } else { Creation::Forbidden },
             deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },
             limits: self.limits.settings(),
             heartbeat: self.heartbeat,

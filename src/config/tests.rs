@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::broker::AutoCreate;
+use crate::broker::{AutoCreate, NewTopic};
 use crate::kafka::Driver;
+use crate::record::TopicName;
 use crate::schemas::registry::RegistryCredentials;
 use crate::start_position::StartPosition;
 use std::num::NonZeroU64;
@@ -71,6 +72,10 @@ fn errors_are_one_line() {
         ("curlew consume t --limit 0", "--limit"),
         ("curlew produce t --acks 2", "give all, 1 or 0"),
         ("curlew produce t --header x", "give NAME=VALUE"),
+        ("curlew topics create", "the following required arguments were not provided: <TOPIC>"),
+        ("curlew topics create a/b", "contains '/'; allowed are"),
+        ("curlew topics create t --partitions 0", "--partitions"),
+        ("curlew topics create t --topic-config x", "give NAME=VALUE, such as retention.ms"),
         ("curlew consume t --url ftp://x", "such as http://127.0.0.1:8080 or https://bridge.example"),
     ];
     for (line, expected) in cases {
@@ -112,6 +117,24 @@ fn help_and_version_are_not_errors() {
     for line in ["curlew --help", "curlew --version", "curlew -h", "curlew serve --help", "curlew help consume"] {
         assert!(matches!(read_line(line), Err(EarlyExit::Output(_))), "{line}");
     }
+}
+
+#[test]
+fn a_topic_is_created_with_the_given_settings() {
+    let create = |line: &str| match read_line(line).unwrap() {
+        Command::Topics(TopicsCommand { action: TopicsAction::Create(create) }) => create,
+        other => panic!("{other:?}"),
+    };
+    let plain = create("curlew topics create t");
+    assert!(matches!(plain.target().selected(), ClientTarget::Bridge(_)));
+    assert_eq!(plain.topic(), NewTopic::named(TopicName::new("t").unwrap()));
+    let given = "--partitions 3 --replication-factor 2 --topic-config a=1 --topic-config b=x=y --topic-config a=2";
+    let topic = create(&format!("curlew topics create t --kafka k:1 {given}")).topic();
+    assert_eq!((topic.partitions, topic.replication_factor), (Some(3), Some(2)));
+    assert_eq!(
+        topic.configs,
+        [("a", "2"), ("b", "x=y")].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    );
 }
 
 #[test]

@@ -218,6 +218,11 @@ pub fn header(text: &str) -> Result<(String, String), InvalidValue> {
     }
 }
 
+/// A setting of --topic-config.
+pub fn topic_config(text: &str) -> Result<(String, String), InvalidValue> {
+    header(text).map_err(|_| InvalidValue::TopicConfig)
+}
+
 /// The address of a running bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeUrl {

@@ -2,7 +2,7 @@
 
 use super::data_dir::DataDirError;
 use crate::broker::{BrokerError, Cause};
-use crate::record::{Offset, TopicName, TopicPartition};
+use crate::record::{Offset, TopicPartition};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl From<StoreError> for BrokerError {
     }
 }
 
-/// A record or topic that the log does not accept.
+/// A record that the log does not accept.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unacceptable {
     /// The timestamp is so far ahead of the clock that it must be a mistake.
@@ -139,14 +139,36 @@ pub enum Unacceptable {
         /// The time of the clock.
         now: i64,
     },
-    /// The topic to create already exists.
-    #[error("topic {0:?} exists already")]
-    TopicExists(TopicName),
 }
 
 impl From<Unacceptable> for BrokerError {
     fn from(error: Unacceptable) -> Self {
         Self::InvalidRecord(Cause::new(error))
+    }
+}
+
+/// Settings of a new topic that the log does not support.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidNewTopic {
+    /// The number of partitions is out of range.
+    #[error("a topic of the embedded log has 1 to {most} partitions")]
+    Partitions {
+        /// The maximum.
+        most: usize,
+    },
+    /// There is only one broker.
+    #[error("the embedded log has one broker, so the only replication factor is 1")]
+    Replication,
+    /// Settings apply to all topics. Contains the name of the rejected one.
+    #[error(
+        "the embedded log has no {0:?} of a single topic; --retention-time and --retention-bytes apply to all topics"
+    )]
+    Config(String),
+}
+
+impl From<InvalidNewTopic> for BrokerError {
+    fn from(error: InvalidNewTopic) -> Self {
+        Self::InvalidTopic(Cause::new(error))
     }
 }
 

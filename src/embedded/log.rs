@@ -5,7 +5,7 @@ use super::EmbeddedSettings;
 use super::batch::{self, StoredBatch};
 use super::data_dir::DataDir;
 use super::disk_space::DiskSpace;
-use super::failure::{Damage, OpenError, StoreError, Unacceptable};
+use super::failure::{Damage, OpenError, StoreError};
 use super::keys::PartitionKey;
 use super::store::BatchStore;
 use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate, random_epoch};
@@ -277,7 +277,7 @@ impl WriteGuard<'_> {
         let topic = {
             let topics = self.0.topics();
             if topics.contains_key(name) {
-                return Err(Unacceptable::TopicExists(name.clone()).into());
+                return Err(BrokerError::TopicExists(name.clone()));
             }
             LogTopic {
                 id: uuid::Uuid::from_u128(fastrand::u128(1..)),

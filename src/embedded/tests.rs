@@ -63,6 +63,35 @@ fn at(broker: &Embedded, topic: &str, at: OffsetAt) -> Offset {
 }
 
 #[test]
+fn a_topic_is_created_with_the_settings_that_the_log_has() {
+    let scratch = TempDir::new();
+    let retention_time = std::time::Duration::from_secs(60);
+    let broker = Embedded::open(EmbeddedSettings { retention_time, ..settings(&scratch) }).unwrap();
+    let new = |topic: &str| NewTopic::named(name(topic));
+    let created = broker.create_topic(&NewTopic { partitions: Some(3), replication_factor: Some(1), ..new("a") });
+    assert_eq!(created, Ok(CreatedTopic { partitions: Some(3), replication_factor: Some(1) }));
+    assert_eq!(broker.create_topic(&new("b")), Ok(CreatedTopic { partitions: Some(1), replication_factor: Some(1) }));
+    assert_eq!(broker.create_topic(&new("a")), Err(BrokerError::TopicExists(name("a"))));
+    let configs = [("retention.ms".to_owned(), "1".to_owned())].into();
+    for (invalid, word) in [
+        (NewTopic { partitions: Some(1001), ..new("c") }, "1000"),
+        (NewTopic { partitions: Some(0), ..new("c") }, "1000"),
+        (NewTopic { replication_factor: Some(2), ..new("c") }, "replication factor is 1"),
+        (NewTopic { configs, ..new("c") }, "\"retention.ms\""),
+    ] {
+        let Err(BrokerError::InvalidTopic(why)) = broker.create_topic(&invalid) else { panic!("{invalid:?}") };
+        assert!(why.to_string().contains(word), "{why}");
+    }
+    assert_eq!(broker.replicas(&name("a")).unwrap(), vec![vec![Replica { broker: 0, in_sync: true }]; 3]);
+    let configs =
+        |topic: &str, setting: &str| broker.topic_configs(&name(topic)).unwrap().get(setting).cloned().flatten();
+    assert_eq!(configs("a", "retention.ms").as_deref(), Some("60000"));
+    assert_eq!((configs("a", "retention.bytes"), configs("b", "retention.bytes").as_deref()), (None, Some("-1")));
+    let missing = broker.topic_configs(&name("c"));
+    assert_eq!((missing, broker.brokers()), (Err(BrokerError::UnknownTopic(name("c"))), Ok(vec![0])));
+}
+
+#[test]
 fn every_file_is_owner_only_even_in_a_readable_folder() {
     let scratch = TempDir::new();
     let folder = settings(&scratch).folder;
@@ -155,7 +184,7 @@ fn a_timestamp_more_than_an_hour_ahead_is_rejected_as_kafka_rejects_it() {
 fn a_future_timestamp_in_an_older_log_does_not_match_every_search() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    broker.create_topic(&name("t"), 1).unwrap();
+    broker.create_topic(&NewTopic { partitions: Some(1), ..NewTopic::named(name("t")) }).unwrap();
     let (now, hour) = (crate::record::now(), 60 * 60 * 1000);
     let store = |time: Timestamp, appended: Timestamp| {
         let mut batch = batch::StoredBatch::new(at(&broker, "t", OffsetAt::Latest));
@@ -246,7 +275,7 @@ fn a_recreated_topic_has_another_id() {
 fn a_waiting_reader_wakes_on_append_and_on_interruption() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    broker.create_topic(&name("t"), 1).unwrap();
+    broker.create_topic(&NewTopic { partitions: Some(1), ..NewTopic::named(name("t")) }).unwrap();
     let limits = FetchLimits { wait: Duration::from_secs(60), max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
     let mut reader = broker.reader(0, &MemoryBudget::default().live);
     let interrupt = reader.interrupter();

@@ -12,8 +12,10 @@ pub fn index() -> Response {
         GET    /topics/{topic}/events                          consume: new EventSource(URL), or curl -N URL\n\
         GET    /events?topic=a&topic=b                         consume several topics\n\
         GET    /topics                                         the topics\n\
-        GET    /topics/{topic}                                 its partitions and offsets\n\
+        GET    /topics/{topic}                                 its partitions, offsets and settings\n\
         GET    /topics/{topic}/partitions/{partition}/records  a page of records\n\
+        GET    /brokers, /topics/{topic}/partitions            what clients of a REST proxy look up\n\
+        POST   /admin/topics                                   create a topic, where --allow-create is set\n\
         GET    /health, /ready                                 the bridge, the broker\n\
         GET    /metrics                                        counters for Prometheus\n\
         GET    /client.js                                      EventStream, an EventSource that survives proxies\n\

@@ -1,5 +1,6 @@
 //! Errors as HTTP responses: problem details (RFC 9457). No other file names an error status.
 
+pub use super::challenge::Challenge;
 use crate::broker::{BrokerError, Setting, WriteState};
 use crate::cel::CompileError;
 use crate::cursor::CursorError;
@@ -36,36 +37,6 @@ enum ExtraHeader {
     AcceptEncoding(&'static str),
     /// Closes the connection: the bytes that follow may be a body or another request.
     Close,
-}
-
-/// The accepted authentication schemes, as in `WWW-Authenticate` (RFC 9110, section 11.6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Challenge {
-    Bearer,
-    BearerOrBasic,
-    /// The credentials were rejected (RFC 6750, section 3.1).
-    Wrong,
-    WrongOrBasic,
-}
-
-impl Challenge {
-    pub fn of_wrong(self) -> Self {
-        match self {
-            Self::Bearer | Self::Wrong => Self::Wrong,
-            Self::BearerOrBasic | Self::WrongOrBasic => Self::WrongOrBasic,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Bearer => r#"Bearer realm="curlew""#,
-            Self::BearerOrBasic => r#"Bearer realm="curlew", Basic realm="curlew", charset="UTF-8""#,
-            Self::Wrong => r#"Bearer realm="curlew", error="invalid_token""#,
-            Self::WrongOrBasic => {
-                r#"Bearer realm="curlew", error="invalid_token", Basic realm="curlew", charset="UTF-8""#
-            }
-        }
-    }
 }
 
 /// The `Retry-After` when the broker is unavailable or a queue is full.
@@ -109,6 +80,16 @@ impl Problem {
             StatusCode::NOT_FOUND,
             format!("no such path: {path:?}; GET /openapi.json lists all paths, for example /topics/NAME/events"),
         )
+    }
+
+    /// The path is one of the consumer instances of REST proxies.
+    pub fn no_consumers(path: &str) -> Self {
+        let detail = format!(
+            "{path:?}: this bridge has no consumer instances, because no client depends on state in a server here; read with \
+             GET /topics/NAME/events (an EventSource, or one record per line with Accept: application/x-ndjson), which \
+             resumes exactly at the id of the last event, or a page at a time with GET /topics/NAME/partitions/N/records"
+        );
+        Self::new(StatusCode::NOT_FOUND, detail).code(40403)
     }
 
     /// The path does not support the method. `allowed` is the value of the `Allow` header.
@@ -304,7 +285,7 @@ impl Problem {
 impl From<&BrokerError> for Problem {
     fn from(error: &BrokerError) -> Self {
         let text = error.to_string();
-        match error {
+        let problem = match error {
             BrokerError::UnknownTopic(topic) | BrokerError::Recreated(topic) => {
                 let hint = "produce to it (the broker may create it), or wait for it with";
                 let detail = format!("{text}; {hint} /topics/{topic}/events?wait=true");
@@ -332,11 +313,19 @@ impl From<&BrokerError> for Problem {
             }
             BrokerError::BudgetUsedUp => Self::busy(text),
             BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(with_flag(error)),
+            BrokerError::TopicExists(_) => Self::new(StatusCode::CONFLICT, text),
+            BrokerError::InvalidTopic(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
             BrokerError::DiskFull(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, with_flag(error)),
             BrokerError::Damaged(_) | BrokerError::Internal(_) => Self::internal(text),
             BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
+        };
+        // The REST proxies have one code for errors of Kafka that a retry may repair, and one for all others.
+        match problem.status {
+            StatusCode::SERVICE_UNAVAILABLE => problem.code(50003),
+            status if status.is_server_error() => problem.code(50002),
+            _ => problem,
         }
     }
 }

@@ -3,14 +3,19 @@
 
 mod body;
 mod body_kind;
+mod copied_headers;
+mod elements;
 mod envelope;
 mod events;
 mod gunzip;
 mod held_response;
+mod item_group;
+mod items;
 mod json;
 mod lines;
 mod lookalike;
 mod ndjson;
+mod partial_item;
 mod queued;
 mod receipts;
 mod response;
@@ -32,11 +37,14 @@ use crate::start_position::parse_timestamp;
 use crate::sync::memory_budget::MemoryBudget;
 pub use body::{Bodies, collect};
 use body::{BodyMemory, BodyReader};
-use body_kind::BodyKind;
+use body_kind::{BodyKind, Split};
 use bytes::{Buf, Bytes};
+use copied_headers::copied_headers;
+pub use copied_headers::{HeaderPattern, InvalidHeaderPattern};
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
+use ndjson::UploadKind;
 use queued::Queued;
 use response::ResponseMembers;
 use schema_choice::ChosenSchemas;
@@ -51,9 +59,9 @@ use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Maximum size in bytes of a body after decompression, or of one line of an NDJSON body.
+    /// Maximum size in bytes of a body after decompression, or of one item of a body that is split.
     pub max_body: usize,
-    /// Time limit for receiving a complete body. NDJSON bodies are exempt.
+    /// Time limit for receiving a complete body. Bodies that are split are exempt.
     pub body_timeout: Duration,
     /// The memory and the decompression turns that all request bodies share.
     pub bodies: Bodies,
@@ -61,6 +69,8 @@ pub struct Settings {
     /// Time limit for an NDJSON upload to wait for space in the producer's queue.
     pub timeout: Duration,
     pub trace: Trace,
+    /// The request headers that become record headers.
+    pub record_headers: Vec<HeaderPattern>,
     /// The schemas for keys and values; `None` without a schema registry.
     pub schemas: Option<Arc<SchemaEncoder>>,
 }
@@ -74,14 +84,26 @@ impl Default for Settings {
             auto_create: AutoCreate::Ask,
             timeout: Duration::from_secs(30),
             trace: Trace::Dropped,
+            record_headers: Vec::new(),
             schemas: None,
         }
     }
 }
 
-const PARAMETERS: [&str; 9] = {
+const PARAMETERS: [&str; 10] = {
     let [key_schema, key_schema_id, value_schema, value_schema_id] = schema_choice::PARAMETERS;
-    ["key", "partition", "timestamp", "acks", "receipts", key_schema, key_schema_id, value_schema, value_schema_id]
+    [
+        "key",
+        "partition",
+        "timestamp",
+        "acks",
+        "receipts",
+        "split",
+        key_schema,
+        key_schema_id,
+        value_schema,
+        value_schema_id,
+    ]
 };
 
 /// The destination and the common properties of a request's records.
@@ -91,26 +113,27 @@ struct ProduceTarget {
     acks: Acks,
     auto_create: AutoCreate,
     receipts: ReceiptMode,
+    split: Split,
     /// The key, partition, timestamp and headers from the query and the request headers.
     template: NewRecord,
     /// The schemas from the query.
     schemas: ChosenSchemas,
-    /// Headers that identify the request, added to each record (`--trace-headers`).
-    trace: Vec<Header>,
+    /// Headers added to each record: those of `--record-headers`, and those that identify the request (`--trace-headers`).
+    added: Vec<Header>,
 }
 
-/// The start of the response to an NDJSON body.
+/// The start of the response to a body that is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReceiptMode {
     /// After the body, as a summary whose status follows the outcome.
     AtEnd,
-    /// At once, with one receipt per line.
+    /// At once, with one receipt per item.
     Stream,
 }
 
 /// Events that stop the reading of a body before its end.
 pub struct BodyInterrupts {
-    /// For an NDJSON body, which may be endless.
+    /// For a body that is split, which may be endless.
     pub ndjson: Revoked,
     /// For any other body.
     pub other: BodyEnd,
@@ -139,10 +162,10 @@ where
     E: Display + Send + 'static,
 {
     let target = ProduceTarget::read(topic, query, headers, settings)?;
-    let kind = BodyKind::of(headers)?;
+    let kind = BodyKind::of(headers)?.split(target.split)?;
     kind.check_schemas(&target.schemas, settings)?;
     let mut body = BodyReader::new(body, headers, &settings.bodies)?;
-    if kind == BodyKind::Ndjson {
+    if let BodyKind::Items(unit, format) = kind {
         drop(end);
         // The response starts before the body ends, and would replace the `100 Continue`.
         if target.receipts == ReceiptMode::Stream && headers.contains_key(EXPECT) {
@@ -152,7 +175,8 @@ where
             true => ResponseStart::AfterBody,
             false => ResponseStart::AtOnce,
         };
-        return ndjson::post(hub.clone(), settings.clone(), target, start, body, Some(lines)).await;
+        let upload = UploadKind { unit, format, start };
+        return ndjson::post(hub.clone(), settings.clone(), target, upload, body, Some(lines)).await;
     }
     target.has_no_receipts()?;
     let (body, mut held) = body.read_all(settings, headers, &mut end).await?;
@@ -175,7 +199,7 @@ where
             members.warning = lookalike::is_envelope(&body).then_some(lookalike::WARNING);
             vec![Ok(target.record(body))]
         }
-        BodyKind::Bytes | BodyKind::Ndjson => vec![Ok(target.record(body))],
+        BodyKind::Bytes | BodyKind::Items(..) => vec![Ok(target.record(body))],
     };
     if let Some(form) = kind.encoded_form(&schemas) {
         let unencoded = Unencoded::new(entries, form, held, memory)?;
@@ -206,6 +230,11 @@ pub async fn delete(
 ) -> Result<Response, Problem> {
     let target = ProduceTarget::read(topic, query, headers, settings)?;
     target.has_no_receipts()?;
+    if target.split != Split::Unset {
+        return Err(Problem::bad_request(
+            "split is only allowed with POST; a tombstone is DELETE /topics/NAME?key=KEY",
+        ));
+    }
     if target.template.key.is_none() {
         return Err(Problem::bad_request(
             "the query has no key; a tombstone is DELETE /topics/NAME?key=KEY (?records=all deletes the topic)",
@@ -253,6 +282,7 @@ impl ProduceTarget {
                 return Err(Problem::bad_request(format!("receipts is {other:?}; the only allowed value is stream")));
             }
         };
+        let split = Split::parse(query.one("split")?)?;
         let template = NewRecord {
             partition: query.one("partition")?.map(partition).transpose()?,
             key: query.bytes("key")?.map(Bytes::copy_from_slice),
@@ -261,23 +291,28 @@ impl ProduceTarget {
             value: None,
         };
         let schemas = ChosenSchemas::of_query(&query)?;
-        let (auto_create, trace) = (settings.auto_create, settings.trace.headers(headers));
-        Ok(Self { topic, acks, auto_create, receipts, template, schemas, trace })
+        let mut added = copied_headers(&settings.record_headers, headers);
+        let trace = settings.trace.headers(headers);
+        added.extend(
+            trace.into_iter().filter(|new| !added.iter().any(|copied| copied.name == new.name)).collect::<Vec<_>>(),
+        );
+        let auto_create = settings.auto_create;
+        Ok(Self { topic, acks, auto_create, receipts, split, template, schemas, added })
     }
 
     fn has_no_receipts(&self) -> Result<(), Problem> {
         match self.receipts {
             ReceiptMode::AtEnd => Ok(()),
             ReceiptMode::Stream => Err(Problem::bad_request(
-                "receipts=stream is only allowed with Content-Type application/x-ndjson; remove it for other types",
+                "receipts=stream is only allowed with Content-Type application/x-ndjson or with split; remove it for other bodies",
             )),
         }
     }
 
-    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its line to reporting its
+    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its item to reporting its
     /// result.
     fn memory(&self) -> usize {
-        let headers = self.template.headers.iter().chain(&self.trace);
+        let headers = self.template.headers.iter().chain(&self.added);
         envelope::RECORD_MEMORY + headers.map(|header| envelope::HEADER_MEMORY + header.name.len()).sum::<usize>()
     }
 
@@ -285,10 +320,10 @@ impl ProduceTarget {
         NewRecord { value: Some(value), ..self.template.clone() }
     }
 
-    /// Adds the trace headers, except those that the record already has.
+    /// Adds the headers of the request, except those that the record already has.
     fn mark(&self, record: &mut NewRecord) {
         let new = |header: &&Header| !record.headers.iter().any(|own| own.name == header.name);
-        let added: Vec<_> = self.trace.iter().filter(new).cloned().collect();
+        let added: Vec<_> = self.added.iter().filter(new).cloned().collect();
         record.headers.extend(added);
     }
 }

@@ -20,6 +20,11 @@ pub fn beyond_small(bytes: usize) -> usize {
     bytes.saturating_sub(SMALL_RESPONSE)
 }
 
+/// Returns JSON that ends with a line feed, for terminals.
+pub fn json_line(json: &serde_json::Value) -> String {
+    format!("{json}\n")
+}
+
 /// Returns a JSON response that ends with a line feed, for terminals.
 pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
     as_json(json + "\n")

@@ -7,7 +7,8 @@ use super::peer::Peer;
 use super::problem::Problem;
 use super::request::{BodyLength, Request, segments};
 use super::{
-    App, api_docs, auth, dashboard, delete, health, login, produce, records, series, subscribe, topics, trace,
+    App, api_docs, auth, create_topic, dashboard, delete, health, login, partitions, produce, records, series,
+    subscribe, topics, trace,
 };
 use crate::auth::{Permit, Right};
 use crate::logging;
@@ -87,7 +88,7 @@ where
         (["login"], &Method::POST) => login::login(app, request, origin, body).await,
         (["logout"], &Method::POST) => login::logout(request),
         (path, method) => {
-            let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
+            let allowed = allowed(path).ok_or_else(|| no_such_path(path, &request.path))?;
             let permit = auth::authenticate(app, request, origin).await?;
             if permit.identity().is_some() {
                 let address = ClientKey::of(&request.peer);
@@ -115,6 +116,7 @@ where
     D: Buf + Send + 'static,
 {
     Ok(Some(match route {
+        (["brokers"], &Method::GET) => partitions::brokers(app, request).await?,
         (["topics"], &Method::GET) => topics::topics(app, permit, request).await?,
         (["topics", topic], &Method::GET) => topics::topic(app, permit, topic, request).await?,
         (["topics", topic], &Method::POST) => {
@@ -125,6 +127,13 @@ where
             let ends = produce::BodyInterrupts { ndjson: lines, other: app.shutdown.end_of_body() };
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, ends).await?
         }
+        (["topics", topic, "partitions"], &Method::GET) => partitions::partitions(app, permit, topic, request).await?,
+        (["topics", topic, "partitions", partition], &Method::GET) => {
+            partitions::partition(app, permit, (topic, partition), request).await?
+        }
+        (["topics", topic, "partitions", partition, "offsets"], &Method::GET) => {
+            partitions::offsets(app, permit, (topic, partition), request).await?
+        }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
         (["topics", topic, "series"], &Method::GET) => series::series(app, permit, topic, request).await?,
         (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, permit, topic, request).await?,
@@ -133,9 +142,18 @@ where
             auth::check(permit, Right::Consume, topic)?;
             records::records(app, permit, topic, partition, request).await?
         }
+        (["admin", "topics"], &Method::POST) => create_topic::create(app, permit, request, body).await?,
         (["tickets"], &Method::POST) => login::ticket(app, permit, request, body).await?,
         _ => return Ok(None),
     }))
+}
+
+/// Returns the problem of a path without methods.
+fn no_such_path(segments: &[&str], path: &str) -> Problem {
+    match segments {
+        ["consumers", ..] => Problem::no_consumers(path),
+        _ => Problem::not_found(path),
+    }
 }
 
 /// Returns the methods of a path as in the `Allow` header; `None` if there is no such path.
@@ -143,12 +161,14 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
         ["login"] => Some("GET, HEAD, POST, OPTIONS"),
-        ["logout" | "tickets"] => Some("POST, OPTIONS"),
+        ["admin", "topics"] | ["logout" | "tickets"] => Some("POST, OPTIONS"),
         []
-        | ["health" | "ready" | "metrics" | "openapi.json" | "client.js" | "topics" | "events"]
+        | ["health" | "ready" | "metrics" | "openapi.json" | "client.js" | "brokers" | "topics" | "events"]
         | ["dashboard", _]
         | ["topics", _, "events" | "series"]
-        | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
+        | ["topics", _, "partitions"]
+        | ["topics", _, "partitions", _]
+        | ["topics", _, "partitions", _, "offsets" | "records"] => Some("GET, HEAD, OPTIONS"),
         _ => None,
     }
 }

@@ -5,12 +5,13 @@ use super::problem::Problem;
 use super::query::Query;
 use super::records::{PageBody, one_topic};
 use super::request::Request;
-use super::response::{as_json, beyond_small};
+use super::response::beyond_small;
+use super::rest_proxy::as_accepted_json;
 use super::topic_activity::{Activity, activity};
-use super::topic_description::add_description;
+use super::topic_description::{add_description, add_full_description};
 use crate::auth::Permit;
 use crate::broker::{Broker, PartitionInfo, TopicInfo};
-use crate::hub::overview::{Leaderless, partition_ends, request_parts};
+use crate::hub::overview::{Leaderless, partition_ends, request_bytes, request_parts};
 use crate::record::TopicName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,10 +55,10 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
         }
         out.finish("]\n")
     });
-    Ok(as_json(json.await??))
+    Ok(as_accepted_json(&request.headers, json.await??))
 }
 
-/// `GET /topics/{topic}`: the partitions of a topic with their leaders and offsets.
+/// `GET /topics/{topic}`: the partitions of a topic with their leaders, offsets and replicas, and its configuration.
 pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query, &[])?;
     let (shared, name) = (app.clone(), TopicName::new(name)?);
@@ -66,10 +67,13 @@ pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Reques
         let broker = shared.hub.broker();
         let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;
         let mut out = PageBody::new(&shared.settings.memory.pages)?;
-        describe(broker.as_ref(), &[info], &mut out)?;
-        out.finish("\n")
+        let (replicas, configs) = (broker.replicas(&name), broker.topic_configs(&name));
+        let _memory = out.reserve(beyond_small(request_bytes(std::slice::from_ref(&info))))?;
+        let ends = partition_ends(broker.as_ref(), std::slice::from_ref(&info), Leaderless::Wait);
+        add_full_description(&mut out, &info, &ends, &replicas, &configs)?;
+        out.finish("}\n")
     });
-    Ok(as_json(json.await??))
+    Ok(as_accepted_json(&request.headers, json.await??))
 }
 
 /// Returns the memory of a topic in the list, in bytes.

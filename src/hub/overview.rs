@@ -10,7 +10,7 @@ mod newest;
 mod newest_record;
 mod sampler;
 
-pub use ends::{Leaderless, PartitionEnds, partition_ends, request_parts};
+pub use ends::{Leaderless, PartitionEnds, partition_ends, request_bytes, request_parts};
 pub use history::WrittenSamples;
 pub use newest_record::{Excerpt, Newest, NewestRecord};
 pub use sampler::{SampledTopic, SampledTopics};
@@ -244,7 +244,10 @@ fn sample(sampler: &mut TopicSampler, interval: Duration) -> Duration {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::broker::{Capabilities, NodeId, OffsetAt, PartitionReader, Submission, TopicInfo};
+    use crate::broker::{
+        Capabilities, CreatedTopic, NewTopic, NodeId, OffsetAt, PartitionReader, Replica, Submission, TopicConfigs,
+        TopicInfo,
+    };
     use crate::record::{Position, TopicName, TopicPartition};
     use crate::sync::memory_budget::Share;
     use crossbeam_channel::Receiver;
@@ -270,6 +273,22 @@ mod tests {
         }
 
         fn topics(&self, _: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+            unreachable!()
+        }
+
+        fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+            unreachable!()
+        }
+
+        fn replicas(&self, _: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+            unreachable!()
+        }
+
+        fn topic_configs(&self, _: &TopicName) -> Result<TopicConfigs, BrokerError> {
+            unreachable!()
+        }
+
+        fn create_topic(&self, _: &NewTopic) -> Result<CreatedTopic, BrokerError> {
             unreachable!()
         }
 

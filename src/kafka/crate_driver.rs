@@ -22,8 +22,8 @@ mod writer;
 
 use super::wire::{WireSettings, api_versions};
 use crate::broker::{
-    Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, PartitionReader, Staleness, Submission,
-    Support, TopicInfo,
+    Broker, BrokerError, Capabilities, CreatedTopic, NewTopic, NodeId, OffsetAt, PartitionInfo, PartitionReader,
+    Replica, Staleness, Submission, Support, TopicConfigs, TopicInfo,
 };
 use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
 use crate::sync::lock;
@@ -121,6 +121,22 @@ impl Broker for CrateDriver {
         let all = self.all_topics()?;
         let result = |name| all.get(name).cloned().ok_or_else(|| BrokerError::UnknownTopic(name.clone()));
         Ok(topics.iter().map(result).collect())
+    }
+
+    fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+        Err(OldProtocolLimit::Administration.into())
+    }
+
+    fn replicas(&self, _topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+        Err(OldProtocolLimit::Administration.into())
+    }
+
+    fn topic_configs(&self, _topic: &TopicName) -> Result<TopicConfigs, BrokerError> {
+        Err(OldProtocolLimit::Administration.into())
+    }
+
+    fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError> {
+        Err(OldProtocolLimit::CreateTopic(topic.name.clone()).into())
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {

@@ -6,7 +6,8 @@
 //! - [`errors`]: maps Kafka's error codes to the errors of [`broker`](crate::broker)
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads; `auth_backoff` limits failing authentication
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`, `decode_error`: decoding records
-//! - [`produce`]: writing; `delete`: deleting topics; [`configs`]: settings of brokers; `throttle`: quotas
+//! - [`produce`]: writing; `create`, `delete`: creating and deleting topics; [`configs`]: settings of brokers and topics;
+//!   `throttle`: quotas
 
 mod auth_backoff;
 mod batch;
@@ -14,6 +15,7 @@ pub mod cluster;
 mod compression;
 pub mod configs;
 pub mod connection;
+mod create;
 mod decode_error;
 mod delete;
 pub mod errors;
@@ -41,8 +43,8 @@ pub use settings::WireSettings;
 pub use versions::ApiVersions;
 
 use crate::broker::{
-    AutoCreate, Backlog, Broker, BrokerError, Capabilities, Cause, ConnectionCounts, NodeId, OffsetAt, PartitionReader,
-    Submission, TopicInfo,
+    AutoCreate, Backlog, Broker, BrokerError, Capabilities, Cause, ConnectionCounts, CreatedTopic, NewTopic, NodeId,
+    OffsetAt, PartitionReader, Replica, Submission, TopicConfigs, TopicInfo,
 };
 use crate::record::{Offset, Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
@@ -109,6 +111,22 @@ impl Broker for Wire {
 
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
         self.cluster.topics(topics, AutoCreate::Never)
+    }
+
+    fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+        self.cluster.brokers()
+    }
+
+    fn replicas(&self, topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+        self.cluster.replicas(topic)
+    }
+
+    fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError> {
+        configs::describe_topic(&self.cluster, &self.pool, topic)
+    }
+
+    fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError> {
+        create::create_topic(&self.cluster, topic)
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {

@@ -12,8 +12,9 @@ mod text;
 use super::framing::SchemaId;
 use super::registry::{Lookup, SchemaRegistry};
 use crate::broker::{
-    Backlog, Broker, BrokerError, Capabilities, ConnectionCounts, FetchLimits, FetchPosition, FetchResult, NodeId,
-    OffsetAt, PartitionData, PartitionReader, SchemaCounts, Submission, TopicInfo,
+    Backlog, Broker, BrokerError, Capabilities, ConnectionCounts, CreatedTopic, FetchLimits, FetchPosition,
+    FetchResult, NewTopic, NodeId, OffsetAt, PartitionData, PartitionReader, Replica, SchemaCounts, Submission,
+    TopicConfigs, TopicInfo,
 };
 use crate::record::{Offset, Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
@@ -82,6 +83,22 @@ impl Broker for DecodingBroker {
 
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
         self.inner.topics(topics)
+    }
+
+    fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+        self.inner.brokers()
+    }
+
+    fn replicas(&self, topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+        self.inner.replicas(topic)
+    }
+
+    fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError> {
+        self.inner.topic_configs(topic)
+    }
+
+    fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError> {
+        self.inner.create_topic(topic)
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {

@@ -61,6 +61,7 @@ fn world_on(listens: BindScope) -> SecuredBridge {
     let settings = http::Settings {
         origin_policy: guard,
         auth: auth.clone(),
+        creation: http::Creation::Allowed,
         deletion: http::Deletion::Allowed,
         ..http::Settings::default()
     };
@@ -178,6 +179,12 @@ async fn a_right_permits_what_it_names_and_nothing_else() {
         ("GET", "/topics/a", [200, 200, 200, 401]),
         ("GET", "/topics/c", [403, 403, 200, 401]),
         ("GET", "/topics/none", [403, 403, 404, 401]),
+        ("GET", "/brokers", [200, 200, 200, 401]),
+        ("GET", "/topics/a/partitions/0/offsets", [200, 200, 200, 401]),
+        ("GET", "/topics/c/partitions", [403, 403, 200, 401]),
+        ("GET", "/topics/c/partitions/0", [403, 403, 200, 401]),
+        ("GET", "/topics/c/partitions/0/offsets", [403, 403, 200, 401]),
+        ("GET", "/topics/none/partitions", [403, 403, 404, 401]),
         ("GET", "/topics", [200, 200, 200, 401]),
         ("HEAD", "/topics/c/events", [403, 403, 200, 401]),
         ("POST", "/topics/a", [403, 200, 200, 401]),
@@ -194,6 +201,29 @@ async fn a_right_permits_what_it_names_and_nothing_else() {
         }
         assert_eq!(statuses, expected, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_is_created_by_clients_that_may_manage_it() {
+    let world = world();
+    let team = key("team", "t-secret", r#"manage = ["team.*"]"#);
+    world.rewrite(&(file() + &team));
+    let create = async |topic: &str, key: &str| {
+        let (bearer, body) = (format!("Bearer {key}"), json!({"topic_name": topic}).to_string());
+        let answer = world.ask("POST", "/admin/topics", &[("authorization", &bearer)], &body).await;
+        (answer.status().as_u16(), json_of(&answer)["detail"].to_string())
+    };
+    for (topic, expected) in [("a", [403, 403, 403, 409, 401]), ("team.x", [403, 403, 201, 409, 401])] {
+        let mut statuses = Vec::new();
+        for key in ["r-secret", "w-secret", "t-secret", "a-secret", "x-secret"] {
+            statuses.push(create(topic, key).await.0);
+        }
+        assert_eq!(statuses, expected, "{topic}");
+    }
+    assert!(create("a", "w-secret").await.1.contains("lacks the right manage"));
+    let foreign = [("origin", "https://evil.example"), ("authorization", "Bearer a-secret")];
+    let answer = world.ask("POST", "/admin/topics", &foreign, r#"{"topic_name": "b2"}"#).await;
+    assert_eq!(answer.status(), 403);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::support::damage::damaged;
 use crate::support::fake_catalog::FakeCatalog;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::http::produce::SchemaEncoder;
-use curlew::http::{self, App, Deletion, routes};
+use curlew::http::{self, App, Creation, Deletion, routes};
 use curlew::hub::{self, Hub};
 use curlew::sync::watchdog;
 use proptest::prelude::*;
@@ -16,7 +16,10 @@ use warp::http::uri::PathAndQuery;
 use warp::http::{HeaderName, HeaderValue, Method};
 
 /// Targets from which requests are generated. A target that once caused a bug is added here.
-const TARGETS: [&str; 27] = [
+const TARGETS: [&str; 30] = [
+    "/admin/topics",
+    "/topics/t/partitions/1/offsets",
+    "/topics/u/partitions/0",
     "/topics/t?key=a%20b&partition=0&timestamp=2026-01-31T08:00:00Z&acks=all",
     "/topics/t?timestamp=1769846400000&acks=0&key=%F0%9F%90%A6",
     "/topics/t?key=%FF",
@@ -74,7 +77,7 @@ const HEADERS: [&str; 24] = [
     "if-none-match: W/\"x\", *",
 ];
 
-const BODIES: [&[u8]; 16] = [
+const BODIES: [&[u8]; 17] = [
     b"{\"Hello\": \"World\"}",
     b"{\"records\":[{\"key\":\"a\",\"value\":{\"n\":1.5e300},\"partition\":0,\"timestamp\":1}]}",
     b"{\"records\":[{\"value\":null,\"timestamp\":\"2026-01-31T08:00:00Z\",\"headers\":[{\"key\":\"h\",\"value\":\"AA==\"}]}]}",
@@ -89,6 +92,7 @@ const BODIES: [&[u8]; 16] = [
     b"{\"token\":\"\"}",
     b"token=a%00b",
     b"{\"topics\":[\"t\",\"..\"]}",
+    b"{\"topic_name\":\"v\",\"partitions_count\":2,\"configs\":{\"retention.ms\":1}}",
     b"1e999999999",
     b"",
 ];
@@ -105,7 +109,12 @@ static TARGET: LazyLock<FuzzTarget> = LazyLock::new(|| {
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     let schemas = Some(SchemaEncoder::new(FakeCatalog::new()));
     let produce = http::produce::Settings { schemas, ..http::produce::Settings::default() };
-    let settings = http::Settings { deletion: Deletion::Allowed, produce, ..http::Settings::default() };
+    let settings = http::Settings {
+        creation: Creation::Allowed,
+        deletion: Deletion::Allowed,
+        produce,
+        ..http::Settings::default()
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     FuzzTarget { app: App::new(hub, settings), runtime }
 });

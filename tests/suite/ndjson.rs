@@ -76,7 +76,7 @@ async fn an_endless_body_gets_a_response_when_the_broker_rejects_everything() {
     bridge.broker.fail_with(Some(BrokerError::Unavailable("refused".into())));
     let endless = stream::repeat_with(|| Ok(Bytes::from("1\n2\n")));
     let answer = answer(bridge.send("t", LINES, endless).await).await;
-    answer.is_problem(503, 503, &["no line was written", "refused"]);
+    answer.is_problem(503, 50003, &["no line was written", "refused"]);
     assert!(answer.body["incomplete"].as_str().unwrap().contains("were not written"), "{answer:?}");
     assert_eq!(bridge.values(0), Vec::<String>::new());
 }

@@ -187,7 +187,7 @@ async fn invalid_requests_are_rejected_and_nothing_is_written() {
         ("t", json, b"{} {}", 422, &["trailing", "--data-binary"]),
         ("t", json, b"\xef\xbb\xbf{}", 422, &["byte order mark"]),
         ("t", &[("content-type", V2_JSON)], b"\xef\xbb\xbf{\"records\":[]}", 422, &["byte order mark"]),
-        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON]),
+        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON, "split"]),
         ("t?receipts=all", json, b"{}", 400, &["\"all\"", "stream"]),
         ("t", &[("content-type", "application/vnd.kafka.thrift.v2+json")], b"{}", 415, &["thrift", V2_JSON, "avro"]),
         ("t", &[("content-type", "application/vnd.api+json")], b"{", 422, &["not JSON"]),
@@ -226,10 +226,10 @@ async fn a_body_that_is_too_large_or_cut_off_is_not_written() {
 async fn each_broker_error_has_its_status() {
     let denied = ErrorResponse { code: 31, subject: ErrorSubject::Cluster, message: "denied".to_owned() };
     let rows = [
-        (BrokerError::Unavailable("refused".into()), 503, 503, "try again"),
-        (BrokerError::TimedOut(WriteState::No), 504, 504, "was not written"),
-        (BrokerError::TimedOut(WriteState::Maybe), 504, 504, "may have been written"),
-        (BrokerError::LostTrack, 504, 504, "may have been written"),
+        (BrokerError::Unavailable("refused".into()), 503, 50003, "try again"),
+        (BrokerError::TimedOut(WriteState::No), 504, 50002, "was not written"),
+        (BrokerError::TimedOut(WriteState::Maybe), 504, 50002, "may have been written"),
+        (BrokerError::LostTrack, 504, 50002, "may have been written"),
         (BrokerError::TooLarge(TooLarge::Record { bytes: 2_000_000, limit: 1 << 20 }), 413, 413, "1048576"),
         (BrokerError::TooLarge(TooLarge::Request { bytes: 9, limit: 8 }), 413, 413, "--kafka-config"),
         (BrokerError::Denied(Denial::Other(denied)), 403, 403, "access"),

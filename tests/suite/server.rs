@@ -388,7 +388,7 @@ async fn an_idle_upload_ends_at_shutdown_with_the_result_of_its_written_lines() 
     assert!(some.starts_with("HTTP/1.1 207 ") && some.contains("\"written\":3"), "{some}");
     assert!(some.contains("line 4 and all after it were not written") && some.contains("shutting down"), "{some}");
     assert!(none.contains("HTTP/1.1 503 ") && none.contains("shutting down"), "{none}");
-    assert!(receipts.contains("\"error_code\":503") && receipts.ends_with("\r\n0\r\n\r\n"), "{receipts}");
+    assert!(receipts.contains("\"error_code\":50003") && receipts.ends_with("\r\n0\r\n\r\n"), "{receipts}");
     tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
     assert!(started.elapsed() < PATIENCE / 2, "the shutdown took until the drain timeout");
 }

@@ -159,6 +159,24 @@ fn another_leads(bridge: &Bridge, topic: &str) -> Result<(), String> {
     }
 }
 
+/// Broker 1 is neither listed nor in sync.
+fn a_broker_is_missing(bridge: &Bridge, topic: &str) -> Result<(), String> {
+    another_leads(bridge, topic)?;
+    let answer = bridge.get(&format!("/topics/{topic}/partitions/0"));
+    if answer.status != 200 {
+        return Err(answer.text());
+    }
+    let partition = answer.json();
+    let replicas = partition["replicas"].as_array().ok_or("no replicas")?;
+    let lagging: Vec<_> = replicas.iter().filter(|replica| replica["in_sync"] == false).collect();
+    let is_leader = |replica: &serde_json::Value| replica["leader"] == true && replica["broker"] == partition["leader"];
+    let brokers = bridge.get("/brokers").text();
+    match lagging[..] {
+        [lagging] if lagging["broker"] == 1 && replicas.iter().any(is_leader) && brokers.contains("[2,3]") => Ok(()),
+        _ => Err(format!("{partition} {brokers}")),
+    }
+}
+
 fn no_broker_responds(bridge: &Bridge, _: &str) -> Result<(), String> {
     match bridge.get("/ready") {
         ready if ready.status == 503 => Ok(()),
@@ -213,7 +231,7 @@ fn assert_always_ready(responses: &[(u16, String)]) {
 const KILLED: Fault = Fault {
     name: "killed",
     begin: |kafka| kafka.kill(1),
-    is_visible: another_leads,
+    is_visible: a_broker_is_missing,
     recovers: Recovers::DuringFault,
     heal: |kafka| kafka.restart(1),
 };

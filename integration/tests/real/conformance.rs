@@ -25,6 +25,8 @@ enum Cannot {
     /// An empty key is read as no key.
     EmptyKeys,
     DeleteTopics,
+    /// Create topics, or describe brokers, replicas and configurations.
+    Administration,
 }
 
 /// Creates a topic with this many partitions.
@@ -52,7 +54,7 @@ fn embedded() -> (BrokerUnderTest, TempDir) {
     let create = log.clone();
     let broker_under_test = BrokerUnderTest {
         broker: log,
-        create: Box::new(move |topic, partitions| create.create_topic(&name(topic), partitions).expect("made")),
+        create: Box::new(move |topic, partitions| created(create.as_ref(), topic, partitions)),
         delete: None,
         cannot: &[],
     };
@@ -95,8 +97,14 @@ fn the_crate_driver_on_3_9_conforms_within_the_limits_of_its_protocol() {
         Cannot::Interruption,
         Cannot::EmptyKeys,
         Cannot::DeleteTopics,
+        Cannot::Administration,
     ];
     of_kafka(Kafka::shared_old(), Driver::Crate, cannot).conforms();
+}
+
+fn created(broker: &dyn Broker, topic: &str, partitions: usize) {
+    let partitions = partitions.try_into().ok();
+    broker.create_topic(&NewTopic { partitions, ..NewTopic::named(name(topic)) }).expect("created");
 }
 
 fn name(topic: &str) -> TopicName {
@@ -134,6 +142,7 @@ impl BrokerUnderTest {
         self.a_timestamp_finds_the_first_record_of_that_time_or_later();
         self.a_waiting_reader_wakes();
         self.a_recreated_topic_has_another_id();
+        self.a_created_topic_has_its_partitions_replicas_and_settings();
     }
 
     fn can(&self, what: Cannot) -> bool {
@@ -335,6 +344,49 @@ impl BrokerUnderTest {
             reading.join().expect("reads").expect("an interruption is no error");
         });
         assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    }
+
+    fn a_created_topic_has_its_partitions_replicas_and_settings(&self) {
+        let topic = fresh_topic("created");
+        let new =
+            |topic: &str| NewTopic { partitions: Some(2), replication_factor: Some(1), ..NewTopic::named(name(topic)) };
+        let created = self.broker.create_topic(&new(&topic));
+        if !self.can(Cannot::Administration) {
+            for unsupported in [
+                created.map(drop),
+                self.broker.brokers().map(drop),
+                self.broker.replicas(&name(&topic)).map(drop),
+                self.broker.topic_configs(&name(&topic)).map(drop),
+            ] {
+                assert!(matches!(unsupported, Err(BrokerError::Unsupported(_))), "{unsupported:?}");
+            }
+            return;
+        }
+        assert_eq!(created, Ok(CreatedTopic { partitions: Some(2), replication_factor: Some(1) }));
+        // The topic can be used at once.
+        assert_eq!(self.info(&topic).expect("it exists").partitions.len(), 2);
+        self.produce(&topic, Acks::All, vec![record("first")]).remove(0).expect("written");
+        let [broker] = self.broker.brokers().expect("brokers")[..] else { panic!("one broker is running") };
+        let replicas = self.broker.replicas(&name(&topic)).expect("replicas");
+        assert_eq!(replicas, vec![vec![Replica { broker, in_sync: true }]; 2]);
+        let configs = self.broker.topic_configs(&name(&topic)).expect("configs");
+        assert_eq!(configs.get("cleanup.policy"), Some(&Some("delete".to_owned())), "{configs:?}");
+        assert!(configs.contains_key("retention.ms"), "{configs:?}");
+        assert_eq!(self.broker.create_topic(&new(&topic)), Err(BrokerError::TopicExists(name(&topic))));
+        let other = fresh_topic("rejected");
+        let configs = [("no.such.setting".to_owned(), "1".to_owned())].into();
+        for (invalid, word) in [
+            (NewTopic { replication_factor: Some(9), ..new(&other) }, "eplication factor"),
+            (NewTopic { configs, ..new(&other) }, "no.such.setting"),
+        ] {
+            let Err(BrokerError::InvalidTopic(why)) = self.broker.create_topic(&invalid) else { panic!("{invalid:?}") };
+            assert!(why.to_string().contains(word), "{why}");
+        }
+        for missing in
+            [self.broker.replicas(&name(&other)).map(drop), self.broker.topic_configs(&name(&other)).map(drop)]
+        {
+            assert_eq!(missing, Err(BrokerError::UnknownTopic(name(&other))));
+        }
     }
 
     fn a_recreated_topic_has_another_id(&self) {

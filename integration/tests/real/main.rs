@@ -18,6 +18,7 @@ mod openapi;
 mod origins;
 mod produce;
 mod producer;
+mod rest_clients;
 mod resume;
 mod security;
 mod select;

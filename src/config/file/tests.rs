@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::merged_args::{MergedArgs, SettingSource, is_path, settings};
-use crate::config::{ClientTarget, Command, EarlyExit, definition, read_line};
+use crate::config::{ClientTarget, Command, EarlyExit, TopicsAction, TopicsCommand, definition, read_line};
 use clap::builder::PossibleValue;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -181,6 +181,17 @@ fn errors_in_a_file_name_the_line() {
 fn an_invalid_flag_is_not_attributed_to_the_file() {
     let error = run("curlew serve --config FILE --listen here", "listen = \"127.0.0.1:1\"").unwrap_err();
     assert!(error.starts_with("invalid value 'here' for '--listen") && !error.contains("FILE"), "{error}");
+}
+
+#[test]
+fn a_flag_without_a_variable_is_not_set_by_the_file() {
+    let file = TempFile::new("kafka = \"k:1\"\npartitions = 7\n");
+    let line = format!("curlew topics create t --config {}", file.0.to_str().unwrap());
+    let Ok(Command::Topics(TopicsCommand { action: TopicsAction::Create(create) })) = read_line(&line) else {
+        panic!()
+    };
+    assert!(matches!(create.target().selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"]));
+    assert_eq!(create.topic().partitions, None);
 }
 
 #[test]

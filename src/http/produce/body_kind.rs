@@ -1,7 +1,10 @@
-//! The conversion of a request body to records, chosen by its `Content-Type` and, for events, by `ce-NAME` headers.
+//! The conversion of a request body to records, chosen by its `Content-Type`, by `ce-NAME` headers for events, and by the
+//! parameter `split`.
 
 use super::envelope::Form;
 use super::events::EventMode;
+use super::items::ItemFormat;
+use super::partial_item::ItemUnit;
 use super::schema_choice::ChosenSchemas;
 use super::schema_encoder::RecordForm;
 use super::{Settings, schema_problem, vendor_type};
@@ -18,11 +21,35 @@ pub enum BodyKind {
     Json,
     /// One record of arbitrary bytes.
     Bytes,
-    /// One JSON record per line.
-    Ndjson,
+    /// One record per item of the body.
+    Items(ItemUnit, ItemFormat),
     Envelope(Form),
     /// CloudEvents.
     Events(EventMode),
+}
+
+/// The value of `split`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// The body is as its type says.
+    Unset,
+    /// One record per element of a JSON array.
+    Array,
+    /// One record per line.
+    Lines,
+}
+
+impl Split {
+    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        match text {
+            None => Ok(Self::Unset),
+            Some("array") => Ok(Self::Array),
+            Some("lines") => Ok(Self::Lines),
+            Some(other) => {
+                Err(Problem::bad_request(format!("split is {other:?}; allowed are array (of JSON) and lines")))
+            }
+        }
+    }
 }
 
 impl BodyKind {
@@ -41,7 +68,10 @@ impl BodyKind {
             | "application/ndjson"
             | "application/jsonl"
             | "application/x-jsonlines"
-            | "application/stream+json" => Self::Ndjson,
+            | "application/stream+json" => Self::Items(ItemUnit::Line, ItemFormat::Json),
+            other if other == "application/json-seq" || other.ends_with("+json-seq") => {
+                Self::Items(ItemUnit::Text, ItemFormat::Json)
+            }
             vendor if vendor.starts_with(vendor_type::PREFIX) => match vendor_type::form(vendor) {
                 Some(form) => Self::Envelope(form),
                 // Another envelope must not be stored as one record.
@@ -53,6 +83,21 @@ impl BodyKind {
             other if other.starts_with("application/") && other.ends_with("+json") => Self::Json,
             _ => Self::Bytes,
         })
+    }
+
+    /// Applies `split`. The elements of an array must be JSON, whatever the type of the body.
+    pub fn split(self, split: Split) -> Result<Self, Problem> {
+        match (self, split) {
+            (kind, Split::Unset) => Ok(kind),
+            (Self::Json | Self::Bytes, Split::Array) => Ok(Self::Items(ItemUnit::Element, ItemFormat::Json)),
+            (Self::Json, Split::Lines) => Ok(Self::Items(ItemUnit::Line, ItemFormat::Json)),
+            (Self::Bytes, Split::Lines) => Ok(Self::Items(ItemUnit::Line, ItemFormat::Bytes)),
+            (Self::Items(ItemUnit::Line, _), Split::Lines) => Ok(self),
+            (Self::Items(..) | Self::Envelope(_) | Self::Events(_), _) => Err(Problem::bad_request(
+                "split does not apply to this Content-Type, whose bodies have several records already or are events; \
+                 remove split, or send application/json or text/plain",
+            )),
+        }
     }
 
     /// Checks that the bridge has the schemas that the request needs, and that the query names none where it cannot.
@@ -95,11 +140,13 @@ mod tests {
     #[test]
     fn the_content_type_chooses_the_kind() {
         use BodyKind::*;
+        let (lines, texts) = (Items(ItemUnit::Line, ItemFormat::Json), Items(ItemUnit::Text, ItemFormat::Json));
         for (kinds, expected) in [
             (&["application/json", "application/JSON; charset=utf-8", "application/json;charset=\"utf-8\""][..], Json),
             (&["application/vnd.api+json", "application/problem+json", "application/geo+json ; version=1"], Json),
-            (&["application/x-ndjson", "application/ndjson;charset=UTF-8", "application/jsonl"], Ndjson),
-            (&["application/x-jsonlines", "application/stream+json", "Application/X-NDJSON"], Ndjson),
+            (&["application/x-ndjson", "application/ndjson;charset=UTF-8", "application/jsonl"], lines),
+            (&["application/x-jsonlines", "application/stream+json", "Application/X-NDJSON"], lines),
+            (&["application/json-seq", "application/geo+json-seq; charset=utf-8"], texts),
             (&["application/vnd.kafka.json.v2+json"], Envelope(Form::Json)),
             (
                 &["application/vnd.kafka.binary.v2+json; charset=utf-8", "application/vnd.kafka+json"],
@@ -126,5 +173,23 @@ mod tests {
             assert_eq!(problem.error_code(), 415);
             assert!(problem.detail().contains(content_type) && problem.detail().contains(ENVELOPES));
         }
+    }
+
+    #[test]
+    fn split_applies_to_bodies_of_one_record() {
+        let elements = BodyKind::Items(ItemUnit::Element, ItemFormat::Json);
+        let lines = |format| BodyKind::Items(ItemUnit::Line, format);
+        for (content_type, array, split_lines) in [
+            ("application/json", Some(elements), Some(lines(ItemFormat::Json))),
+            ("text/plain", Some(elements), Some(lines(ItemFormat::Bytes))),
+            ("application/x-ndjson", None, Some(lines(ItemFormat::Json))),
+            ("application/json-seq", None, None),
+            ("application/vnd.kafka.json.v2+json", None, None),
+        ] {
+            let split = |text| kind(content_type).and_then(|kind| kind.split(Split::parse(Some(text)).unwrap()));
+            assert_eq!((split("array").ok(), split("lines").ok()), (array, split_lines), "{content_type}");
+        }
+        let problem = Split::parse(Some("Lines")).unwrap_err();
+        assert!(problem.error_code() == 400 && problem.detail().contains("\"Lines\""), "{}", problem.detail());
     }
 }

@@ -12,8 +12,8 @@ pub enum InvalidJson {
     NotUtf8 { line: usize, column: usize },
     /// For example a file of lines that is sent with `curl -d @FILE`.
     #[error(
-        "{0}; a second JSON text follows: send several records as application/x-ndjson, one per line, with \
-         --data-binary @FILE, because curl -d removes the line breaks"
+        "{0}; a second JSON text follows: write one per line, and add split=lines to the URL or send them as \
+         application/x-ndjson (curl needs --data-binary @FILE, because -d removes the line breaks)"
     )]
     SecondText(#[source] serde_json::Error),
     #[error(transparent)]

@@ -1,32 +1,37 @@
-//! Splits a body into lines, regardless of its chunks.
+//! Splits a body into lines, or into the texts of `application/json-seq` (RFC 7464), regardless of its chunks.
 
-use super::body::BodyMemory;
+use super::partial_item::{BodyItem, PartialItem};
 use crate::http::problem::Problem;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
-/// A line that is not blank. `number` counts all lines of the body, from 1.
-#[derive(Debug)]
-pub struct BodyLine {
-    pub number: u64,
-    pub text: Result<Bytes, Problem>,
+/// The byte between two items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delimiter {
+    /// Ends a line. A CR before it is removed.
+    LineFeed,
+    /// Starts a text. White space around the text is removed.
+    RecordSeparator,
 }
 
-/// Splits at LF, removes a CR before it, and skips blank lines.
+impl Delimiter {
+    fn byte(self) -> u8 {
+        match self {
+            Self::LineFeed => b'\n',
+            Self::RecordSeparator => 0x1e,
+        }
+    }
+}
+
+/// Skips blank items.
 pub struct BodyLines {
     chunk: Bytes,
-    /// The start of a line whose end has not arrived.
-    partial: BytesMut,
-    held: BodyMemory,
-    max_line: usize,
-    /// Set if the current line is already rejected. The rest of the line is discarded.
-    rejected: Option<Problem>,
-    /// The number of the current line.
-    number: u64,
+    item: PartialItem,
+    delimiter: Delimiter,
 }
 
 impl BodyLines {
-    pub fn new(max_line: usize, held: BodyMemory) -> Self {
-        Self { chunk: Bytes::new(), partial: BytesMut::new(), held, max_line, rejected: None, number: 1 }
+    pub fn new(item: PartialItem, delimiter: Delimiter) -> Self {
+        Self { chunk: Bytes::new(), item, delimiter }
     }
 
     /// Sets the next chunk. The previous one must have no complete line left.
@@ -35,79 +40,63 @@ impl BodyLines {
     }
 
     /// Counts the lines that end in the chunk, up to `limit`.
-    pub fn complete_lines(&self, limit: usize) -> usize {
-        memchr::memchr_iter(b'\n', &self.chunk).take(limit).count()
+    pub fn complete_items(&self, limit: usize) -> usize {
+        memchr::memchr_iter(self.delimiter.byte(), &self.chunk).take(limit).count()
     }
 
     /// Returns up to `limit` complete lines, or none if the rest of the chunk contains no line end.
-    pub fn take(&mut self, limit: usize) -> Vec<BodyLine> {
+    pub fn take(&mut self, limit: usize) -> Vec<BodyItem> {
         let mut found = Vec::new();
         while found.len() < limit
-            && let Some(end) = memchr::memchr(b'\n', &self.chunk)
+            && let Some(end) = memchr::memchr(self.delimiter.byte(), &self.chunk)
         {
             let rest = self.chunk.split_to(end);
             self.chunk.advance(1);
             found.extend(self.complete(rest));
         }
         if found.is_empty() {
-            self.store_rest();
+            self.item.store(&std::mem::take(&mut self.chunk));
         }
         found
     }
 
     /// Returns the last line, which may have no line end.
-    pub fn finish(&mut self) -> Option<BodyLine> {
+    pub fn finish(&mut self) -> Option<BodyItem> {
         self.complete(Bytes::new())
     }
 
     /// Returns the number of the current line, and whether any of it has arrived.
-    pub fn current_line(&self) -> (u64, bool) {
-        (self.number, self.rejected.is_some() || !self.partial.is_empty() || !self.chunk.is_empty())
-    }
-
-    /// Stores the rest of the chunk, within the limits.
-    fn store_rest(&mut self) {
-        let chunk = std::mem::take(&mut self.chunk);
-        let length = self.partial.len() + chunk.len();
-        if self.rejected.is_none() {
-            let checked = if length > self.max_line { Err(self.too_long()) } else { self.held.set(length) };
-            self.rejected = checked.err();
-        }
-        match self.rejected {
-            None => self.partial.extend_from_slice(&chunk),
-            // Release the memory of the start of the line as well.
-            Some(_) => {
-                self.partial = BytesMut::new();
-                let _ = self.held.set(0);
-            }
-        }
+    pub fn current(&self) -> (u64, bool) {
+        (self.item.number(), self.item.is_begun() || !self.chunk.is_empty())
     }
 
     /// Completes the current line with `rest`.
-    fn complete(&mut self, rest: Bytes) -> Option<BodyLine> {
-        let number = self.number;
-        self.number += 1;
-        if let Some(problem) = self.rejected.take() {
-            return Some(BodyLine { number, text: Err(problem) });
-        }
-        let mut line = if self.partial.is_empty() {
-            rest
-        } else {
-            self.partial.extend_from_slice(&rest);
-            self.partial.split().freeze()
+    fn complete(&mut self, rest: Bytes) -> Option<BodyItem> {
+        let BodyItem { number, text } = self.item.complete(rest);
+        let text = match (text, self.delimiter) {
+            (Ok(mut line), Delimiter::LineFeed) => {
+                if line.last() == Some(&b'\r') {
+                    line.truncate(line.len() - 1);
+                }
+                let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+                (!is_blank).then_some(Ok(line))?
+            }
+            (Ok(text), Delimiter::RecordSeparator) => whole_text(&text)?,
+            (Err(problem), _) => Err(problem),
         };
-        if line.len() > self.max_line {
-            return Some(BodyLine { number, text: Err(self.too_long()) });
-        }
-        if line.last() == Some(&b'\r') {
-            line.truncate(line.len() - 1);
-        }
-        let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
-        (!is_blank).then_some(BodyLine { number, text: Ok(line) })
+        Some(BodyItem { number, text })
     }
+}
 
-    fn too_long(&self) -> Problem {
-        let limit = self.max_line;
-        Problem::too_large(format!("the line has more than {limit} bytes, the limit of --max-body"))
+/// Returns the text without the white space around it; `None` if it is blank. A number or a literal without white space
+/// after it may have been cut (RFC 7464, section 2.4).
+fn whole_text(bytes: &Bytes) -> Option<Result<Bytes, Problem>> {
+    let text = bytes.slice_ref(bytes.trim_ascii());
+    let last = text.last()?;
+    match matches!(last, b'}' | b']' | b'"') || bytes.last() != Some(last) {
+        true => Some(Ok(text)),
+        false => Some(Err(Problem::unprocessable(
+            "the text may have been cut off: end a number, true, false and null with a line feed (RFC 7464, section 2.4)",
+        ))),
     }
 }

@@ -1,17 +1,20 @@
-//! NDJSON uploads (`application/x-ndjson`): one JSON record per line. The response is an `UploadSummary` after the
-//! body, or with `?receipts=stream` one receipt per line while the body still arrives.
+//! Uploads of bodies that are split, such as NDJSON (`application/x-ndjson`): one record per line, or per element of a
+//! JSON array. The response is an `UploadSummary` after the body, or with `?receipts=stream` one receipt per item while
+//! the body still arrives.
 //!
-//! One task reads the body, submits its lines in groups and collects their outcomes in order. The lines in flight are
+//! One task reads the body, submits its items in groups and collects their outcomes in order. The items in flight are
 //! bounded. The task waits only briefly for the client to read its receipts: a client that writes its complete body
 //! before it reads anything must not deadlock.
 
 use super::body::{BodyError, BodyMemory, BodyReader};
 use super::held_response::{HeldResponse, ResponseStart};
-use super::json::check_json;
-use super::lines::{BodyLine, BodyLines};
+use super::item_group::{ItemGroup, front};
+use super::items::{BodyItems, ItemFormat};
+use super::partial_item::{BodyItem, ItemUnit};
 use super::queued::{PendingOutcomes, submit};
 use super::receipts::{Disconnected, Outbox, ReceiptSink};
-use super::{ProduceTarget, ReceiptMode, Revoked, Settings};
+use super::summary::{PartialFailure, UploadSummary};
+use super::{ProduceTarget, ReceiptMode, Revoked, Settings, Split};
 use crate::broker::{BrokerError, DeliveryResult};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Rejected};
@@ -31,14 +34,14 @@ use tokio::time::timeout;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
-/// Maximum number of lines submitted together.
+/// Maximum number of items submitted together.
 const MAX_GROUP: usize = 4096;
-/// Maximum number of groups and of lines in flight. At either limit the body is not read.
+/// Maximum number of groups and of items in flight. At either limit the body is not read.
 const MAX_GROUPS: usize = 32;
-const MAX_LINES: usize = 16 * 1024;
-/// Bytes of lines that are exempt from the memory budget if the upload has no other lines in flight, so that each upload
+const MAX_ITEMS: usize = 16 * 1024;
+/// Bytes of items that are exempt from the memory budget if the upload has no other items in flight, so that each upload
 /// makes progress even when the budget is used up. A connection takes more memory.
-const EXEMPT_LINES: usize = 8 << 10;
+const EXEMPT_BYTES: usize = 8 << 10;
 /// After a failure the rest of the body is discarded before the response is sent, because many clients do not read the
 /// response until they have sent the complete body. Discarding ends when the client pauses for this long.
 const DISCARD_PAUSE: Duration = Duration::from_secs(1);
@@ -46,16 +49,6 @@ const DISCARD_PAUSE: Duration = Duration::from_secs(1);
 /// finish soon.
 const INTERRUPT_PAUSE: Duration = Duration::from_millis(100);
 const INTERRUPT_LIMIT: Duration = Duration::from_secs(1);
-
-/// Lines that were read together: the invalid and the queued ones, each in the order of the body.
-struct LineGroup {
-    invalid: Vec<(u64, Problem)>,
-    /// The numbers of the queued lines.
-    queued: Vec<u64>,
-    /// `None` if no line is queued.
-    waiting: Option<PendingOutcomes>,
-    _memory: Option<Reservation>,
-}
 
 /// The end of reading a body.
 enum UploadEnd {
@@ -70,11 +63,18 @@ enum UploadEnd {
     Disconnected,
 }
 
+/// How a body is split, and when its response starts.
+pub struct UploadKind {
+    pub unit: ItemUnit,
+    pub format: ItemFormat,
+    pub start: ResponseStart,
+}
+
 pub async fn post<B, D, E>(
     hub: Arc<Hub>,
     settings: Settings,
     target: ProduceTarget,
-    start: ResponseStart,
+    UploadKind { unit, format, start }: UploadKind,
     body: BodyReader<B>,
     interrupt: Option<Revoked>,
 ) -> Result<Response, Problem>
@@ -84,15 +84,33 @@ where
     E: Display + Send + 'static,
 {
     let (acks, receipts) = (target.acks, target.receipts);
-    let lines = BodyLines::new(settings.max_body, BodyMemory::new(&settings.bodies));
+    // Log shippers, which ask for `split`, treat every 2xx as complete success, and retry after a 503.
+    let partial = match target.split {
+        Split::Unset => PartialFailure::MultiStatus,
+        Split::Array | Split::Lines => PartialFailure::ServerError,
+    };
+    let items = BodyItems::new(unit, settings.max_body, BodyMemory::new(&settings.bodies));
     let (held, started) = HeldResponse::new(start);
-    let (groups, report) = (VecDeque::new(), ReceiptSink::default());
-    let mut upload =
-        NdjsonUpload { hub, settings, target, body, interrupt, lines, groups, in_flight: 0, stop: None, held, report };
+    let report = ReceiptSink::AtEnd(UploadSummary::new(unit));
+    let mut upload = Upload {
+        hub,
+        settings,
+        target,
+        body,
+        interrupt,
+        unit,
+        format,
+        items,
+        groups: VecDeque::new(),
+        in_flight: 0,
+        stop: None,
+        held,
+        report,
+    };
     match receipts {
         ReceiptMode::AtEnd => {
             let (done, summary) = oneshot::channel();
-            // A separate task, so that the received lines are written and counted in the log even if the client
+            // A separate task, so that the received items are written and counted in the log even if the client
             // disconnects.
             spawn(async move {
                 upload.run().await;
@@ -100,11 +118,11 @@ where
                     let _ = done.send(summary);
                 }
             });
-            Ok(summary.await.map_err(|_| Problem::unserved())?.respond(acks))
+            Ok(summary.await.map_err(|_| Problem::unserved())?.respond(acks, partial))
         }
         ReceiptMode::Stream => {
             let (client, mut receipts) = mpsc::channel(1);
-            upload.report = ReceiptSink::Stream(Outbox::new(client, acks));
+            upload.report = ReceiptSink::Stream(Outbox::new(client, acks, unit));
             spawn(async move { upload.run().await });
             // Resolves, with an error, when the sender is dropped.
             let _ = started.await;
@@ -124,15 +142,17 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-struct NdjsonUpload<B> {
+struct Upload<B> {
     hub: Arc<Hub>,
     settings: Settings,
     target: ProduceTarget,
     body: BodyReader<B>,
     interrupt: Option<Revoked>,
-    lines: BodyLines,
-    groups: VecDeque<LineGroup>,
-    /// Number of lines in `groups`.
+    unit: ItemUnit,
+    format: ItemFormat,
+    items: BodyItems,
+    groups: VecDeque<ItemGroup>,
+    /// Number of items in `groups`.
     in_flight: usize,
     /// Set if the upload must stop.
     stop: Option<Problem>,
@@ -140,7 +160,7 @@ struct NdjsonUpload<B> {
     report: ReceiptSink,
 }
 
-impl<B, D, E> NdjsonUpload<B>
+impl<B, D, E> Upload<B>
 where
     B: Stream<Item = Result<D, E>> + Send + Unpin,
     D: Buf,
@@ -160,12 +180,15 @@ where
         let mut has_chunk = false;
         loop {
             while has_chunk && self.has_room() {
-                let Some((count, memory)) = self.reserve_lines() else { break };
-                let found = self.lines.take(count);
+                let Some((count, memory)) = self.reserve_items() else { break };
+                let found = self.items.take(count);
                 has_chunk = !found.is_empty();
                 if let Some(end) = self.submit(found, memory).await {
                     return end;
                 }
+            }
+            if let Some(problem) = self.items.failure() {
+                return UploadEnd::Stopped(problem);
             }
             let may_read = !has_chunk && self.has_room();
             if !may_read {
@@ -176,14 +199,16 @@ where
             tokio::select! {
                 chunk = held.next(body), if may_read => match chunk {
                     Some(Ok(chunk)) => {
-                        self.lines.feed(chunk);
+                        self.items.feed(chunk);
                         has_chunk = true;
                     }
                     Some(Err(BodyError::Cut(what))) => return UploadEnd::Cut(what),
                     Some(Err(damaged)) => return UploadEnd::Stopped(damaged.into()),
                     None => {
-                        let last = self.lines.finish();
-                        return self.submit(last.into_iter().collect(), None).await.unwrap_or(UploadEnd::Complete);
+                        let last = self.items.finish();
+                        let end = self.submit(last.into_iter().collect(), None).await;
+                        let failed = || self.items.failure().map_or(UploadEnd::Complete, UploadEnd::Stopped);
+                        return end.unwrap_or_else(failed);
                     }
                 },
                 outcomes = front(groups), if may_settle => {
@@ -201,15 +226,15 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.groups.len() < MAX_GROUPS && self.in_flight < MAX_LINES && self.report.has_room()
+        self.groups.len() < MAX_GROUPS && self.in_flight < MAX_ITEMS && self.report.has_room()
     }
 
-    /// Returns the number of lines that may be read, and the memory reserved for them. Returns `None` if lines in flight
+    /// Returns the number of items that may be read, and the memory reserved for them. Returns `None` if items in flight
     /// must be settled first.
-    fn reserve_lines(&self) -> Option<(usize, Option<Reservation>)> {
+    fn reserve_items(&self) -> Option<(usize, Option<Reservation>)> {
         let each = self.target.memory();
-        let exempt = (EXEMPT_LINES / each).max(1);
-        let mut count = self.lines.complete_lines(MAX_GROUP).max(1);
+        let exempt = (EXEMPT_BYTES / each).max(1);
+        let mut count = self.items.complete_items(MAX_GROUP).max(1);
         loop {
             if count <= exempt && self.groups.is_empty() {
                 return Some((count, None));
@@ -224,16 +249,16 @@ where
         }
     }
 
-    /// Submits the lines that are JSON. Returns the end of the upload if the rest of the body should not be read.
-    async fn submit(&mut self, found: Vec<BodyLine>, memory: Option<Reservation>) -> Option<UploadEnd> {
+    /// Submits the valid items. Returns the end of the upload if the rest of the body should not be read.
+    async fn submit(&mut self, found: Vec<BodyItem>, memory: Option<Reservation>) -> Option<UploadEnd> {
         if found.is_empty() {
             return None;
         }
         let queued = Vec::with_capacity(found.len());
-        let mut group = LineGroup { invalid: Vec::new(), queued, waiting: None, _memory: memory };
+        let mut group = ItemGroup { invalid: Vec::new(), queued, waiting: None, _memory: memory };
         let mut values = Vec::with_capacity(found.len());
-        for BodyLine { number, text } in found {
-            match text.and_then(|text| check(&text).map(|()| text)) {
+        for BodyItem { number, text } in found {
+            match text.and_then(|text| self.format.check(self.unit, &text).map(|()| text)) {
                 Ok(text) => {
                     group.queued.push(number);
                     values.push(text);
@@ -275,7 +300,7 @@ where
                 self.report.add(number, Err(problem));
             }
             let entry = outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from);
-            // Stop early: otherwise an endless body would fail line by line, and its sender would never learn of it.
+            // Stop early: otherwise an endless body would fail item by item, and its sender would never learn of it.
             if let (true, Err(problem)) = (all_lost && self.report.is_at_end(), &entry) {
                 self.stop.get_or_insert_with(|| problem.clone());
             }
@@ -286,8 +311,8 @@ where
 
     /// Reports how the upload ended to the client and, if the body was not read to its end, to the log.
     async fn close(&mut self, end: UploadEnd) {
-        let (number, is_begun) = self.lines.current_line();
-        let topic = &self.target.topic;
+        let (number, is_begun) = self.items.current();
+        let (topic, unit) = (&self.target.topic, self.unit);
         let written = self.report.counts();
         let (pause, most) = match end {
             UploadEnd::Interrupted(_) => (INTERRUPT_PAUSE, INTERRUPT_LIMIT),
@@ -296,16 +321,16 @@ where
         match end {
             UploadEnd::Complete => {}
             UploadEnd::Disconnected => {
-                info!("NDJSON upload to {topic} ended before line {number}: the client disconnected; {written}")
+                info!("upload to {topic} ended before {unit} {number}: the client disconnected; {written}")
             }
             UploadEnd::Cut(what) => {
-                info!("NDJSON upload to {topic} was cut off in line {number}: {what}; {written}");
+                info!("upload to {topic} was cut off in {unit} {number}: {what}; {written}");
                 let rest = if is_begun { "it was cut off in the middle and was" } else { "it is missing, and was" };
-                self.report.cut(number, is_begun, Problem::cut(&what, &format!("line {number}: {rest} not written")));
+                self.report.cut(number, is_begun, Problem::cut(&what, &format!("{unit} {number}: {rest} not written")));
             }
             UploadEnd::Stopped(problem) | UploadEnd::Interrupted(problem) => {
                 let why = problem.detail();
-                warn!("stopped an NDJSON upload to {topic} before line {number}: {why}; {written}");
+                warn!("stopped an upload to {topic} before {unit} {number}: {why}; {written}");
                 self.report.stopped(number, problem);
                 if self.report.is_at_end() {
                     self.discard_body(pause, most).await;
@@ -325,37 +350,12 @@ where
     }
 }
 
-impl LineGroup {
-    fn len(&self) -> usize {
-        self.invalid.len() + self.queued.len()
-    }
-
-    /// Returns the outcomes of the queued lines. Cancel safe until it is ready.
-    async fn outcomes(&mut self) -> Vec<DeliveryResult> {
-        match &mut self.waiting {
-            Some(waiting) => waiting.await,
-            None => Vec::new(),
-        }
-    }
-}
-
-async fn front(groups: &mut VecDeque<LineGroup>) -> Vec<DeliveryResult> {
-    match groups.front_mut() {
-        Some(group) => group.outcomes().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Resolves when the upload must end early, possibly never.
 async fn interrupted(interrupt: &mut Option<Revoked>) -> Problem {
     match interrupt {
         Some(interrupt) => interrupt.await,
         None => std::future::pending().await,
     }
-}
-
-fn check(line: &Bytes) -> Result<(), Problem> {
-    check_json(line).map_err(|what| Problem::unprocessable(format!("the line is not JSON: {what}")))
 }
 
 /// Whether further records would fail as well, because the error is not the fault of one record.

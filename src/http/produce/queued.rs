@@ -66,7 +66,7 @@ impl Future for PendingOutcomes {
 }
 
 pub fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Result<PendingOutcomes, Rejected> {
-    if !target.trace.is_empty() {
+    if !target.added.is_empty() {
         records.iter_mut().for_each(|record| target.mark(record));
     }
     let (done, outcomes) = oneshot::channel();

@@ -1,5 +1,6 @@
-//! Reports the results of lines: in one summary at the end, or to the client line by line.
+//! Reports the results of the items of a body: in one summary at the end, or to the client one by one.
 
+use super::partial_item::ItemUnit;
 use super::response::{self, RecordResult};
 use super::summary::UploadSummary;
 use crate::broker::Acks;
@@ -20,12 +21,6 @@ pub enum ReceiptSink {
     Stream(Outbox),
 }
 
-impl Default for ReceiptSink {
-    fn default() -> Self {
-        Self::AtEnd(UploadSummary::default())
-    }
-}
-
 /// The client disconnected.
 #[derive(Debug)]
 pub struct Disconnected;
@@ -35,34 +30,35 @@ impl ReceiptSink {
         matches!(self, Self::AtEnd(_))
     }
 
-    pub fn add(&mut self, line: u64, entry: RecordResult) {
+    pub fn add(&mut self, number: u64, entry: RecordResult) {
         match self {
-            Self::AtEnd(summary) => summary.add(line, entry),
-            Self::Stream(outbox) => outbox.add(line, entry),
+            Self::AtEnd(summary) => summary.add(number, entry),
+            Self::Stream(outbox) => outbox.add(number, entry),
         }
     }
 
-    /// Reports that the body was cut, in the middle of `line` if `is_begun`.
-    pub fn cut(&mut self, line: u64, is_begun: bool, problem: Problem) {
+    /// Reports that the body was cut, in the middle of item `number` if `is_begun`.
+    pub fn cut(&mut self, number: u64, is_begun: bool, problem: Problem) {
         match self {
             Self::AtEnd(summary) => {
                 if is_begun {
-                    summary.add(line, Err(problem.clone()));
+                    summary.add(number, Err(problem.clone()));
                 }
                 summary.incomplete(problem);
             }
-            Self::Stream(outbox) => outbox.add(line, Err(problem)),
+            Self::Stream(outbox) => outbox.add(number, Err(problem)),
         }
     }
 
-    /// Reports that `line` and all lines after it were not written.
-    pub fn stopped(&mut self, line: u64, problem: Problem) {
+    /// Reports that item `number` and all items after it were not written.
+    pub fn stopped(&mut self, number: u64, problem: Problem) {
         match self {
             Self::AtEnd(summary) => {
-                let detail = format!("line {line} and all after it were not written: {}", problem.detail());
+                let unit = summary.unit();
+                let detail = format!("{unit} {number} and all after it were not written: {}", problem.detail());
                 summary.incomplete(problem.with_detail(detail));
             }
-            Self::Stream(outbox) => outbox.add(line, Err(problem)),
+            Self::Stream(outbox) => outbox.add(number, Err(problem)),
         }
     }
 
@@ -102,6 +98,7 @@ impl ReceiptSink {
 pub struct Outbox {
     client: mpsc::Sender<Bytes>,
     acks: Acks,
+    unit: ItemUnit,
     text: Vec<u8>,
     full_since: Option<Instant>,
     /// Whether receipts are merged, until the client reads again.
@@ -111,7 +108,7 @@ pub struct Outbox {
     failed: u64,
 }
 
-/// One receipt for several lines, sent after `text`.
+/// One receipt for several items, sent after `text`.
 struct MergedReceipts {
     first: u64,
     last: u64,
@@ -119,18 +116,19 @@ struct MergedReceipts {
 }
 
 impl Outbox {
-    pub fn new(client: mpsc::Sender<Bytes>, acks: Acks) -> Self {
+    pub fn new(client: mpsc::Sender<Bytes>, acks: Acks, unit: ItemUnit) -> Self {
         let (text, full_since, is_merging, merged) = (Vec::new(), None, false, None);
-        Self { client, acks, text, full_since, is_merging, merged, written: 0, failed: 0 }
+        Self { client, acks, unit, text, full_since, is_merging, merged, written: 0, failed: 0 }
     }
 
-    fn add(&mut self, line: u64, entry: RecordResult) {
+    fn add(&mut self, number: u64, entry: RecordResult) {
         *if entry.is_ok() { &mut self.written } else { &mut self.failed } += 1;
         if self.is_merging {
-            let new = || MergedReceipts { first: line, last: line, summary: UploadSummary::default() };
+            let unit = self.unit;
+            let new = || MergedReceipts { first: number, last: number, summary: UploadSummary::new(unit) };
             let merged = self.merged.get_or_insert_with(new);
-            merged.last = line;
-            return merged.summary.add(line, entry);
+            merged.last = number;
+            return merged.summary.add(number, entry);
         }
         response::write(&mut self.text, &entry, self.acks);
         self.text.push(b'\n');

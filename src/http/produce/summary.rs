@@ -1,21 +1,35 @@
-//! Summarizes the results of many lines in bounded memory: counts, offset ranges and the first errors.
+//! Summarizes the results of many items of a body in bounded memory: counts, offset ranges and the first errors.
 
+use super::partial_item::ItemUnit;
 use super::response::RecordResult;
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
 use crate::record::{Offset, Partition};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::json;
 use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-/// Maximum number of failed lines that are listed.
+/// Maximum number of failed items that are listed.
 const MAX_ERRORS: usize = 100;
 /// Maximum number of offset ranges that are listed. Records of other producers split the ranges.
 const MAX_RANGES: usize = 1000;
 
-#[derive(Debug, Default, Serialize)]
+/// The status of an upload of which some records were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartialFailure {
+    /// 207, whatever the others failed of.
+    MultiStatus,
+    /// The status of the server error, if one occurred, so that the client sends the body again.
+    ServerError,
+}
+
+#[derive(Debug, Serialize)]
 pub struct UploadSummary {
+    #[serde(skip)]
+    unit: ItemUnit,
     /// Acknowledged records, or with `acks=0` sent ones.
     written: u64,
     failed: u64,
@@ -23,8 +37,8 @@ pub struct UploadSummary {
     /// Written records outside the listed ranges.
     #[serde(skip_serializing_if = "is_zero")]
     offsets_omitted: u64,
-    errors: Vec<LineError>,
-    /// Failed lines that are not listed.
+    errors: Vec<ItemError>,
+    /// Failed items that are not listed.
     #[serde(skip_serializing_if = "is_zero")]
     errors_omitted: u64,
     /// The reason if the body was not read to its end.
@@ -42,11 +56,22 @@ struct OffsetRange {
     last: Offset,
 }
 
-#[derive(Debug, Serialize)]
-struct LineError {
-    line: u64,
-    error_code: u32,
+#[derive(Debug)]
+struct ItemError {
+    unit: ItemUnit,
+    number: u64,
+    code: u32,
     error: String,
+}
+
+impl Serialize for ItemError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(Some(3))?;
+        members.serialize_entry(&self.unit.to_string(), &self.number)?;
+        members.serialize_entry("error_code", &self.code)?;
+        members.serialize_entry("error", &self.error)?;
+        members.end()
+    }
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -54,7 +79,18 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl UploadSummary {
-    pub fn add(&mut self, line: u64, entry: RecordResult) {
+    pub fn new(unit: ItemUnit) -> Self {
+        let (offsets, errors) = (Vec::new(), Vec::new());
+        let (written, failed, offsets_omitted, errors_omitted) = (0, 0, 0, 0);
+        let (incomplete, problem) = (None, None);
+        Self { unit, written, failed, offsets, offsets_omitted, errors, errors_omitted, incomplete, problem }
+    }
+
+    pub fn unit(&self) -> ItemUnit {
+        self.unit
+    }
+
+    pub fn add(&mut self, number: u64, entry: RecordResult) {
         match entry {
             Ok(location) => {
                 self.written += 1;
@@ -63,9 +99,10 @@ impl UploadSummary {
             Err(problem) => {
                 self.failed += 1;
                 match self.errors.len() < MAX_ERRORS {
-                    true => self.errors.push(LineError {
-                        line,
-                        error_code: problem.error_code(),
+                    true => self.errors.push(ItemError {
+                        unit: self.unit,
+                        number,
+                        code: problem.error_code(),
                         error: problem.detail().to_owned(),
                     }),
                     false => self.errors_omitted += 1,
@@ -96,7 +133,7 @@ impl UploadSummary {
         });
     }
 
-    /// Stores the reason why the body was not read to its end. The lines that follow were not written.
+    /// Stores the reason why the body was not read to its end. The items that follow were not written.
     pub fn incomplete(&mut self, problem: Problem) {
         self.incomplete = Some(problem.detail().to_owned());
         self.blame(problem);
@@ -106,27 +143,30 @@ impl UploadSummary {
         (self.written, self.failed)
     }
 
-    /// Returns one receipt for lines `first` to `last`.
+    /// Returns one receipt for items `first` to `last`.
     pub fn receipt(&self, first: u64, last: u64) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct RangeReceipt<'a> {
-            lines: [u64; 2],
-            #[serde(flatten)]
-            summary: &'a UploadSummary,
+        let mut members = serde_json::to_value(self).unwrap_or_default();
+        if let Some(members) = members.as_object_mut() {
+            members.insert(format!("{}s", self.unit), json!([first, last]));
         }
-        serde_json::to_vec(&RangeReceipt { lines: [first, last], summary: self }).unwrap_or_default()
+        members.to_string().into_bytes()
     }
 
-    /// Responds with 200 if every line was written (202 with `acks=0`), with 207 if some were, else with the status of
-    /// the worst problem.
-    pub fn respond(self, acks: Acks) -> Response {
+    /// Responds with 200 if every item was written (202 with `acks=0`), with 207 if some were, else with the status of
+    /// the worst problem. `partial` may prefer that to the 207.
+    pub fn respond(self, acks: Acks, partial: PartialFailure) -> Response {
         let members = serde_json::to_value(&self).unwrap_or_default();
+        let unit = self.unit;
         let status = match (&self.problem, acks) {
             (Some(problem), _) if self.written == 0 => {
                 let detail = match self.errors.first() {
-                    Some(first) => format!("no line was written; line {}: {}", first.line, first.error),
+                    Some(first) => format!("no {unit} was written; {unit} {}: {}", first.number, first.error),
                     None => problem.detail().to_owned(),
                 };
+                return problem.with_detail(detail).response_with(members);
+            }
+            (Some(problem), _) if partial == PartialFailure::ServerError && problem.is_server_error() => {
+                let detail = format!("only {} records were written: {}", self.written, problem.detail());
                 return problem.with_detail(detail).response_with(members);
             }
             (Some(_), _) => StatusCode::MULTI_STATUS,
@@ -144,7 +184,7 @@ impl UploadSummary {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     fn written(partition: Partition, offset: Offset) -> RecordResult {
         Ok(RecordLocation { partition, offset: Some(offset) })
@@ -156,7 +196,7 @@ mod tests {
 
     #[test]
     fn offsets_join_into_ranges_for_each_partition() {
-        let mut summary = UploadSummary::default();
+        let mut summary = UploadSummary::new(ItemUnit::Line);
         let locations = [(0, 5), (1, 0), (0, 6), (1, 1), (0, 7), (0, 9)];
         (1..).zip(locations).for_each(|(line, (partition, offset))| summary.add(line, written(partition, offset)));
         let range =
@@ -169,7 +209,7 @@ mod tests {
 
     #[test]
     fn no_range_continues_past_the_largest_offset() {
-        let mut summary = UploadSummary::default();
+        let mut summary = UploadSummary::new(ItemUnit::Line);
         [Offset::MAX, Offset::MIN]
             .into_iter()
             .zip(1..)
@@ -179,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_summary_is_bounded_and_counts_what_it_leaves_out() {
-        let mut summary = UploadSummary::default();
+        let mut summary = UploadSummary::new(ItemUnit::Line);
         for line in 1..=1_000_000 {
             summary.add(2 * line, written(0, 2 * line as i64));
             summary.add(2 * line + 1, Err(Problem::unprocessable("bad")));

@@ -40,9 +40,13 @@ pub fn request_parts(topics: &[TopicInfo]) -> impl Iterator<Item = (&[TopicInfo]
         let fitting = rest.iter().take_while(fits).count();
         let (part, after) = rest.split_at(fitting.max(1).min(rest.len()));
         rest = after;
-        let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
-        (!part.is_empty()).then_some((part, PARTITION_BYTES * partitions))
+        (!part.is_empty()).then_some((part, request_bytes(part)))
     })
+}
+
+/// Returns the memory of one request for all partitions of the topics, and of its response, in bytes.
+pub fn request_bytes(topics: &[TopicInfo]) -> usize {
+    PARTITION_BYTES * topics.iter().map(|topic| topic.partitions.len()).sum::<usize>()
 }
 
 /// Returns the ends of all partitions of the topics, in order.

@@ -13,6 +13,12 @@ pub enum OldProtocolLimit {
     /// Topics cannot be deleted.
     #[error("the old protocol cannot delete a topic; use Kafka's own kafka-topics --delete --topic {0}")]
     DeleteTopic(TopicName),
+    /// The protocol has no request for brokers, replicas or configurations.
+    #[error("the old protocol does not report brokers, replicas and configurations; use driver wire")]
+    Administration,
+    /// Topics cannot be created, except by their first record.
+    #[error("the old protocol cannot create a topic; use Kafka's own kafka-topics --create --topic {0}")]
+    CreateTopic(TopicName),
     /// The protocol returns the start of a log segment, which may be days earlier.
     #[error("the broker's old protocol cannot find records by time; start at earliest, latest or a cursor")]
     OffsetByTime,

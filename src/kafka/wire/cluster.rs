@@ -83,6 +83,15 @@ impl ClusterClient {
         self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last).map(drop)
     }
 
+    /// Fetches the ids of all brokers, in ascending order.
+    pub fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+        let reply = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?;
+        match metadata::brokers(&reply.response) {
+            none if none.is_empty() => Err(Staleness::ClusterUnknownTo(reply.address).into()),
+            brokers => Ok(brokers),
+        }
+    }
+
     /// Replaces the backlog.
     pub fn set_backlogs(&self, backlogs: Backlogs) {
         *self.backlogs() = backlogs;

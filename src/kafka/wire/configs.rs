@@ -1,11 +1,15 @@
-//! Configuration of a broker (DescribeConfigs).
+//! Configuration of brokers and topics (DescribeConfigs).
 
+use super::cluster::ClusterClient;
 use super::connection::BrokerConnection;
 use super::errors::{self, ErrorContext};
 use super::invalid_response::ResponseFault;
-use crate::broker::{BrokerError, NodeId};
+use super::pool::ConnectionPool;
+use crate::broker::{BrokerError, NodeId, Operation, Staleness, TopicConfigs};
+use crate::record::TopicName;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +21,11 @@ pub const AUTO_CREATION: &str = "auto.create.topics.enable";
 pub const PRODUCER_EXPIRY: &str = "producer.id.expiration.ms";
 
 const VERSION: i16 = 4;
-/// Kafka's ConfigResource type.
+/// Kafka's ConfigResource types.
+const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+/// The number of brokers that are asked about a topic if they do not respond.
+const MAX_ATTEMPTS: usize = 2;
 
 /// Returns the settings `names` of broker `node`, which must be the peer of `connection`. Settings that the broker does
 /// not know are missing. Fails with `Denied` without DescribeConfigs on the cluster.
@@ -41,4 +48,37 @@ pub fn describe_broker(
     errors::check(result.error_code, ErrorContext::Cluster, result.error_message.as_deref())?;
     let configs = result.configs.into_iter();
     Ok(configs.filter_map(|config| Some((config.name.to_string(), config.value?.to_string()))).collect())
+}
+
+/// Returns the effective configuration of `topic`, which every broker knows. Fails with `Denied` without DescribeConfigs
+/// on the topic.
+pub fn describe_topic(
+    cluster: &ClusterClient,
+    pool: &ConnectionPool,
+    topic: &TopicName,
+) -> Result<TopicConfigs, BrokerError> {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(StrBytes::from_string(topic.as_str().to_owned()))
+        .with_configuration_keys(None);
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let mut brokers = cluster.brokers()?;
+    fastrand::shuffle(&mut brokers);
+    let mut response = Err(Staleness::NotLookedUp(topic.clone()).into());
+    for node in brokers.into_iter().take(MAX_ATTEMPTS) {
+        response = pool.call(node, VERSION, |_| request.clone(), cluster.settings().request_timeout);
+        if !matches!(response, Err(BrokerError::Unavailable(_))) {
+            break;
+        }
+    }
+    let result = response?.results.into_iter().next();
+    let result = result.ok_or_else(|| BrokerError::Corrupt("the topic is missing in the response".into()))?;
+    let context = ErrorContext::Topic(topic, Operation::DescribeConfigs);
+    let checked = errors::check(result.error_code, context, result.error_message.as_deref());
+    checked.map_err(|error| cluster.with_principal(error))?;
+    let value = |config: DescribeConfigsResourceResult| {
+        let value = config.value.filter(|_| !config.is_sensitive).map(|value| value.to_string());
+        (config.name.to_string(), value)
+    };
+    Ok(result.configs.into_iter().map(value).collect())
 }

@@ -25,6 +25,10 @@ impl<'a> ErrorContext<'a> {
         }
     }
 
+    fn is_creation(self) -> bool {
+        matches!(self, Self::Topic(_, Operation::Create))
+    }
+
     fn subject(self) -> ErrorSubject {
         match self {
             Self::Cluster => ErrorSubject::Cluster,
@@ -95,6 +99,7 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         message: message.map_or_else(|| error.to_string(), str::to_owned),
     };
     let invalid = |advice| BrokerError::InvalidRecord(Cause::new(InvalidRecord { response: response(), advice }));
+    let invalid_topic = || BrokerError::InvalidTopic(Cause::new(response()));
     let rejected = || BrokerError::Refused(response());
     match error {
         Kafka::UnknownTopicOrPartition => {
@@ -146,6 +151,15 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::ShareSessionNotFound
         | Kafka::InvalidShareSessionEpoch
         | Kafka::ShareSessionLimitReached => BrokerError::NotNow(response()),
+
+        Kafka::TopicAlreadyExists => {
+            context.topic().map_or_else(rejected, |topic| BrokerError::TopicExists(topic.clone()))
+        }
+        Kafka::InvalidTopicException | Kafka::PolicyViolation if context.is_creation() => invalid_topic(),
+        Kafka::InvalidPartitions
+        | Kafka::InvalidReplicationFactor
+        | Kafka::InvalidReplicaAssignment
+        | Kafka::InvalidConfig => invalid_topic(),
 
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(response().into()),
         // The bridge rejects invalid characters itself, so without a message from Kafka the topic is an internal one.

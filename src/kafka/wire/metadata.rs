@@ -1,13 +1,13 @@
 //! Metadata requests, and their responses as this crate's types.
 
 use super::errors::{self, ErrorContext};
-use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, Staleness, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, Replica, Staleness, TopicInfo};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Metadata v4 (Kafka 0.11) is the first that can suppress topic creation; v12 has every field that is read here.
@@ -81,6 +81,29 @@ fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInf
         return Err(Staleness::PartitionsMissing(name).into());
     }
     Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
+}
+
+/// The ids of the brokers, in ascending order.
+pub fn brokers(response: &MetadataResponse) -> Vec<NodeId> {
+    let mut brokers: Vec<NodeId> = response.brokers.iter().map(|broker| broker.node_id.0).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    brokers
+}
+
+/// The replicas of each partition of `name`, in the order of the partitions.
+pub fn replicas(response: &MetadataResponse, name: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+    let found = found_topics(response, std::slice::from_ref(name)).pop();
+    found.unwrap_or_else(|| Err(BrokerError::UnknownTopic(name.clone())))?;
+    let topic = response.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|of| of.as_str() == name.as_str()));
+    let mut partitions: Vec<_> = topic.iter().flat_map(|topic| &topic.partitions).collect();
+    partitions.sort_unstable_by_key(|partition| partition.partition_index);
+    let replicas = |partition: &&MetadataResponsePartition| {
+        let in_sync: HashSet<NodeId> = partition.isr_nodes.iter().map(|node| node.0).collect();
+        let replica = |node: &BrokerId| Replica { broker: node.0, in_sync: in_sync.contains(&node.0) };
+        partition.replica_nodes.iter().map(replica).collect()
+    };
+    Ok(partitions.iter().map(replicas).collect())
 }
 
 /// Replaces leaders in `fresh` by newer ones from `before` (KIP-320), because a broker that lags behind may name a

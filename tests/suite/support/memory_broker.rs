@@ -11,6 +11,8 @@ use std::time::Instant;
 
 /// The leader of all partitions.
 const LEADER: NodeId = 1;
+/// A replica of all partitions that is not in sync.
+const FOLLOWER: NodeId = 2;
 
 pub struct MemoryBroker {
     own: Weak<MemoryBroker>,
@@ -45,6 +47,8 @@ struct Log {
     /// Topics that exist but are not found, as on a broker that has just started.
     hidden: BTreeMap<TopicName, Topic>,
     fault: Option<BrokerError>,
+    /// The result of reading the configuration of a topic.
+    config_fault: Option<BrokerError>,
     /// Makes fetches return a divergence, with an epoch and its end, regardless of the log.
     fake_divergence: Option<FakeDivergence>,
     /// The number of changes.
@@ -54,6 +58,7 @@ struct Log {
 struct Topic {
     id: uuid::Uuid,
     partitions: Vec<Partition>,
+    configs: TopicConfigs,
 }
 
 #[derive(Clone)]
@@ -92,6 +97,10 @@ impl MemoryBroker {
             let topic = Topic {
                 id: uuid::Uuid::from_u128(fastrand::u128(1..)),
                 partitions: vec![Partition::default(); partitions],
+                configs: TopicConfigs::from([
+                    ("retention.ms".to_owned(), Some("604800000".to_owned())),
+                    ("secret".to_owned(), None),
+                ]),
             };
             log.topics.insert(TopicName::new(name).unwrap(), topic);
         });
@@ -219,6 +228,11 @@ impl MemoryBroker {
     /// Makes every call fail with `fault`, until called with `None`.
     pub fn fail_with(&self, fault: Option<BrokerError>) {
         self.change(|log| log.fault = fault);
+    }
+
+    /// Makes reading the configuration of topics fail with `fault`.
+    pub fn hide_configs(&self, fault: BrokerError) {
+        self.change(|log| log.config_fault = Some(fault));
     }
 
     /// Makes fetches fail with a divergence if the function returns one.
@@ -377,6 +391,45 @@ impl Broker for MemoryBroker {
     fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
         let names: Vec<_> = self.healthy()?.topics.keys().cloned().collect();
         self.topics(&names)?.into_iter().collect()
+    }
+
+    fn brokers(&self) -> Result<Vec<NodeId>, BrokerError> {
+        self.healthy().map(|_| vec![LEADER, FOLLOWER])
+    }
+
+    fn replicas(&self, topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+        let log = self.healthy()?;
+        let topic = log.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.clone()))?;
+        let of = |log: &Partition| {
+            vec![Replica { broker: LEADER, in_sync: log.has_leader }, Replica { broker: FOLLOWER, in_sync: false }]
+        };
+        Ok(topic.partitions.iter().map(of).collect())
+    }
+
+    fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError> {
+        let log = self.healthy()?;
+        let topic = log.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.clone()))?;
+        log.config_fault.clone().map_or_else(|| Ok(topic.configs.clone()), Err)
+    }
+
+    fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError> {
+        if self.healthy()?.topics.contains_key(&topic.name) {
+            return Err(BrokerError::TopicExists(topic.name.clone()));
+        }
+        if topic.partitions.is_some_and(|partitions| partitions > 100) {
+            return Err(BrokerError::InvalidTopic("at most 100 partitions".into()));
+        }
+        if topic.replication_factor.is_some_and(|factor| factor > 2) {
+            return Err(BrokerError::InvalidTopic("only 2 brokers".into()));
+        }
+        let partitions = topic.partitions.unwrap_or(1);
+        self.create(topic.name.as_str(), partitions as usize);
+        let configs = topic.configs.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
+        self.with(topic.name.as_str(), |topic| topic.configs.extend(configs));
+        Ok(CreatedTopic {
+            partitions: Some(partitions),
+            replication_factor: Some(topic.replication_factor.unwrap_or(2)),
+        })
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {

@@ -7,7 +7,7 @@
 use super::identity::{AnswerSource, IdentityVerdict};
 use super::rotation::{AddressKind, BrokerTurn, MetadataReply};
 use super::{ClusterClient, View};
-use crate::broker::{AutoCreate, BrokerError, Remedy, Staleness, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, Remedy, Replica, Staleness, TopicInfo};
 use crate::kafka::wire::metadata;
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::MetadataResponse;
@@ -117,6 +117,13 @@ impl ClusterClient {
             responded.push(reply.address);
         }
         Ok(lookups.into_iter().map(TopicLookup::into_result).collect())
+    }
+
+    /// Fetches the replicas of each partition of a topic, in the order of the partitions.
+    pub fn replicas(&self, topic: &TopicName) -> Result<Vec<Vec<Replica>>, BrokerError> {
+        let request = metadata::topics_request(std::slice::from_ref(topic), AutoCreate::Never);
+        let reply = self.request_metadata(&request, BrokerTurn::Last)?;
+        metadata::replicas(&reply.response, topic).map_err(|error| self.with_principal(error))
     }
 
     /// Fetches the metadata of a topic.
