@@ -4,7 +4,6 @@
 mod body;
 mod body_kind;
 mod copied_headers;
-mod destination;
 mod elements;
 mod envelope;
 mod events;
@@ -17,6 +16,7 @@ mod lines;
 mod lookalike;
 mod ndjson;
 mod partial_item;
+mod path_target;
 mod queued;
 mod receipts;
 mod response;
@@ -42,11 +42,11 @@ use body_kind::{BodyKind, Split};
 use bytes::{Buf, Bytes};
 use copied_headers::copied_headers;
 pub use copied_headers::{HeaderPattern, InvalidHeaderPattern};
-pub use destination::Destination;
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
 use ndjson::UploadKind;
+pub use path_target::PathTarget;
 use queued::Queued;
 use response::ResponseMembers;
 use schema_choice::ChosenSchemas;
@@ -152,7 +152,7 @@ impl Default for BodyInterrupts {
 pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
     settings: &Settings,
-    destination: Destination<'_>,
+    destination: PathTarget<'_>,
     query: &str,
     headers: &HeaderMap,
     body: B,

@@ -124,7 +124,7 @@ where
                 [.., "partitions", partition] => Some(partitions::topic_partition(topic, partition)?.partition),
                 _ => None,
             };
-            let destination = produce::Destination { topic, partition };
+            let destination = produce::PathTarget { topic, partition };
             let revoked = auth::check_until_revoked(app, permit, Right::Produce, topic)?;
             request.check_length()?;
             let shutdown = app.clone();

@@ -58,7 +58,7 @@ impl Bridge {
     ) -> warp::reply::Response {
         let (topic, query) = path.split_once('?').unwrap_or((path, ""));
         let headers = header_map(headers);
-        let destination = produce::Destination { topic, partition: None };
+        let destination = produce::PathTarget { topic, partition: None };
         let answer = produce::post(
             &self.hub,
             &self.settings,

@@ -5,13 +5,13 @@ use crate::record::{NewRecord, Partition};
 
 /// Where the path of a request sends its records.
 #[derive(Debug, Clone, Copy)]
-pub struct Destination<'a> {
+pub struct PathTarget<'a> {
     pub topic: &'a str,
     /// `None` if the path has no partition.
     pub partition: Option<Partition>,
 }
 
-impl Destination<'_> {
+impl PathTarget<'_> {
     /// Sets the partition of a record. Fails if the record is for another one.
     pub fn place(self, record: &mut NewRecord) -> Result<(), Problem> {
         match (self.partition, record.partition) {
