@@ -40,6 +40,7 @@ EXPECTED_REJECTIONS = [
     (r"needs a schema registry, and this bridge has none", "the bridge of this test has no registry"),
     (r"the query names a schema", "OpenAPI cannot express that parameters are for some media types only"),
     (r"has both \w+_schema and \w+_schema_id", "OpenAPI cannot express which parameters exclude each other"),
+    (r"and the path is for partition", "OpenAPI cannot express that a body must agree with the path"),
     (r"a topic of the embedded log has 1 to|the only replication factor is 1|of a single topic; --retention-time", "the embedded log supports a part of what Kafka does"),
     (r"the body must be like .*; a token is a key", "Authorization replaces the body: OpenAPI cannot express 'one of the two'"),
 ]
