@@ -42,7 +42,7 @@ impl ClientProperties {
         let text = small_file::read_once(path).map_err(PropertyError::Unreadable);
         let mut read = text
             .and_then(|text| parse(&text::decode(&text)))
-            .map_err(|source| ClientPropertiesError { path: path.to_owned(), source })?;
+            .map_err(|source| ClientPropertiesError { path: path.to_owned(), source: Box::new(source) })?;
         read.notes.iter_mut().for_each(|note| *note = format!("--kafka-config {}: {note}", path.display()));
         Ok(read)
     }

@@ -16,8 +16,10 @@ mod union;
 mod writer;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod properties;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use super::mismatch::{DecodeError, EncodeError};

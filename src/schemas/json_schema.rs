@@ -160,6 +160,7 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::schemas::source::{SchemaKind, SchemaReference};

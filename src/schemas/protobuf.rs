@@ -18,6 +18,7 @@ mod index;
 mod json_out;
 mod known_text;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod types;
 mod wire;

@@ -18,6 +18,9 @@ const READING: &str = r#"{"type": "record", "name": "Reading", "fields": [
     {"name": "site", "type": {"type": "record", "name": "Site", "fields": [{"name": "name", "type": "string"}]}},
     {"name": "t", "type": "int"}]}"#;
 
+/// A key or value as it is stored.
+type Stored = Option<Vec<u8>>;
+
 struct EncodingBridge {
     bridge: Bridge,
     catalog: Arc<FakeCatalog>,
@@ -43,7 +46,7 @@ impl EncodingBridge {
     }
 
     /// Returns the keys and values of partition 0 as they are stored.
-    fn stored(&self) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    fn stored(&self) -> Vec<(Stored, Stored)> {
         let bytes = |data: Option<bytes::Bytes>| data.map(|data| data.to_vec());
         self.bridge.records(0).into_iter().map(|record| (bytes(record.key), bytes(record.value))).collect()
     }

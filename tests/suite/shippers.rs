@@ -133,9 +133,10 @@ async fn a_body_that_is_not_an_array_is_rejected_from_its_error_on() {
 /// A shipper treats every 2xx as complete success and discards its copy.
 #[tokio::test]
 async fn a_split_body_that_a_retry_can_write_is_never_a_success() {
-    for (fault, status, code) in
-        [(BrokerError::Unavailable("refused".into()), 503, 50003), (BrokerError::TimedOut(WriteState::Maybe), 504, 504)]
-    {
+    for (fault, status, code) in [
+        (BrokerError::Unavailable("refused".into()), 503, 50003),
+        (BrokerError::TimedOut(WriteState::Maybe), 504, 50002),
+    ] {
         for (query, content_type, first, rest) in [
             ("&split=array", JSON, "[1,", "2,3]"),
             ("&split=lines", NDJSON, "1\n", "2\n3\n"),

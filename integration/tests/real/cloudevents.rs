@@ -34,10 +34,12 @@ fn run(name: &str, arguments: &[&str], lines: &str) -> String {
     let mut command = client(name);
     command.args(arguments).env("CURLEW_CACHE", cache()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start ({e}); run integration/setup"));
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let mut stdin = child.stdin.take().expect("standard input");
+    stdin.write_all(lines.as_bytes()).expect("the client reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the client ends");
     assert!(output.status.success(), "{name} {arguments:?} failed");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// The events that a client sends in each way. The way becomes the start of the id.
@@ -59,8 +61,8 @@ fn events(client: &str) -> Vec<Value> {
 
 /// Returns the printed events by their ids.
 fn by_id(printed: &str) -> BTreeMap<String, Value> {
-    let events = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    events.map(|event| (event["attributes"]["id"].as_str().unwrap().to_owned(), event)).collect()
+    let events = printed.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    events.map(|event| (event["attributes"]["id"].as_str().expect("an id").to_owned(), event)).collect()
 }
 
 #[test]
@@ -80,11 +82,11 @@ fn an_event_of_any_sdk_is_the_same_in_every_sdk() {
                 continue;
             }
             let mut event = event.clone();
-            let id = format!("{way}/{}", event["attributes"]["id"].as_str().unwrap());
+            let id = format!("{way}/{}", event["attributes"]["id"].as_str().expect("an id"));
             event["attributes"]["id"] = id.as_str().into();
             if name == "python-v1" && *way == "kafka-binary" {
                 // The attribute is only in the key there, against section 3.1 of the binding.
-                event["attributes"].as_object_mut().unwrap().remove("partitionkey");
+                event["attributes"].as_object_mut().expect("attributes").remove("partitionkey");
             }
             expected.insert(id, event);
         }

@@ -18,12 +18,16 @@ fn python(verb: &str, input: &[Value]) -> Vec<Value> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("Python starts");
     let lines: String = input.iter().map(|line| format!("{line}\n")).collect();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    child.stdin.take().expect("standard input").write_all(lines.as_bytes()).expect("the client reads");
+    let output = child.wait_with_output().expect("the client ends");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
 
 fn bridge() -> &'static Bridge {
@@ -39,7 +43,7 @@ fn what_python_writes_is_shown_as_the_json_of_google() {
     assert!(lines.len() > 10);
     let topic = Kafka::shared().fresh("protobuf", 1);
     for line in &lines {
-        let encoded = STANDARD.decode(line["encoded"].as_str().unwrap()).unwrap();
+        let encoded = STANDARD.decode(line["encoded"].as_str().expect("text")).expect("base64");
         bridge().post(&format!("/topics/{topic}"), "application/octet-stream", encoded).expect(200);
     }
     let read = |query: &str| -> Vec<Value> {
@@ -47,7 +51,7 @@ fn what_python_writes_is_shown_as_the_json_of_google() {
         let records = bridge().request("GET", &target, &[("Accept", "application/x-ndjson")], b"").expect(200).text();
         // Empty lines are heartbeats.
         let lines = records.lines().filter(|line| !line.is_empty());
-        let records = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let records = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         records.filter(|record| record["offset"].is_number()).map(|record| record["value"].clone()).collect()
     };
     let expected: Vec<&Value> = lines.iter().map(|line| &line["json"]).collect();
@@ -94,7 +98,7 @@ fn what_is_produced_is_read_by_python() {
     let refused = bridge().post(&target, "application/json", r#"{"lines":[{"sub":[{"sku":5}]}]}"#).expect(422).text();
     assert!(refused.contains("value.lines[0].sub[0].sku: invalid type: integer `5`, expected a string"), "{refused}");
     let records = Kafka::shared().consume(&topic);
-    let encoded = records.iter().map(|record| STANDARD.encode(record.value.as_ref().unwrap()));
+    let encoded = records.iter().map(|record| STANDARD.encode(record.value.as_ref().expect("a value")));
     let lines: Vec<Value> = encoded.map(|encoded| json!({"message": "shop.Order", "encoded": encoded})).collect();
     assert_eq!(python("read", &lines), orders);
 }

@@ -19,23 +19,26 @@ fn confluent(verb: &str, registry: &Apicurio, lines: &[Value]) -> Vec<Value> {
     python.arg(file("clients/schema_values.py")).args([verb, &registry.url()]);
     let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("run integration/setup");
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
+    python.stdin.take().expect("standard input").write_all(lines.as_bytes()).expect("the client reads");
+    let output = python.wait_with_output().expect("the client ends");
     assert!(output.status.success());
-    let output = String::from_utf8(output.stdout).unwrap();
-    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let output = String::from_utf8(output.stdout).expect("UTF-8");
+    output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("UTF-8"), 16).expect("hex"))
+        .collect()
 }
 
 fn schema(line: &Value) -> Schema {
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let references = line["references"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let references = line["references"].as_array().expect("an array").iter();
     let kind = if line["kind"] == "AVRO" { SchemaKind::Avro } else { SchemaKind::Json };
     let references = references.map(|r| SchemaReference { name: text(&r["name"]), text: text(&r["text"]) }).collect();
-    Schema::parse(&SchemaSource { kind, text: text(&line["schema"]), references }).unwrap()
+    Schema::parse(&SchemaSource { kind, text: text(&line["schema"]), references }).expect("a valid schema")
 }
 
 #[test]
@@ -44,14 +47,14 @@ fn values_of_confluents_serializers_are_the_same_in_curlew() {
     let lines = confluent("write", registry, &[]);
     assert!(lines.len() > 30, "only {} values", lines.len());
     for line in &lines {
-        let bytes = hex(line["encoded"].as_str().unwrap());
+        let bytes = hex(line["encoded"].as_str().expect("text"));
         let mut json = Vec::new();
         schema(line).decode(&bytes[FRAMING..], &mut json, 1 << 20).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), line["value"], "{line}");
+        assert_eq!(serde_json::from_slice::<Value>(&json).expect("JSON"), line["value"], "{line}");
     }
     // The other way: each value as Curlew encodes it.
     let encoded = lines.iter().map(|line| {
-        let mut bytes = hex(line["encoded"].as_str().unwrap());
+        let mut bytes = hex(line["encoded"].as_str().expect("text"));
         bytes.truncate(FRAMING);
         let json = line["value"].to_string();
         schema(line).encode(json.as_bytes(), &mut bytes).unwrap_or_else(|e| panic!("{e}: {line}"));
@@ -68,15 +71,15 @@ fn values_of_confluents_serializers_are_the_same_in_curlew() {
 #[test]
 fn streams_and_pages_show_values_of_confluents_serializers() {
     let registry = Apicurio::shared();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("temporary directory");
     let bridge = Bridge::embedded(directory.path(), &["--schema-registry", &registry.url()]);
     let lines = confluent("write", registry, &[]);
     for line in &lines {
-        let bytes = hex(line["encoded"].as_str().unwrap());
+        let bytes = hex(line["encoded"].as_str().expect("text"));
         bridge.post("/topics/values", "application/octet-stream", bytes).expect(200);
     }
     let events = bridge.events("/topics/values/events?from=earliest").take(lines.len());
     for (event, line) in events.iter().zip(&lines) {
-        assert_eq!(serde_json::from_str::<Value>(event).unwrap(), line["value"], "{line}");
+        assert_eq!(serde_json::from_str::<Value>(event).expect("JSON"), line["value"], "{line}");
     }
 }

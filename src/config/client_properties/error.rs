@@ -13,7 +13,8 @@ use thiserror::Error;
 #[error("--kafka-config {}: {source}", .path.display())]
 pub struct ClientPropertiesError {
     pub path: PathBuf,
-    pub source: PropertyError,
+    /// On the heap, because it is large.
+    pub source: Box<PropertyError>,
 }
 
 /// An invalid or unsupported property.

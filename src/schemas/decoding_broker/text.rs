@@ -97,7 +97,8 @@ impl BatchText {
 
     /// Appends an error, on one line and without its end if it is long.
     pub fn error(&mut self, error: &str) -> Result<Range<usize>, StopReason> {
-        let error = &error[..error.floor_char_boundary(MAX_ERROR)];
+        let end = (0..=error.len().min(MAX_ERROR)).rev().find(|end| error.is_char_boundary(*end)).unwrap_or_default();
+        let error = &error[..end];
         if self.largest_room() < error.len() && self.record_start > 0 {
             return Err(StopReason::Enough);
         }

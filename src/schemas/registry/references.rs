@@ -126,6 +126,8 @@ mod tests {
 
     #[test]
     fn hostile_references_are_rejected() {
+        /// A subject, and the subjects that it refers to.
+        type Subject<'a> = (&'a str, &'a [&'a str]);
         let long: Vec<String> = (0..100).map(|i| i.to_string()).collect();
         let next: Vec<[&str; 1]> = long.iter().skip(1).map(|name| [name.as_str()]).collect();
         let chain: Vec<(&str, &[&str])> =
@@ -133,7 +135,7 @@ mod tests {
         let many: Vec<String> = (0..300).map(|i| i.to_string()).collect();
         let wide: Vec<&str> = many.iter().map(String::as_str).collect();
         let leaves: Vec<(&str, &[&str])> = wide.iter().map(|name| (*name, &[][..])).collect();
-        let rows: [(&[&str], &[(&str, &[&str])], &str); 4] = [
+        let rows: [(&[&str], &[Subject], &str); 4] = [
             (&["a"], &[("a", &["b"]), ("b", &["a"])], "cycle"),
             (&["a"], &[("a", &["b"])], "which is missing"),
             (&["0"], &chain, "nested more than 32 deep"),
