@@ -106,7 +106,9 @@ static TARGET: LazyLock<FuzzTarget> = LazyLock::new(|| {
     let broker = MemoryBroker::new();
     broker.create("t", 2);
     broker.create("u", 1);
-    let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
+    // A request may delete a topic. Streams with a cursor for it wait this long for it.
+    let settings = hub::Settings { topic_patience: Duration::from_millis(10), ..hub::Settings::default() };
+    let hub = Arc::new(Hub::start(broker, settings).unwrap());
     let schemas = Some(SchemaEncoder::new(FakeCatalog::new()));
     let produce = http::produce::Settings { schemas, ..http::produce::Settings::default() };
     let settings = http::Settings {
