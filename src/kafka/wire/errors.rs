@@ -152,14 +152,21 @@ pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>)
         | Kafka::InvalidShareSessionEpoch
         | Kafka::ShareSessionLimitReached => BrokerError::NotNow(response()),
 
-        Kafka::TopicAlreadyExists => {
+        // Only a client that creates a topic can correct these. Brokers with ZooKeeper answer Metadata with
+        // InvalidReplicationFactor while too few brokers are alive to create a missing topic.
+        Kafka::TopicAlreadyExists if context.is_creation() => {
             context.topic().map_or_else(rejected, |topic| BrokerError::TopicExists(topic.clone()))
         }
-        Kafka::InvalidTopicException | Kafka::PolicyViolation if context.is_creation() => invalid_topic(),
-        Kafka::InvalidPartitions
+        Kafka::InvalidTopicException
+        | Kafka::PolicyViolation
+        | Kafka::InvalidPartitions
         | Kafka::InvalidReplicationFactor
         | Kafka::InvalidReplicaAssignment
-        | Kafka::InvalidConfig => invalid_topic(),
+        | Kafka::InvalidConfig
+            if context.is_creation() =>
+        {
+            invalid_topic()
+        }
 
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(response().into()),
         // The bridge rejects invalid characters itself, so without a message from Kafka the topic is an internal one.
@@ -240,6 +247,27 @@ mod tests {
         let subject = ErrorSubject::Partition(partition());
         assert_eq!(error, BrokerError::Refused(ErrorResponse { code: 4711, subject, message: "so there".to_owned() }));
         assert_eq!(error.to_string(), "the broker rejects the request (error 4711): t/3: so there");
+    }
+
+    #[test]
+    fn only_a_client_that_creates_a_topic_is_told_that_its_settings_are_invalid() {
+        let topic = partition().topic;
+        for error in [
+            Kafka::TopicAlreadyExists,
+            Kafka::InvalidPartitions,
+            Kafka::InvalidReplicationFactor,
+            Kafka::InvalidReplicaAssignment,
+            Kafka::InvalidConfig,
+        ] {
+            let of = |operation| error_for(error, ErrorContext::Topic(&topic, operation), None);
+            assert!(
+                matches!(of(Operation::Create), BrokerError::InvalidTopic(_) | BrokerError::TopicExists(_)),
+                "{error:?}"
+            );
+            for operation in [Operation::Describe, Operation::Write, Operation::WriteOrCreate] {
+                assert!(matches!(of(operation), BrokerError::Refused(_)), "{error:?} became {:?}", of(operation));
+            }
+        }
     }
 
     #[test]
