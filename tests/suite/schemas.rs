@@ -4,7 +4,7 @@ use crate::resume::{self, bridge};
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use crate::support::wait::until;
-use curlew::broker::{Broker, FetchLimits, FetchPosition};
+use curlew::broker::{Broker, BrokerError, FetchLimits, FetchPosition};
 use curlew::http::App;
 use curlew::record::{NO_EPOCH, NewRecord, Records, TopicName};
 use curlew::schemas::decoding_broker::{DecodingBroker, SchemaLookup};
@@ -107,6 +107,11 @@ fn text(text: &str) -> Vec<u8> {
 
 fn reading(t: u8, site: &str) -> Vec<u8> {
     framed(READING, &[&[2 * t, 2 * site.len() as u8], site.as_bytes()].concat())
+}
+
+fn position(partition: i32, offset: i64) -> FetchPosition {
+    let topic = TopicName::new("t").unwrap();
+    FetchPosition { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -287,6 +292,23 @@ fn a_stream_waits_for_a_schema_and_only_its_partition() {
 }
 
 #[test]
+fn many_unknown_ids_do_not_delay_other_partitions() {
+    const OTHERS: usize = 100;
+    let world = world(OTHERS + 1);
+    world.registry.set(TEXT, ready(r#""string""#));
+    let unknown = (1_000..).map(|id| framed(id, b"")).zip((0..OTHERS).cycle());
+    unknown.take(3 * OTHERS).for_each(|(value, partition)| world.append(partition, None, Some(value)));
+    world.append(OTHERS, None, Some(text("known")));
+    let broker = DecodingBroker::new(world.log.clone(), world.registry.clone());
+    let mut reader = broker.reader(1, &Share::new("test", 1 << 20, 1 << 20));
+    let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
+    let positions: Vec<_> = (0..=OTHERS as i32).map(|partition| position(partition, 0)).collect();
+    let fetched = reader.fetch(&positions, limits).unwrap();
+    assert!(matches!(fetched[0].result, Err(BrokerError::SchemaPending(_))), "{:?}", fetched[0].result);
+    assert_eq!(fetched[OTHERS].result.as_ref().unwrap().next_offset, 1);
+}
+
+#[test]
 fn a_snapshot_keeps_one_record_for_each_stored_key() {
     let world = world(1);
     world.registry.recover();
@@ -343,16 +365,8 @@ fn the_json_stays_within_the_memory_of_the_fetch() {
     let mut reader = broker.reader(1, &share);
     let (mut next, mut decoded, mut errors) = (0, 0, Vec::new());
     while next < RECORDS + 2 {
-        let position = FetchPosition {
-            topic: TopicName::new("t").unwrap(),
-            topic_id: None,
-            partition: 0,
-            offset: next,
-            leader_epoch: -1,
-            last_epoch: NO_EPOCH,
-        };
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 200, partition_max_bytes: 1 << 20 };
-        let data = reader.fetch(&[position], limits).unwrap().pop().unwrap().result.unwrap();
+        let data = reader.fetch(&[position(0, next)], limits).unwrap().pop().unwrap().result.unwrap();
         assert!(data.next_offset > next, "every fetch makes progress");
         assert!(share.used() <= share.limit());
         for record in data.batches.iter().flat_map(Records::iter).filter(|record| record.offset >= next) {

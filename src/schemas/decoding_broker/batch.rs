@@ -8,10 +8,10 @@ use crate::record::{DecodedPart, DecodedParts, FailureDuration, Offset, RecordRe
 use crate::schemas::framing::{self, Framed, KeyOrValue, PartEncoding, UnsupportedFraming};
 use crate::schemas::registry::{Lookup, RegistryError};
 use crate::sync::memory_budget::Share;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Number of schemas that one fetch looks up. The data ends before the first record with another one.
+/// The most schemas that a decoder keeps, and the most that it looks up ahead for one partition.
 const MAX_SCHEMAS: usize = 256;
 
 /// A record before which the data of a partition ends.
@@ -30,7 +30,7 @@ pub struct FetchDecoder<'d> {
     schemas: &'d dyn SchemaLookup,
     counters: &'d SchemaCounters,
     share: &'d Arc<Share>,
-    /// The schemas of this fetch, which stay the same until its end.
+    /// The last schemas of this fetch, so that the registry's cache is not locked for each record.
     lookups: HashMap<SchemaId, Lookup>,
     /// The bytes of JSON that the fetch may still have. The first record may exceed them.
     left: usize,
@@ -138,7 +138,8 @@ impl<'d> FetchDecoder<'d> {
             return known.clone();
         }
         if self.lookups.len() >= MAX_SCHEMAS {
-            return Lookup::Pending;
+            // A limit on lookups would delay partitions with known schemas after one with many unknown ids.
+            self.lookups.clear();
         }
         let found = self.schemas.lookup(id);
         self.lookups.insert(id, found.clone());
@@ -147,11 +148,17 @@ impl<'d> FetchDecoder<'d> {
 
     /// Looks up the schemas of further records, so that they are fetched at the same time.
     fn look_ahead<'r>(&mut self, records: impl Iterator<Item = RecordRef<'r>>) {
+        let mut ids = HashSet::new();
         for record in records {
             for part in [KeyOrValue::Key, KeyOrValue::Value] {
-                if let Some(Ok(framed)) = framing::find(&record, part) {
+                if let Some(Ok(framed)) = framing::find(&record, part)
+                    && ids.insert(framed.id)
+                {
                     self.lookup(framed.id);
                 }
+            }
+            if ids.len() >= MAX_SCHEMAS {
+                return;
             }
         }
     }
