@@ -233,6 +233,12 @@ impl Records {
         self
     }
 
+    /// Drops the records with offsets before `from`.
+    pub fn drop_before(&mut self, from: Offset) {
+        let earlier = self.records.partition_point(|record| record.offset < from);
+        self.records.drain(..earlier);
+    }
+
     /// Drops all records but the first `records`.
     pub fn truncate(&mut self, records: usize) {
         self.records.truncate(records);

@@ -53,15 +53,17 @@ impl<'d> FetchDecoder<'d> {
         let mut text = BatchText::new(self.share);
         let mut parts: Vec<DecodedParts> = Vec::new();
         let mut stop = None;
-        for (number, record) in batch.iter().enumerate().skip_while(|(_, record)| record.offset < from) {
+        batch.drop_before(from);
+        for (number, record) in batch.iter().enumerate() {
             let (key, value) = (framing::find(&record, KeyOrValue::Key), framing::find(&record, KeyOrValue::Value));
             if key.is_none() && value.is_none() {
                 continue;
             }
-            match self.decode_record(&mut text, (key, value), (parts.capacity(), batch.len())) {
+            text.begin_record();
+            let reserved = text.reserve_parts(&mut parts, number + 1, batch.len());
+            match reserved.and_then(|()| self.decode_record(&mut text, key, value)) {
                 Ok(decoded) => {
                     self.is_first = false;
-                    parts.reserve_exact(batch.len().saturating_sub(parts.len()));
                     parts.resize(number, DecodedParts::default());
                     parts.push(decoded);
                 }
@@ -88,15 +90,11 @@ impl<'d> FetchDecoder<'d> {
     fn decode_record(
         &mut self,
         text: &mut BatchText,
-        (key, value): (Option<FoundFraming<'_>>, Option<FoundFraming<'_>>),
-        (reserved, records): (usize, usize),
+        key: Option<FoundFraming<'_>>,
+        value: Option<FoundFraming<'_>>,
     ) -> Result<DecodedParts, StopReason> {
-        text.begin_record();
         if text.text.len() >= self.left && !self.is_first {
             return Err(StopReason::Enough);
-        }
-        if reserved == 0 {
-            text.reserve_parts(records)?;
         }
         let key = key.map(|key| self.decode_part(text, key)).transpose()?;
         let value = value.map(|value| self.decode_part(text, value)).transpose()?;
@@ -171,5 +169,46 @@ fn reason(error: &RegistryError) -> SchemaFailure {
         RegistryError::NotFound(_) => SchemaFailure::NotFound,
         RegistryError::Refused(_) => SchemaFailure::Refused,
         RegistryError::Invalid(_) => SchemaFailure::InvalidSchema,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::schemas::schema::Schema;
+    use crate::schemas::source::{SchemaKind, SchemaSource};
+
+    /// A registry in which every id has the Avro schema `"string"`.
+    struct Strings(Arc<Schema>);
+
+    impl SchemaLookup for Strings {
+        fn lookup(&self, _: SchemaId) -> Lookup {
+            Lookup::Ready(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn a_batch_with_many_records_is_decoded_in_parts_that_fit_the_memory() {
+        const RECORDS: i64 = 1_000;
+        let source =
+            SchemaSource { kind: SchemaKind::Avro, text: "\"string\"".to_owned(), references: Vec::new() };
+        let (schemas, counters) = (Strings(Arc::new(Schema::parse(&source).unwrap())), SchemaCounters::default());
+        let batch = || {
+            let mut records = Records::over(b"\0\0\0\0\x07\x02x".to_vec().into());
+            (0..RECORDS).for_each(|offset| records.push(offset, 0, None, Some(0..7)));
+            records
+        };
+        // Less than the ranges of all records take.
+        let share = Share::new("test", 30_000, 20_000);
+        let (mut from, mut decoded) = (0, 0);
+        while from < RECORDS {
+            let (records, stop) = FetchDecoder::new(&schemas, &counters, &share, 1 << 20).decode(batch(), from);
+            let next = stop.map_or(RECORDS, |stop| stop.before);
+            assert!(next > from && share.used() <= share.limit(), "{stop:?} from {from}");
+            decoded += records.iter().filter(|record| record.value == Some(&b"\"x\""[..])).count();
+            from = next;
+        }
+        assert_eq!((decoded, share.used()), (RECORDS as usize, 0));
     }
 }

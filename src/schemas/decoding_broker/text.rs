@@ -15,6 +15,8 @@ const MAX_ERROR: usize = 512;
 /// Memory reserved for the JSON of a key or value at first: this, and a multiple of the encoded bytes.
 const FIRST_ROOM: usize = 1 << 10;
 const FIRST_ROOM_PER_BYTE: usize = 8;
+/// The records of a batch for whose ranges memory is reserved at first.
+const FIRST_PARTS: usize = 64;
 
 /// Why the data of a partition ends before a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +46,26 @@ impl BatchText {
         Self { text: Vec::new(), memory, parts_memory, record_start: 0 }
     }
 
-    /// Reserves the memory for the ranges of this number of records.
-    pub fn reserve_parts(&mut self, records: usize) -> Result<(), StopReason> {
-        let bytes = records.saturating_mul(size_of::<DecodedParts>());
-        self.parts_memory.set(bytes).map_err(StopReason::NoMemory)
+    /// Reserves and allocates memory for the ranges of `needed` records, and of more of them, up to `all`. A large batch may not
+    /// fit whole.
+    pub fn reserve_parts(
+        &mut self,
+        parts: &mut Vec<DecodedParts>,
+        needed: usize,
+        all: usize,
+    ) -> Result<(), StopReason> {
+        if needed <= parts.capacity() {
+            return Ok(());
+        }
+        let largest = self.parts_memory.largest() / size_of::<DecodedParts>();
+        let step = needed.max(2 * parts.capacity()).max(FIRST_PARTS).min(all).min(largest.max(needed));
+        let mut reserve = |records: usize| {
+            let bytes = records.saturating_mul(size_of::<DecodedParts>());
+            self.parts_memory.set(bytes).map(|()| records)
+        };
+        let reserved = reserve(step).or_else(|_: Shortage| reserve(needed)).map_err(StopReason::NoMemory)?;
+        parts.reserve_exact(reserved - parts.len());
+        Ok(())
     }
 
     /// Begins a record.
