@@ -86,6 +86,8 @@ enum AttemptError {
     Down(String),
     /// The replica answers, but not to this request.
     Failing(String),
+    /// The request was not sent.
+    Untried(String),
     /// The answer is final: another replica would give the same.
     Final(RegistryError),
 }
@@ -124,11 +126,15 @@ impl RegistryClient {
     /// most.
     pub fn call(&self, request: &RegistryRequest<'_>, deadline: Instant) -> Result<RegistryAnswer, RegistryError> {
         let _busy = watchdog::busy();
-        self.check_outage()?;
         let urls = self.urls();
+        if request.api == RegistryApi::Apicurio && !urls.iter().any(|url| url.apicurio().is_some()) {
+            // No request is sent, so this does not show that a replica answers.
+            return Err(RegistryError::NotFound(request.what.clone()));
+        }
+        self.check_outage()?;
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failures = Vec::new();
-        let mut all_down = true;
+        let (mut is_down, mut answers) = (false, false);
         for at in (0..urls.len()).map(|i| (first + i) % urls.len().max(1)) {
             let Some(url) = urls.get(at) else { continue };
             let time = deadline.saturating_duration_since(Instant::now());
@@ -149,18 +155,24 @@ impl RegistryClient {
                     self.count(&error);
                     return Err(error);
                 }
-                Err(AttemptError::Down(why)) => failures.push(why),
-                Err(AttemptError::Failing(why)) => {
-                    all_down = false;
+                // A schema with many references may use up the deadline of a registry that answers.
+                Err(AttemptError::Down(why)) if time < self.settings.timeout => failures.push(why),
+                Err(AttemptError::Down(why)) => {
+                    is_down = true;
                     failures.push(why);
                 }
+                Err(AttemptError::Failing(why)) => {
+                    answers = true;
+                    failures.push(why);
+                }
+                Err(AttemptError::Untried(why)) => failures.push(why),
             }
         }
         let why = failures.join("; ");
-        if all_down {
-            self.begin_outage(&why);
-        } else {
+        if answers {
             self.end_outage();
+        } else if is_down {
+            self.begin_outage(&why);
         }
         let error = RegistryError::Unreachable(why);
         self.count(&error);
@@ -170,7 +182,7 @@ impl RegistryClient {
     /// Sends a request to `url` alone.
     pub fn ask(&self, url: &RegistryUrl, request: &RegistryRequest<'_>) -> Result<RegistryAnswer, RegistryError> {
         self.attempt(url, request, self.settings.timeout).map_err(|error| match error {
-            AttemptError::Down(why) | AttemptError::Failing(why) => RegistryError::Unreachable(why),
+            AttemptError::Down(why) | AttemptError::Failing(why) | AttemptError::Untried(why) => RegistryError::Unreachable(why),
             AttemptError::Final(error) => error,
         })
     }
@@ -228,7 +240,7 @@ impl RegistryClient {
             RegistryApi::Apicurio => url.apicurio().ok_or_else(|| not_found(&request.what))?,
         };
         let authorization = self.settings.authorization(url);
-        let authorization = authorization.map_err(|error| AttemptError::Failing(error.to_string()))?;
+        let authorization = authorization.map_err(|error| AttemptError::Untried(error.to_string()))?;
         let target = format!("{base}{}", request.path);
         let timeout = Some(time.min(self.settings.timeout));
         let headers = authorization.iter().map(|value| ("Authorization", value.reveal()));
@@ -304,4 +316,58 @@ fn describe(url: &RegistryUrl, error: &ureq::Error) -> String {
 fn one_line(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(MAX_MESSAGE).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::settings::RegistryCredentials;
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+
+    fn client(address: SocketAddr, credentials: RegistryCredentials) -> RegistryClient {
+        let urls = vec![RegistryUrl::parse(&format!("http://{address}")).unwrap()];
+        RegistryClient::new(RegistrySettings { urls, credentials, tls: None, timeout: RegistrySettings::TIMEOUT })
+    }
+
+    fn request(api: RegistryApi) -> RegistryRequest<'static> {
+        RegistryRequest { api, path: "/x".to_owned(), body: None, what: "x".to_owned() }
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn a_deadline_that_passes_is_no_outage() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = client(listener.local_addr().unwrap(), RegistryCredentials::Anonymous);
+        std::thread::spawn(move || {
+            let _silent = listener.accept().unwrap();
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]").unwrap();
+        });
+        let confluent = request(RegistryApi::Confluent);
+        for deadline in [Instant::now() + Duration::from_millis(50), Instant::now()] {
+            let error = client.call(&confluent, deadline).unwrap_err();
+            assert!(matches!(error, RegistryError::Unreachable(_)), "{error}");
+        }
+        assert_eq!(client.call(&confluent, soon()).unwrap().body, "[]");
+    }
+
+    #[test]
+    fn a_request_that_is_not_sent_ends_no_outage() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = client(closed, RegistryCredentials::File("/nonexistent/curlew".into()));
+        let error = client.call(&request(RegistryApi::Confluent), soon()).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/curlew"), "{error}");
+        client.begin_outage("no answer");
+        lock(&client.outage).as_mut().unwrap().retry_at = Instant::now();
+        assert!(client.call(&request(RegistryApi::Confluent), soon()).is_err());
+        let error = client.call(&request(RegistryApi::Apicurio), soon()).unwrap_err();
+        assert!(matches!(error, RegistryError::NotFound(_)), "{error}");
+        assert!(lock(&client.outage).is_some());
+    }
 }
