@@ -57,7 +57,15 @@ pub struct SchemaRegistry {
 struct FetchThreads {
     // Fields drop in order: the channel closes before the threads are joined.
     queue: Sender<FetchTicket<SchemaId, Arc<Schema>>>,
+    queued: Receiver<FetchTicket<SchemaId, Arc<Schema>>>,
     _workers: Vec<Worker>,
+}
+
+impl Drop for FetchThreads {
+    fn drop(&mut self) {
+        // Without this, the threads would fetch all that wait before they end.
+        self.queued.try_iter().for_each(drop);
+    }
 }
 
 struct RegistryState {
@@ -122,7 +130,7 @@ impl SchemaRegistry {
             Worker::start(format!("schema-fetch-{i}"), move || shared.run(&tickets))
         };
         let _workers = (0..FETCHERS).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { shared, fetchers: Arc::new(FetchThreads { queue, _workers }) })
+        Ok(Self { shared, fetchers: Arc::new(FetchThreads { queue, queued: tickets, _workers }) })
     }
 
     /// Returns the schema of an id if it is known, and otherwise has it fetched. Does not block.

@@ -89,6 +89,18 @@ fn a_full_queue_loses_no_lookup() {
 }
 
 #[test]
+fn shutdown_does_not_wait_for_queued_lookups() {
+    let fake = FakeRegistry::start(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        RegistryReply::not_found()
+    });
+    let registry = connect(&[fake.url()]);
+    (0..200).for_each(|id| drop(registry.lookup(SchemaId::Id(id))));
+    drop(registry);
+    assert!(fake.requests().len() < 50, "{}", fake.requests().len());
+}
+
+#[test]
 fn answers_that_cannot_be_used_are_explained() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let cyclic = |subject: &str| json!({"schema": "\"string\"", "references": [{"name": "x", "subject": subject, "version": 1}]});
