@@ -162,6 +162,8 @@ impl SchemaRegistry {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let id = self.shared.latest.get(&subject.to_owned(), deadline, |subject| {
             let result = self.shared.client.latest_id(subject, deadline);
+            // The id may have been looked up when it was still unknown.
+            result.iter().for_each(|id| self.shared.schemas.forget_error(id));
             let fresh = match &result {
                 Ok(_) | Err(RegistryError::NotFound(_)) => Duration::from_secs(10),
                 Err(_) => Duration::from_secs(1),
@@ -207,8 +209,9 @@ impl SchemaRegistry {
             let lifetime = Lifetime { fresh, stale: Duration::ZERO };
             FetchOutcome { result: result.map_err(Arc::new), bytes, lifetime }
         })?;
-        if let (Some(schema), Claim::Mine(ticket, _)) = (parsed, self.shared.schemas.claim(&id)) {
-            ticket.finish(keep(Ok(Arc::new(schema))));
+        if let (Some(schema), None) = (parsed, self.shared.schemas.peek(&id)) {
+            // The id may have been looked up when it was still unknown.
+            self.shared.schemas.insert(&id, keep(Ok(Arc::new(schema))));
         }
         Ok((id, self.by_id(id)?))
     }

@@ -272,6 +272,26 @@ fn a_schema_is_registered_once_and_not_fetched_again() {
 }
 
 #[test]
+fn an_id_that_was_looked_up_too_early_can_be_used_once_it_exists() {
+    let exists = Arc::new(AtomicBool::new(false));
+    let is_there = exists.clone();
+    let fake = FakeRegistry::start(move |request| match request.line.as_str() {
+        "POST /subjects/t-value/versions" => RegistryReply::json(200, json!({"id": 4})),
+        "GET /subjects/t-value/versions/latest" => RegistryReply::json(200, json!({"id": 5, "schema": ""})),
+        _ if is_there.load(Ordering::SeqCst) => RegistryReply::json(200, json!({"schema": "\"string\""})),
+        _ => RegistryReply::not_found(),
+    });
+    let registry = connect(&[fake.url()]);
+    for id in [4, 5] {
+        assert_eq!(error(&registry, id), format!("the schema registry has no schema with id {id}"));
+    }
+    exists.store(true, Ordering::SeqCst);
+    assert_eq!(registry.register("t-value", &source("\"string\"")).unwrap().0, SchemaId::Id(4));
+    assert_eq!(registry.latest("t-value").unwrap().0, SchemaId::Id(5));
+    assert!(matches!(registry.lookup(SchemaId::Id(4)), Lookup::Ready(_)));
+}
+
+#[test]
 fn a_refused_schema_has_the_words_of_the_registry() {
     let fake = FakeRegistry::start(|_| RegistryReply::json(409, json!({"error_code": 409, "message": "incompatible"})));
     let error = connect(&[fake.url()]).register("t-value", &source("\"string\"")).unwrap_err();

@@ -164,7 +164,19 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
         Ok(())
     }
 
-    /// Stores a result that was not fetched by a ticket.
+    /// Removes the result of a key if it is an error.
+    pub fn forget_error(&self, key: &K) {
+        let state = &mut *lock(&self.state);
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        let Some(error) = entry.kept.take_if(|kept| kept.result.is_err()) else { return };
+        state.order.remove(&error.used);
+        state.bytes -= error.bytes;
+        if entry.flight == Flight::None {
+            state.entries.remove(key);
+        }
+    }
+
+    /// Stores a result that was not fetched by a ticket. An error does not replace a value that is fresh for ever.
     pub fn insert(&self, key: &K, outcome: FetchOutcome<V>) {
         let state = &mut *lock(&self.state);
         state.store(key, outcome);
@@ -174,6 +186,10 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
 
 impl<K: Eq + Hash + Clone, V> CacheState<K, V> {
     fn store(&mut self, key: &K, FetchOutcome { result, bytes, lifetime }: FetchOutcome<V>) {
+        let known = self.entries.get(key).and_then(|entry| entry.kept.as_ref());
+        if result.is_err() && known.is_some_and(|known| known.result.is_ok() && known.fresh_until.is_none()) {
+            return;
+        }
         let now = Instant::now();
         self.clock += 1;
         let kept = KeptResult {
