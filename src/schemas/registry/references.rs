@@ -8,7 +8,7 @@ use std::collections::HashMap;
 const MAX_REFERENCES: usize = 200;
 /// The longest chain of references.
 const MAX_DEPTH: usize = 32;
-/// The largest sum of their texts.
+/// The largest sum of their texts and of the names in their references.
 const MAX_BYTES: usize = 4 << 20;
 
 /// The place of a schema in the registry.
@@ -27,6 +27,19 @@ pub struct NamedPlace {
     pub place: SchemaPlace,
 }
 
+impl NamedPlace {
+    /// The total length of the names.
+    fn len(&self) -> usize {
+        let place = match &self.place {
+            SchemaPlace::Version { subject, .. } => subject.len(),
+            SchemaPlace::Artifact { group, artifact, version } => {
+                group.as_ref().map_or(0, String::len) + artifact.len() + version.len()
+            }
+        };
+        self.name.len() + place
+    }
+}
+
 /// The text of a schema, and its references.
 #[derive(Debug)]
 pub struct StoredSchema {
@@ -41,6 +54,7 @@ pub fn resolve(
 ) -> Result<Vec<SchemaReference>, RegistryError> {
     let mut resolver =
         ReferenceResolver { fetch, done: HashMap::new(), path: Vec::new(), bytes: 0, resolved: Vec::new() };
+    resolver.check_size("", references)?;
     resolver.visit_all(references)?;
     Ok(resolver.resolved)
 }
@@ -58,6 +72,18 @@ struct ReferenceResolver<'a> {
 impl ReferenceResolver<'_> {
     fn visit_all(&mut self, references: &[NamedPlace]) -> Result<(), RegistryError> {
         references.iter().try_for_each(|reference| self.visit(reference))
+    }
+
+    /// Bounds the memory: the references of all schemas on the path are kept until they are resolved.
+    fn check_size(&mut self, text: &str, references: &[NamedPlace]) -> Result<(), RegistryError> {
+        if references.len() > MAX_REFERENCES {
+            return Err(invalid(format!("it needs more than {MAX_REFERENCES} other schemas")));
+        }
+        self.bytes += text.len() + references.iter().map(NamedPlace::len).sum::<usize>();
+        match self.bytes {
+            0..=MAX_BYTES => Ok(()),
+            _ => Err(invalid(format!("the schemas that it refers to are larger than {} MiB", MAX_BYTES >> 20))),
+        }
     }
 
     fn visit(&mut self, NamedPlace { name, place }: &NamedPlace) -> Result<(), RegistryError> {
@@ -78,10 +104,7 @@ impl ReferenceResolver<'_> {
             RegistryError::NotFound(what) => invalid(format!("it refers to {what}, which is missing")),
             error => error,
         })?;
-        self.bytes += text.len();
-        if self.bytes > MAX_BYTES {
-            return Err(invalid(format!("the schemas that it refers to are larger than {} MiB", MAX_BYTES >> 20)));
-        }
+        self.check_size(&text, &references)?;
         self.path.push(place.clone());
         self.visit_all(&references)?;
         self.path.pop();
@@ -153,6 +176,13 @@ mod tests {
         let of = |name: &str, subject: &str| NamedPlace { name: name.to_owned(), place: place(subject) };
         let error = resolve(&[of("a", "a"), of("b", "b")], &mut large).unwrap_err().to_string();
         assert!(error.contains("larger than 4 MiB"), "{error}");
+        let long = "x".repeat(3 << 20);
+        let mut listed = |_: &SchemaPlace| Ok(StoredSchema { text: String::new(), references: vec![of(&long, "c")] });
+        let error = resolve(&[of("a", "a"), of("b", "b")], &mut listed).unwrap_err().to_string();
+        assert!(error.contains("larger than 4 MiB"), "names count too: {error}");
+        let mut repeated = |_: &SchemaPlace| Ok(StoredSchema { text: String::new(), references: vec![of("b", "b"); 300] });
+        let error = resolve(&[of("a", "a")], &mut repeated).unwrap_err().to_string();
+        assert!(error.contains("more than 200"), "{error}");
         let error = resolve(&[of("a", "a"), of("a", "b")], &mut large).unwrap_err().to_string();
         assert!(error.contains("two schemas by the name"), "{error}");
     }
