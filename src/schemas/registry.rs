@@ -18,6 +18,7 @@ use super::framing::SchemaId;
 use super::schema::Schema;
 use super::source::{InvalidSchema, SchemaKind, SchemaSource};
 use crate::sync::lock;
+use crate::sync::watchdog;
 use crate::sync::worker::Worker;
 use client::RegistryClient;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -196,7 +197,7 @@ impl SchemaRegistry {
         let mut parsed = None;
         let id = self.shared.registered.get(&key, deadline, |_| {
             // What cannot be used here is not registered.
-            let result = Schema::parse(source).map_err(RegistryError::from).and_then(|schema| {
+            let result = parse(source).map_err(RegistryError::from).and_then(|schema| {
                 parsed = Some(schema);
                 self.shared.client.register(subject, source, deadline)
             });
@@ -248,7 +249,7 @@ impl RegistryState {
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
             lock(&self.misses).1 += 1;
         }
-        keep(fetched.and_then(|source| Ok(Arc::new(Schema::parse(&source)?))))
+        keep(fetched.and_then(|source| Ok(Arc::new(parse(&source)?))))
     }
 
     /// Fails if the registry was asked about too many unknown ids.
@@ -263,6 +264,13 @@ impl RegistryState {
         let why = format!("it is not asked about more than {MAX_MISSES} unknown ids per minute");
         Err(RegistryError::Unreachable(why))
     }
+}
+
+/// Parses a schema. A panic of a parser is remembered as its error. Otherwise the next lookup would repeat it, and the records
+/// with this id would wait for ever.
+fn parse(source: &SchemaSource) -> Result<Schema, InvalidSchema> {
+    let panicked = || Err(InvalidSchema("its parser panicked; please report this".to_owned()));
+    watchdog::caught_in_poll(|| Schema::parse(source)).unwrap_or_else(panicked)
 }
 
 /// The lifetime of a schema, or of the error in its place.

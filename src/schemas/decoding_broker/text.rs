@@ -126,11 +126,12 @@ impl BatchText {
         Ok(start..self.text.len())
     }
 
-    /// A panic of a decoder must not end the thread, which would read the same record again.
+    /// A panic of a decoder must not end the thread, which would read the same record again. It does not count for the thread
+    /// either: otherwise a publisher of such records could make the watchdog restart the bridge.
     fn decode_within(&mut self, schema: &Schema, encoded: &[u8], most: usize) -> Result<(), String> {
         let start = self.text.len();
         let text = &mut self.text;
-        let decoded = watchdog::catch_panic(|| schema.decode(encoded, text, most).map_err(|error| error.to_string()));
+        let decoded = watchdog::caught_in_poll(|| schema.decode(encoded, text, most).map_err(|error| error.to_string()));
         let decoded = decoded.unwrap_or_else(|| Err("its decoder panicked; please report this".to_owned()));
         decoded.inspect_err(|_| self.text.truncate(start))
     }
