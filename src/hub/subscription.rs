@@ -80,20 +80,24 @@ impl Filter {
 
     /// Checks the key and the headers, but not the condition, which takes much longer.
     pub fn may_match(&self, record: &RecordRef<'_>) -> Verdict {
+        let by_key = self.key.as_ref().map_or(Verdict::Matches, |key| compare_key(record, key));
         let has = |(name, value): &(Vec<u8>, Vec<u8>)| record.headers().any(|(n, v)| n == name && v == Some(value));
-        match &self.key {
-            _ if !self.headers.iter().all(has) => Verdict::Differs,
-            Some(key) if !has_key(record, key) && record.key_error().is_some() => Verdict::Undecoded,
-            Some(key) if !has_key(record, key) => Verdict::Differs,
-            _ => Verdict::Matches,
-        }
+        if by_key != Verdict::Differs && self.headers.iter().all(has) { by_key } else { Verdict::Differs }
     }
 }
 
 /// Whether a record has this key: its bytes, or if a schema describes it, its JSON or the text of its JSON string.
-fn has_key(record: &RecordRef<'_>, key: &[u8]) -> bool {
+fn compare_key(record: &RecordRef<'_>, key: &[u8]) -> Verdict {
+    if record.key == Some(key) {
+        return Verdict::Matches;
+    }
+    let Some(schema) = record.key_schema() else { return Verdict::Differs };
     let is_text = || record.text_of_key().is_some_and(|text| text.as_bytes() == key);
-    record.key == Some(key) || record.stored_key() == Some(key) || is_text()
+    match schema.error {
+        _ if record.stored_key() == Some(key) || is_text() => Verdict::Matches,
+        Some(_) => Verdict::Undecoded,
+        None => Verdict::Differs,
+    }
 }
 
 /// Records that a stream should have delivered, and that the log has lost.
