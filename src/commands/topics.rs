@@ -6,6 +6,7 @@ use super::{exit, print_outcome, runtime};
 use crate::broker::{CreatedTopic, NewTopic};
 use crate::config::{ClientTarget, CreateTopic, ListTopics, TopicsAction, TopicsCommand};
 use crate::kafka;
+use crate::os::terminal_escapes::Destination;
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -70,7 +71,9 @@ fn list(settings: &ListTopics) -> Result<(), CommandError> {
         ClientTarget::Bridge(bridge) => list_on_bridge(&BridgeTarget::new(bridge)?)?,
     };
     let mut out = io::stdout().lock();
-    print_outcome(names.iter().try_for_each(|name| writeln!(out, "{name}"))).map(drop)
+    // A bridge may send any text.
+    let to = Destination::of(&out);
+    print_outcome(names.iter().try_for_each(|name| writeln!(out, "{}", to.text(name)))).map(drop)
 }
 
 fn list_on_bridge(bridge: &BridgeTarget) -> Result<Vec<String>, CommandError> {
