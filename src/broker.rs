@@ -19,7 +19,7 @@ pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use cause::Cause;
 pub use denial::{Denial, Operation, kafka_acls};
 pub use error_response::{ErrorResponse, ErrorSubject};
-pub use failure::{BrokerError, Remedy, Setting, WriteState};
+pub use failure::{BrokerError, Remedy, SCHEMA_PAUSE, Setting, WriteState};
 pub use limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
 pub use schema_counts::{SchemaCounts, SchemaFailure};
 pub use staleness::Staleness;

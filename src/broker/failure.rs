@@ -8,7 +8,11 @@ use super::staleness::Staleness;
 use crate::cursor::IdTooLong;
 use crate::record::{Epoch, Offset, SchemaId, TopicName, TopicPartition};
 use crate::sync::memory_budget::Shortage;
+use std::time::Duration;
 use thiserror::Error;
+
+/// Pause before a partition that failed with [`BrokerError::SchemaPending`] is fetched again.
+pub const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether the records of a failed write may be in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

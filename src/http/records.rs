@@ -11,8 +11,8 @@ use super::response::{SMALL_RESPONSE, as_json};
 use super::subscribe::tag;
 use crate::auth::Permit;
 use crate::broker::{
-    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, Staleness,
-    TopicInfo,
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, SCHEMA_PAUSE,
+    Staleness, TopicInfo,
 };
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
 use crate::sync::lock;
@@ -35,9 +35,8 @@ const JSON_BYTES: usize = 4 << 20;
 const ENDS_BYTES: usize = 128;
 /// Maximum of `timeout`, in ms.
 const MAX_WAIT: u64 = 30_000;
-/// How long a page waits for the schema of its first record, and how often it is read meanwhile.
+/// How long a page waits for the schema of its first record.
 const SCHEMA_WAIT: Duration = Duration::from_secs(30);
-const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 /// Idle readers kept per leader; further ones are dropped.
 const MAX_IDLE: usize = 4;
 

@@ -2,12 +2,12 @@
 
 use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
-use super::task::{AtEnd, CatchUpPhase, CatchUpTask, SCHEMA_PAUSE, TurnOutcome, TurnStart};
+use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
 use super::task_queue::{TaskQueue, WhenEmpty, park};
 use super::{from_snapshot, opening, until};
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, PartitionData,
-    PartitionReader, Remedy, Staleness,
+    PartitionReader, Remedy, SCHEMA_PAUSE, Staleness,
 };
 use crate::hub::counts::RequestKind;
 use crate::hub::live::join::JoinOutcome;

@@ -27,9 +27,6 @@ const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration:
 /// Pause of a stream that waits for memory.
 pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pause of a stream that waits for a schema.
-pub const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
-
 /// Pause of a stream that waits outside the live flow for a missing topic to reappear.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
 

@@ -4,7 +4,7 @@ use super::plan::{PlanStep, ReadPlan};
 use super::span::{ComputationKey, SeriesSpan};
 use super::task::{FollowPass, METADATA_AGE, SeriesTask, TaskKind, TaskOutcome};
 use super::viewers::{ComputationStatus, ViewerNeeds};
-use crate::broker::{BrokerError, Remedy, TopicInfo};
+use crate::broker::{BrokerError, Remedy, SCHEMA_PAUSE, TopicInfo};
 use crate::hub::subscription::Filter;
 use crate::record::{Position, Timestamp, now};
 use crate::series::{SeriesQuery, SeriesTable, StateNames};
@@ -12,13 +12,10 @@ use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Share;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How far a reading may be ahead of the local clock, in milliseconds. Readings further ahead are ignored.
 const MAX_AHEAD: i64 = 24 * 3_600_000;
-
-/// Pause while a schema is being fetched.
-const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 
 /// The state of a computation. Threads take tasks from it, and return their results.
 pub struct Computation {

@@ -6,7 +6,7 @@ use super::store::ViewStore;
 use super::topic_snapshot::TopicSnapshot;
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, OffsetAt, PartitionReader,
-    Remedy, Staleness,
+    Remedy, SCHEMA_PAUSE, Staleness,
 };
 use crate::hub::counts::RequestKind;
 use crate::hub::live::registry::Live;
@@ -30,9 +30,6 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// Pause after a turn that read nothing although the log has more records.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
-
-/// Pause after a turn that read nothing because a schema is being fetched.
-const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 
 /// Pause after a turn without memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);

@@ -191,8 +191,7 @@ mod tests {
     #[test]
     fn a_batch_with_many_records_is_decoded_in_parts_that_fit_the_memory() {
         const RECORDS: i64 = 1_000;
-        let source =
-            SchemaSource { kind: SchemaKind::Avro, text: "\"string\"".to_owned(), references: Vec::new() };
+        let source = SchemaSource { kind: SchemaKind::Avro, text: "\"string\"".to_owned(), references: Vec::new() };
         let (schemas, counters) = (Strings(Arc::new(Schema::parse(&source).unwrap())), SchemaCounters::default());
         let batch = || {
             let mut records = Records::over(b"\0\0\0\0\x07\x02x".to_vec().into());

@@ -131,7 +131,8 @@ impl BatchText {
     fn decode_within(&mut self, schema: &Schema, encoded: &[u8], most: usize) -> Result<(), String> {
         let start = self.text.len();
         let text = &mut self.text;
-        let decoded = watchdog::caught_in_poll(|| schema.decode(encoded, text, most).map_err(|error| error.to_string()));
+        let decoded =
+            watchdog::caught_in_poll(|| schema.decode(encoded, text, most).map_err(|error| error.to_string()));
         let decoded = decoded.unwrap_or_else(|| Err("its decoder panicked; please report this".to_owned()));
         decoded.inspect_err(|_| self.text.truncate(start))
     }

@@ -182,7 +182,9 @@ impl RegistryClient {
     /// Sends a request to `url` alone.
     pub fn ask(&self, url: &RegistryUrl, request: &RegistryRequest<'_>) -> Result<RegistryAnswer, RegistryError> {
         self.attempt(url, request, self.settings.timeout).map_err(|error| match error {
-            AttemptError::Down(why) | AttemptError::Failing(why) | AttemptError::Untried(why) => RegistryError::Unreachable(why),
+            AttemptError::Down(why) | AttemptError::Failing(why) | AttemptError::Untried(why) => {
+                RegistryError::Unreachable(why)
+            }
             AttemptError::Final(error) => error,
         })
     }

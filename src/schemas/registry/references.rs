@@ -180,7 +180,8 @@ mod tests {
         let mut listed = |_: &SchemaPlace| Ok(StoredSchema { text: String::new(), references: vec![of(&long, "c")] });
         let error = resolve(&[of("a", "a"), of("b", "b")], &mut listed).unwrap_err().to_string();
         assert!(error.contains("larger than 4 MiB"), "names count too: {error}");
-        let mut repeated = |_: &SchemaPlace| Ok(StoredSchema { text: String::new(), references: vec![of("b", "b"); 300] });
+        let mut repeated =
+            |_: &SchemaPlace| Ok(StoredSchema { text: String::new(), references: vec![of("b", "b"); 300] });
         let error = resolve(&[of("a", "a")], &mut repeated).unwrap_err().to_string();
         assert!(error.contains("more than 200"), "{error}");
         let error = resolve(&[of("a", "a"), of("a", "b")], &mut large).unwrap_err().to_string();
