@@ -8,7 +8,7 @@ use super::invalid_settings::InvalidSettings;
 use super::kafka::KafkaArgs;
 use super::limit_args::LimitArgs;
 use super::listen::ListenArgs;
-use super::registry::RegistryArgs;
+use super::registry::{RegistryArgs, RegistrySettingsError};
 use super::{LogLevel, values};
 use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
@@ -184,7 +184,10 @@ impl Serve {
             Ok((_, properties)) => (None, properties),
             Err(error) => (Some(error.to_string()), RegistryProperties::default()),
         };
-        let registry = self.registry.resolve(properties).err().map(|e| e.to_string());
+        // A file of kafka-config that cannot be used may have the URL.
+        let is_known =
+            |error: &RegistrySettingsError| kafka.is_none() || !matches!(error, RegistrySettingsError::MissingUrl);
+        let registry = self.registry.resolve(properties).err().filter(is_known).map(|e| e.to_string());
         [
             (&["kafka_config"], kafka),
             (&["schema_registry_ca", "schema_registry_cert"], registry),

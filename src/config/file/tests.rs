@@ -322,7 +322,8 @@ fn config_check_finds_missing_and_invalid_files() {
 #[test]
 fn config_check_reports_every_error_of_a_file() {
     let text = "lisen = \"a\"\nmax-streams = \"many\"\nauth-file = \"none.toml\"\nlisten = \"0.0.0.0:1\"\n\
-                tls-cert = \"curlew.toml\"\ntls-key = \"none.pem\"\nkafka-config = \"curlew.toml\"\n";
+                tls-cert = \"curlew.toml\"\ntls-key = \"none.pem\"\nkafka-config = \"curlew.toml\"\n\
+                schema-registry-credentials = \"curlew.toml\"\n";
     let error = run("curlew config check --config FILE", text).unwrap_err();
     let begins = [
         "FILE:1: lisen is not a setting; a similar one is listen",
