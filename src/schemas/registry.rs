@@ -245,6 +245,10 @@ impl RegistryState {
     }
 
     fn fetch(&self, id: SchemaId, deadline: Instant) -> FetchOutcome<Arc<Schema>> {
+        if !self.client.can_look_up(id) {
+            // No request is sent, so this is no miss, and does not show that the registry answers.
+            return keep(Err(RegistryError::NotFound(api::describe(id))));
+        }
         let fetched = self.check_misses().and_then(|()| self.client.schema(id, deadline));
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
             lock(&self.misses).1 += 1;

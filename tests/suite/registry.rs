@@ -323,6 +323,12 @@ fn the_latest_schema_is_kept_for_a_short_time() {
 fn many_unknown_ids_do_not_become_many_requests() {
     let fake = FakeRegistry::start(|_| RegistryReply::not_found());
     let registry = connect(&[fake.url()]);
+    // These are ids of an API that this registry does not have.
+    for id in 0..1_500 {
+        let error = registry.by_id(SchemaId::GlobalId(id)).unwrap_err();
+        assert!(matches!(error, RegistryError::NotFound(_)), "{error}");
+    }
+    assert!(fake.requests().is_empty());
     for id in 0..1_500 {
         assert!(registry.by_id(SchemaId::Id(id)).is_err());
     }

@@ -57,6 +57,14 @@ struct VersionFound {
 }
 
 impl RegistryClient {
+    /// Whether a replica has the API that looks up ids of this kind.
+    pub fn can_look_up(&self, id: SchemaId) -> bool {
+        match id {
+            SchemaId::Id(_) => true,
+            SchemaId::GlobalId(_) | SchemaId::ContentId(_) => self.urls().iter().any(|url| url.apicurio().is_some()),
+        }
+    }
+
     /// Fetches the schema of an id, with everything that it refers to.
     pub fn schema(&self, id: SchemaId, deadline: Instant) -> Result<SchemaSource, RegistryError> {
         let what = describe(id);

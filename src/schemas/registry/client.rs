@@ -126,12 +126,8 @@ impl RegistryClient {
     /// most.
     pub fn call(&self, request: &RegistryRequest<'_>, deadline: Instant) -> Result<RegistryAnswer, RegistryError> {
         let _busy = watchdog::busy();
-        let urls = self.urls();
-        if request.api == RegistryApi::Apicurio && !urls.iter().any(|url| url.apicurio().is_some()) {
-            // No request is sent, so this does not show that a replica answers.
-            return Err(RegistryError::NotFound(request.what.clone()));
-        }
         self.check_outage()?;
+        let urls = self.urls();
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failures = Vec::new();
         let (mut is_down, mut answers) = (false, false);
@@ -333,8 +329,8 @@ mod tests {
         RegistryClient::new(RegistrySettings { urls, credentials, tls: None, timeout: RegistrySettings::TIMEOUT })
     }
 
-    fn request(api: RegistryApi) -> RegistryRequest<'static> {
-        RegistryRequest { api, path: "/x".to_owned(), body: None, what: "x".to_owned() }
+    fn request() -> RegistryRequest<'static> {
+        RegistryRequest { api: RegistryApi::Confluent, path: "/x".to_owned(), body: None, what: "x".to_owned() }
     }
 
     fn soon() -> Instant {
@@ -351,7 +347,7 @@ mod tests {
             let _ = stream.read(&mut [0; 1024]).unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]").unwrap();
         });
-        let confluent = request(RegistryApi::Confluent);
+        let confluent = request();
         for deadline in [Instant::now() + Duration::from_millis(50), Instant::now()] {
             let error = client.call(&confluent, deadline).unwrap_err();
             assert!(matches!(error, RegistryError::Unreachable(_)), "{error}");
@@ -363,13 +359,11 @@ mod tests {
     fn a_request_that_is_not_sent_ends_no_outage() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let client = client(closed, RegistryCredentials::File("/nonexistent/curlew".into()));
-        let error = client.call(&request(RegistryApi::Confluent), soon()).unwrap_err();
+        let error = client.call(&request(), soon()).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/curlew"), "{error}");
         client.begin_outage("no answer");
         lock(&client.outage).as_mut().unwrap().retry_at = Instant::now();
-        assert!(client.call(&request(RegistryApi::Confluent), soon()).is_err());
-        let error = client.call(&request(RegistryApi::Apicurio), soon()).unwrap_err();
-        assert!(matches!(error, RegistryError::NotFound(_)), "{error}");
+        assert!(client.call(&request(), soon()).is_err());
         assert!(lock(&client.outage).is_some());
     }
 }
