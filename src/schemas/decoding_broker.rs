@@ -2,8 +2,8 @@
 //!
 //! Each fetched batch is decoded once, and the JSON is charged to the memory share of the fetch. No thread waits for the
 //! registry: if a schema is being fetched, the data of a partition ends before its record. If that is the first record, the
-//! partition fails with [`BrokerError::SchemaPending`], and readers fetch it again after a pause. A record whose schema cannot be
-//! had, or that does not fit its schema, keeps its stored bytes and has an error.
+//! partition fails with [`BrokerError::SchemaPending`], and readers fetch it again after a pause. A record whose schema is not
+//! available, or that does not fit its schema, keeps its stored bytes and has an error.
 
 mod batch;
 mod counters;

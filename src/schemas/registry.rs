@@ -88,7 +88,7 @@ pub enum Lookup {
     Failed(Arc<RegistryError>),
 }
 
-/// Why a schema cannot be had. The text is one line, without credentials.
+/// Why a schema is not available. The text is one line, without credentials.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegistryError {
     #[error("the schema registry cannot be reached: {0}")]

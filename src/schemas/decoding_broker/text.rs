@@ -83,7 +83,7 @@ impl BatchText {
         DecodedRecords::new(self.memory.hold(self.text), parts, self.parts_memory)
     }
 
-    /// Appends the JSON of a key or value. The inner error is its own; the outer one concerns the memory.
+    /// Appends the JSON of a key or value. The inner error is about the key or value, the outer one about the memory.
     pub fn json(&mut self, schema: &Schema, framed: &Framed<'_>) -> Result<Result<Range<usize>, String>, StopReason> {
         let joined;
         let encoded = match framed.prefix {
