@@ -136,14 +136,20 @@ impl SchemaRegistry {
 
     /// Returns the schema of an id if it is known, and otherwise has it fetched. Does not block.
     pub fn lookup(&self, id: SchemaId) -> Lookup {
+        if let Err(error) = self.shared.check_kind(id) {
+            return Lookup::Failed(Arc::new(error));
+        }
         let known = match self.shared.schemas.claim(&id) {
             Claim::Known(result) => Some(result),
             Claim::InFlight => None,
-            Claim::Mine(ticket, stale) => {
-                // When the queue is full, the ticket is dropped, and the next lookup tries again.
-                drop(self.fetchers.queue.try_send(ticket));
-                stale
-            }
+            Claim::Mine(ticket, stale) => match self.shared.check_misses() {
+                Ok(()) => {
+                    // When the queue is full, the ticket is dropped, and the next lookup tries again.
+                    drop(self.fetchers.queue.try_send(ticket));
+                    stale
+                }
+                Err(error) => stale.or_else(|| Some(Err(Arc::new(error)))),
+            },
         };
         match known {
             Some(Ok(schema)) => Lookup::Ready(schema),
@@ -154,6 +160,7 @@ impl SchemaRegistry {
 
     /// Returns the schema of an id. Blocks until it is fetched, within the time limit of a request.
     pub fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, RegistryError> {
+        self.shared.check_kind(id)?;
         let deadline = Instant::now() + CALL_TIMEOUT;
         self.shared.schemas.get(&id, deadline, |id| self.shared.fetch(*id, deadline))
     }
@@ -245,18 +252,23 @@ impl RegistryState {
     }
 
     fn fetch(&self, id: SchemaId, deadline: Instant) -> FetchOutcome<Arc<Schema>> {
-        if !self.client.can_look_up(id) {
-            // No request is sent, so this is no miss, and does not show that the registry answers.
-            return keep(Err(RegistryError::NotFound(api::describe(id))));
+        if let Err(error) = self.check_misses() {
+            return FetchOutcome { result: Err(Arc::new(error)), bytes: 0, lifetime: Lifetime::NONE };
         }
-        let fetched = self.check_misses().and_then(|()| self.client.schema(id, deadline));
+        let fetched = self.client.schema(id, deadline);
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
             lock(&self.misses).1 += 1;
         }
         keep(fetched.and_then(|source| Ok(Arc::new(parse(&source)?))))
     }
 
-    /// Fails if the registry was asked about too many unknown ids.
+    /// Fails if no replica can look up ids of this kind. This is not cached and is no miss, because no request is sent.
+    fn check_kind(&self, id: SchemaId) -> Result<(), RegistryError> {
+        if self.client.can_look_up(id) { Ok(()) } else { Err(RegistryError::NotFound(api::describe(id))) }
+    }
+
+    /// Fails if the registry was asked about too many unknown ids. This is not cached either: errors without a limit on their
+    /// number would displace the schemas.
     fn check_misses(&self) -> Result<(), RegistryError> {
         let mut misses = lock(&self.misses);
         if misses.0.elapsed() >= MISS_WINDOW {

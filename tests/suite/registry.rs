@@ -333,4 +333,6 @@ fn many_unknown_ids_do_not_become_many_requests() {
         assert!(registry.by_id(SchemaId::Id(id)).is_err());
     }
     assert_eq!(fake.requests().len(), 1_000);
+    assert!(matches!(registry.lookup(SchemaId::Id(1_400)), Lookup::Failed(_)), "nothing is fetched");
+    assert_eq!(registry.usage().cached, 1_000, "errors without a request displace no schema");
 }

@@ -15,12 +15,17 @@ pub struct CacheLimits {
 }
 
 /// How long the result of a fetch is used.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
     /// Until then, no fetch takes place. `None` stands for ever.
     pub fresh: Option<Duration>,
     /// Until then, the result is returned while a new fetch is in flight.
     pub stale: Duration,
+}
+
+impl Lifetime {
+    /// Only the caller uses the result.
+    pub const NONE: Self = Self { fresh: Some(Duration::ZERO), stale: Duration::ZERO };
 }
 
 /// A result with its memory and its lifetime.
@@ -187,7 +192,8 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
 impl<K: Eq + Hash + Clone, V> CacheState<K, V> {
     fn store(&mut self, key: &K, FetchOutcome { result, bytes, lifetime }: FetchOutcome<V>) {
         let known = self.entries.get(key).and_then(|entry| entry.kept.as_ref());
-        if result.is_err() && known.is_some_and(|known| known.result.is_ok() && known.fresh_until.is_none()) {
+        let lasts = known.is_some_and(|known| known.result.is_ok() && known.fresh_until.is_none());
+        if lifetime == Lifetime::NONE || (result.is_err() && lasts) {
             return;
         }
         let now = Instant::now();
