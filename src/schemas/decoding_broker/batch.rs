@@ -188,11 +188,19 @@ mod tests {
         }
     }
 
+    fn strings() -> Strings {
+        let source = SchemaSource { kind: SchemaKind::Avro, text: "\"string\"".to_owned(), references: Vec::new() };
+        Strings(Arc::new(Schema::parse(&source).unwrap()))
+    }
+
+    /// Decodes a batch with the memory of a share.
+    fn decode(share: &Arc<Share>, batch: Records, from: Offset) -> (Records, Option<DecodeStop>) {
+        FetchDecoder::new(&strings(), &SchemaCounters::default(), share, 1 << 20).decode(batch, from)
+    }
+
     #[test]
     fn a_batch_with_many_records_is_decoded_in_parts_that_fit_the_memory() {
         const RECORDS: i64 = 1_000;
-        let source = SchemaSource { kind: SchemaKind::Avro, text: "\"string\"".to_owned(), references: Vec::new() };
-        let (schemas, counters) = (Strings(Arc::new(Schema::parse(&source).unwrap())), SchemaCounters::default());
         let batch = || {
             let mut records = Records::over(b"\0\0\0\0\x07\x02x".to_vec().into());
             (0..RECORDS).for_each(|offset| records.push(offset, 0, None, Some(0..7)));
@@ -202,12 +210,28 @@ mod tests {
         let share = Share::new("test", 30_000, 20_000);
         let (mut from, mut decoded) = (0, 0);
         while from < RECORDS {
-            let (records, stop) = FetchDecoder::new(&schemas, &counters, &share, 1 << 20).decode(batch(), from);
+            let (records, stop) = decode(&share, batch(), from);
             let next = stop.map_or(RECORDS, |stop| stop.before);
             assert!(next > from && share.used() <= share.limit(), "{stop:?} from {from}");
             decoded += records.iter().filter(|record| record.value == Some(&b"\"x\""[..])).count();
             from = next;
         }
         assert_eq!((decoded, share.used()), (RECORDS as usize, 0));
+    }
+
+    #[test]
+    fn a_large_key_leaves_room_for_the_beginning_of_an_error() {
+        let mut data = b"\0\0\0\0\x07".to_vec();
+        let value = 0..data.len();
+        // The length 19,990 as a zigzag varint, and the text.
+        data.extend_from_slice(b"\0\0\0\0\x07\xac\xb8\x02");
+        data.resize(data.len() + 19_990, b'x');
+        let mut batch = Records::over(data.clone().into());
+        batch.push(0, 0, Some(value.end..data.len()), Some(value));
+        let (records, stop) = decode(&Share::new("test", 50_000, 20_000), batch, 0);
+        assert!(stop.is_none(), "{stop:?}");
+        let record = records.iter().next().unwrap();
+        assert_eq!((record.key.map(<[u8]>::len), record.key_error()), (Some(19_992), None));
+        assert_eq!(record.value_error().map(str::len), Some(8));
     }
 }

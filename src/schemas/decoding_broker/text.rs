@@ -115,11 +115,14 @@ impl BatchText {
 
     /// Appends an error, on one line and without its end if it is long.
     pub fn error(&mut self, error: &str) -> Result<Range<usize>, StopReason> {
-        let end = (0..=error.len().min(MAX_ERROR)).rev().find(|end| error.is_char_boundary(*end)).unwrap_or_default();
-        let error = &error[..end];
-        if self.largest_room() < error.len() && self.record_start > 0 {
+        let most = error.len().min(MAX_ERROR);
+        if self.largest_room() < most && self.record_start > 0 {
             return Err(StopReason::Enough);
         }
+        // The JSON of the key may leave less room than the error needs.
+        let most = most.min(self.largest_room());
+        let end = (0..=most).rev().find(|end| error.is_char_boundary(*end)).unwrap_or_default();
+        let error = &error[..end];
         self.make_room(error.len())?;
         let start = self.text.len();
         self.text.extend(error.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
