@@ -146,6 +146,8 @@ impl ViewFollower {
     /// Returns the pause before a retry, or `None` if a retry cannot help.
     fn pause_after(&self, error: &BrokerError, reading: &mut ViewReading) -> Option<Duration> {
         if let BrokerError::SchemaPending(_) = error {
+            // The next turn reads from another leader.
+            reading.turn += 1;
             return Some(SCHEMA_PAUSE);
         }
         self.live.counts.count_error(RequestKind::Fetch, error);
