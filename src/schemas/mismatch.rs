@@ -5,6 +5,16 @@
 #[error("{0}")]
 pub struct DecodeError(pub String);
 
+impl DecodeError {
+    /// The end of the text if the JSON exceeds the limit of the caller.
+    const TOO_LARGE: &str = "is too large";
+
+    /// Whether a larger limit may help. The end of a text from outside may say so too, which only costs a second attempt.
+    pub fn may_be_too_large(&self) -> bool {
+        self.0.ends_with(Self::TOO_LARGE)
+    }
+}
+
 /// Why a JSON value does not fit a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {reason}")]

@@ -62,3 +62,27 @@ impl Schema {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_whether_a_larger_limit_may_help() {
+        let proto = "syntax = \"proto3\"; message M { string s = 1; }";
+        let rows: [(SchemaKind, &str, &[u8], &[u8]); 3] = [
+            (SchemaKind::Avro, "\"string\"", b"\x06abc", b"\x06a"),
+            (SchemaKind::Protobuf, proto, b"\0\x0a\x03abc", b"\0\x0a\x03a"),
+            (SchemaKind::Json, "{}", b"[1,2]", b"[1"),
+        ];
+        for (kind, text, encoded, malformed) in rows {
+            let source = SchemaSource { kind, text: text.to_owned(), references: Vec::new() };
+            let schema = Schema::parse(&source).unwrap();
+            let decode = |bytes: &[u8], most: usize| schema.decode(bytes, &mut Vec::new(), most);
+            assert_eq!(decode(encoded, 100), Ok(()), "{kind:?}");
+            assert!(decode(encoded, 2).unwrap_err().may_be_too_large(), "{kind:?}");
+            assert!(!decode(malformed, 100).unwrap_err().may_be_too_large(), "{kind:?}");
+        }
+    }
+}

@@ -220,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn malformed_values_are_decoded_once_and_end_no_fetch() {
+        let mut batch = Records::over(b"\0\0\0\0\x07\xff".to_vec().into());
+        (0..5).for_each(|offset| batch.push(offset, 0, None, Some(0..6)));
+        let share = Share::new("test", 50_000, 20_000);
+        let (records, stop) = decode(&share, batch, 0);
+        assert!(stop.is_none(), "{stop:?}");
+        assert!(records.iter().all(|record| record.value_error().is_some()));
+    }
+
+    #[test]
     fn a_large_key_leaves_room_for_the_beginning_of_an_error() {
         let mut data = b"\0\0\0\0\x07".to_vec();
         let value = 0..data.len();

@@ -2,6 +2,7 @@
 
 use crate::record::{DecodedParts, DecodedRecords, SchemaId};
 use crate::schemas::framing::Framed;
+use crate::schemas::mismatch::DecodeError;
 use crate::schemas::schema::Schema;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use crate::sync::watchdog;
@@ -84,7 +85,11 @@ impl BatchText {
     }
 
     /// Appends the JSON of a key or value. The inner error is about the key or value, the outer one about the memory.
-    pub fn json(&mut self, schema: &Schema, framed: &Framed<'_>) -> Result<Result<Range<usize>, String>, StopReason> {
+    pub fn json(
+        &mut self,
+        schema: &Schema,
+        framed: &Framed<'_>,
+    ) -> Result<Result<Range<usize>, DecodeError>, StopReason> {
         let joined;
         let encoded = match framed.prefix {
             [] => framed.encoded,
@@ -98,19 +103,20 @@ impl BatchText {
         let (start, most) = (self.text.len(), MAX_JSON.min(self.largest_room()));
         let tried = most.min(self.text.capacity() - start);
         let mut decoded = self.decode_within(schema, encoded, tried);
-        if decoded.is_err() && tried < most {
-            // The JSON may only have been too large.
+        // Malformed bytes do not need the memory.
+        let is_too_large =
+            |decoded: &Result<(), DecodeError>| decoded.as_ref().is_err_and(DecodeError::may_be_too_large);
+        if is_too_large(&decoded) && tried < most {
             self.make_room(most)?;
             decoded = self.decode_within(schema, encoded, most);
             self.text.shrink_to_fit();
             self.memory.shrink(self.text.capacity());
         }
-        match decoded {
-            Ok(()) => Ok(Ok(start..self.text.len())),
+        if is_too_large(&decoded) && most < MAX_JSON && self.record_start > 0 {
             // Earlier records have used up the memory of one batch, so the next fetch begins with this record.
-            Err(_) if most < MAX_JSON && self.record_start > 0 => Err(StopReason::Enough),
-            Err(error) => Ok(Err(error)),
+            return Err(StopReason::Enough);
         }
+        Ok(decoded.map(|()| start..self.text.len()))
     }
 
     /// Appends an error, on one line and without its end if it is long.
@@ -131,12 +137,12 @@ impl BatchText {
 
     /// A panic of a decoder must not end the thread, which would read the same record again. It does not count for the thread
     /// either: otherwise a publisher of such records could make the watchdog restart the bridge.
-    fn decode_within(&mut self, schema: &Schema, encoded: &[u8], most: usize) -> Result<(), String> {
+    fn decode_within(&mut self, schema: &Schema, encoded: &[u8], most: usize) -> Result<(), DecodeError> {
         let start = self.text.len();
         let text = &mut self.text;
-        let decoded =
-            watchdog::caught_in_poll(|| schema.decode(encoded, text, most).map_err(|error| error.to_string()));
-        let decoded = decoded.unwrap_or_else(|| Err("its decoder panicked; please report this".to_owned()));
+        let decoded = watchdog::caught_in_poll(|| schema.decode(encoded, text, most));
+        let panicked = || Err(DecodeError("its decoder panicked; please report this".to_owned()));
+        let decoded = decoded.unwrap_or_else(panicked);
         decoded.inspect_err(|_| self.text.truncate(start))
     }
 
