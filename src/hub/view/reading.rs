@@ -29,10 +29,13 @@ pub struct ViewReading {
     pub turn: usize,
     /// The last time when partitions were read again because the schema registry could not be reached.
     decoded_again: Option<Instant>,
+    /// The pause before they are read again the next time.
+    decode_pause: Duration,
 }
 
-/// Interval at which partitions are read again whose records could not be decoded because the registry could not be reached.
-const DECODE_AGAIN: Duration = Duration::from_secs(30);
+/// First and longest pause before partitions are read again whose records could not be decoded because the registry could not be
+/// reached. It doubles each time, because a large topic is read as a whole.
+const DECODE_PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(30 * 60));
 
 /// Whether the topic must be looked up before the next fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,7 @@ impl Default for ViewReading {
             failures: 0,
             turn: 0,
             decoded_again: None,
+            decode_pause: DECODE_PAUSES.0,
         }
     }
 }
@@ -91,10 +95,12 @@ impl ViewReading {
             self.look_up = LookUp::Due;
         }
         let last = *self.decoded_again.get_or_insert(began);
-        if began.saturating_duration_since(last) >= DECODE_AGAIN {
+        if began.saturating_duration_since(last) >= self.decode_pause {
             self.decoded_again = Some(began);
             let undecoded = |partition: &usize| self.partitions[*partition].is_partly_undecoded;
             let undecoded: Vec<_> = (0..self.partitions.len()).filter(undecoded).collect();
+            let (first, longest) = DECODE_PAUSES;
+            self.decode_pause = if undecoded.is_empty() { first } else { (2 * self.decode_pause).min(longest) };
             undecoded.into_iter().for_each(|partition| self.restart(partition));
         }
     }
@@ -195,10 +201,12 @@ mod tests {
     fn a_partition_is_read_again_some_time_after_the_registry_could_not_be_reached() {
         let mut reading = ViewReading::default();
         reading.partitions.resize_with(2, PartitionFold::default);
-        reading.partitions[0].is_partly_undecoded = true;
         reading.partitions.iter_mut().for_each(|fold| fold.at = Some(Position::from(7)));
         let start = Instant::now();
-        for (after, at) in [(0, Some(7)), (29, Some(7)), (30, None), (31, None)] {
+        for (after, at) in [(0, Some(7)), (29, Some(7)), (30, None), (89, Some(7)), (90, None)] {
+            // The registry is never reached.
+            reading.partitions[0].is_partly_undecoded = true;
+            reading.partitions[0].at = Some(Position::from(7));
             reading.begin_round(start + Duration::from_secs(after), LookUp::Done);
             let next: Vec<_> = reading.partitions.iter().map(|fold| fold.at.map(|at| at.next)).collect();
             assert_eq!(next, [at, Some(7)], "after {after} s");
