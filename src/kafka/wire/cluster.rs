@@ -92,6 +92,17 @@ impl ClusterClient {
         }
     }
 
+    /// The ids of all brokers in the order in which to try them: first the one that has just responded, then the others in
+    /// random order.
+    pub fn brokers_to_try(&self) -> Result<Vec<NodeId>, BrokerError> {
+        let reply = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?;
+        let addresses = metadata::addresses(&reply.response);
+        let mut brokers = metadata::brokers(&reply.response);
+        fastrand::shuffle(&mut brokers);
+        brokers.sort_by_key(|node| addresses.get(node) != Some(&reply.address));
+        Ok(brokers)
+    }
+
     /// Replaces the backlog.
     pub fn set_backlogs(&self, backlogs: Backlogs) {
         *self.backlogs() = backlogs;

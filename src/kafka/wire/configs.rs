@@ -12,7 +12,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whether a Metadata request creates missing topics.
 pub const AUTO_CREATION: &str = "auto.create.topics.enable";
@@ -26,6 +26,8 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 /// The number of brokers that are asked about a topic if they do not respond.
 const MAX_ATTEMPTS: usize = 2;
+/// How long a broker may take to describe a topic. The offsets of the topic wait for it in the same response.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Returns the settings `names` of broker `node`, which must be the peer of `connection`. Settings that the broker does
 /// not know are missing. Fails with `Denied` without DescribeConfigs on the cluster.
@@ -62,12 +64,14 @@ pub fn describe_topic(
         .with_resource_name(StrBytes::from_string(topic.as_str().to_owned()))
         .with_configuration_keys(None);
     let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-    let mut brokers = cluster.brokers()?;
-    fastrand::shuffle(&mut brokers);
+    let timeout = PATIENCE.min(cluster.settings().request_timeout);
     let mut response = Err(Staleness::NotLookedUp(topic.clone()).into());
+    // A frozen broker would use up the patience, so the first one is a broker that has just responded.
+    let brokers = cluster.brokers_to_try()?;
+    let deadline = Instant::now() + timeout;
     for node in brokers.into_iter().take(MAX_ATTEMPTS) {
-        response = pool.call(node, VERSION, |_| request.clone(), cluster.settings().request_timeout);
-        if !matches!(response, Err(BrokerError::Unavailable(_))) {
+        response = pool.call(node, VERSION, |_| request.clone(), timeout);
+        if !matches!(response, Err(BrokerError::Unavailable(_))) || Instant::now() >= deadline {
             break;
         }
     }
@@ -82,3 +86,6 @@ pub fn describe_topic(
     };
     Ok(result.configs.into_iter().map(value).collect())
 }
+
+#[cfg(test)]
+mod tests;

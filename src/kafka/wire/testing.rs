@@ -15,6 +15,8 @@ pub const FETCH: i16 = 1;
 pub const LIST_OFFSETS: i16 = 2;
 pub const METADATA: i16 = 3;
 pub const API_VERSIONS: i16 = 18;
+pub const CREATE_TOPICS: i16 = 19;
+pub const DESCRIBE_CONFIGS: i16 = 32;
 
 /// Accepts connections until it is dropped, and serves each one with `serve` on another thread.
 pub struct Impostor {
@@ -122,8 +124,13 @@ pub fn respond_to(stream: &mut TcpStream, correlation: i32, body: &[u8]) {
 
 /// Returns an ApiVersions response (version 3) of Kafka 0.11: Metadata 4, ListOffsets 2 and Fetch 4.
 pub fn api_versions() -> Vec<u8> {
-    let mut body = vec![0, 0, 4];
-    for (key, max) in [(METADATA, 4i16), (LIST_OFFSETS, 2), (FETCH, 4)] {
+    api_versions_with(&[])
+}
+
+/// Like [`api_versions`], with further requests and their newest versions.
+fn api_versions_with(further: &[(i16, i16)]) -> Vec<u8> {
+    let mut body = vec![0, 0, 4 + further.len() as u8];
+    for (key, max) in [(METADATA, 4), (LIST_OFFSETS, 2), (FETCH, 4)].iter().chain(further) {
         body.extend(key.to_be_bytes());
         body.extend(0i16.to_be_bytes());
         body.extend(max.to_be_bytes());
@@ -135,9 +142,18 @@ pub fn api_versions() -> Vec<u8> {
 
 /// Starts a broker of Kafka 0.11 that answers with `respond`; `None` closes the connection.
 pub fn broker(respond: impl Fn(&ReceivedRequest) -> Option<Vec<u8>> + Send + Sync + 'static) -> Impostor {
+    broker_with(&[], respond)
+}
+
+/// Like [`broker`], with further requests and their newest versions.
+pub fn broker_with(
+    further: &'static [(i16, i16)],
+    respond: impl Fn(&ReceivedRequest) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Impostor {
     Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
-            let body = if request.key == API_VERSIONS { Some(api_versions()) } else { respond(&request) };
+            let versions = || Some(api_versions_with(further));
+            let body = if request.key == API_VERSIONS { versions() } else { respond(&request) };
             let Some(body) = body else { return };
             respond_to(&mut stream, request.correlation, &body);
         }
