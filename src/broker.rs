@@ -82,8 +82,8 @@ pub trait Broker: Send + Sync + 'static {
     fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError>;
 
     /// Creates a topic. Fails with [`BrokerError::TopicExists`] if there is one with its name, and with
-    /// [`BrokerError::InvalidTopic`] if the broker rejects its name or settings. After a retriable error the topic may
-    /// have been created.
+    /// [`BrokerError::InvalidTopic`] if the broker rejects its name or settings. Only after
+    /// [`BrokerError::CreationUnconfirmed`] the topic may have been created.
     fn create_topic(&self, topic: &NewTopic) -> Result<CreatedTopic, BrokerError>;
 
     /// Deletes a topic with all its records. Other brokers of the cluster may list it for a moment longer.

@@ -91,6 +91,9 @@ pub enum BrokerError {
     /// A topic cannot be created, because there is one with its name.
     #[error("topic {0:?} exists already")]
     TopicExists(TopicName),
+    /// The broker's confirmation of a new topic is missing, for the contained reason.
+    #[error("the broker did not confirm that it created topic {0:?}, which may exist now: {1}")]
+    CreationUnconfirmed(TopicName, #[source] Cause),
     /// The broker rejects the name, the partitions, the replicas or the configuration of a new topic.
     #[error("the topic cannot be created: {0}")]
     InvalidTopic(#[source] Cause),
@@ -189,6 +192,7 @@ impl BrokerError {
             Self::TooLarge(_) => "too_large",
             Self::InvalidRecord(_) => "invalid_record",
             Self::TopicExists(_) => "topic_exists",
+            Self::CreationUnconfirmed(..) => "creation_unconfirmed",
             Self::InvalidTopic(_) => "invalid_topic",
             Self::Denied(_) => "denied",
             Self::Untrusted(_) => "untrusted",
@@ -229,6 +233,7 @@ impl BrokerError {
             | Self::TooLarge(_)
             | Self::InvalidRecord(_)
             | Self::TopicExists(_)
+            | Self::CreationUnconfirmed(..)
             | Self::InvalidTopic(_)
             | Self::Denied(_)
             | Self::Untrusted(_)

@@ -37,6 +37,9 @@ pub enum CommandError {
     UnreadableRecord(#[from] RecordLineError),
     #[error("the bridge sent an unreadable list of topics: {0}")]
     UnreadableTopics(#[source] serde_json::Error),
+    /// The response of the bridge is missing or incomplete.
+    #[error("{0}; the topic may have been created")]
+    CreationUnconfirmed(#[source] ClientError),
     #[error("the bridge sent a line that is longer than any record")]
     LongLine,
     #[error(transparent)]

@@ -49,11 +49,15 @@ fn create_on_bridge(bridge: &BridgeTarget, topic: &NewTopic) -> Result<CreatedTo
         "replication_factor": topic.replication_factor,
         "configs": topic.configs,
     });
-    let (status, body) = runtime()?.block_on(async {
+    let response = runtime()?.block_on(async {
         let mut client = BridgeClient::connect(bridge).await?;
         let response = client.post("/admin/topics", "application/json", body.to_string().into()).await?;
         let status = response.status();
         Ok::<_, ClientError>((status, bridge_client::body(response).await?))
+    });
+    let (status, body) = response.map_err(|error| match error.was_sent() {
+        true => CommandError::CreationUnconfirmed(error),
+        false => error.into(),
     })?;
     if status != StatusCode::CREATED {
         return Err(BridgeProblem::from_response(status, &body).into());

@@ -305,9 +305,9 @@ impl From<&BrokerError> for Problem {
             | BrokerError::SchemaPending(_)
             | BrokerError::Unwritable(_) => Self::busy(format!("{text}; try again")),
             BrokerError::ShuttingDown | BrokerError::Untrusted(_) => Self::busy(text),
-            BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {
-                Self::new(StatusCode::GATEWAY_TIMEOUT, text)
-            }
+            BrokerError::TimedOut(WriteState::No | WriteState::Maybe)
+            | BrokerError::LostTrack
+            | BrokerError::CreationUnconfirmed(..) => Self::new(StatusCode::GATEWAY_TIMEOUT, text),
             BrokerError::TooLarge(_) | BrokerError::OverBudget(_) | BrokerError::SnapshotTooLarge { .. } => {
                 Self::too_large(with_flag(error))
             }

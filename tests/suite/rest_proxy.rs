@@ -5,6 +5,7 @@ use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, routes};
 use curlew::hub::{self, Hub};
+use curlew::record::TopicName;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use warp::http::Response;
@@ -194,6 +195,12 @@ async fn errors_of_kafka_have_a_code_that_says_whether_a_retry_may_help() {
     world.broker.fail_with(Some(BrokerError::LostTrack));
     let answer = world.ask("POST", "/topics/t", &[], "1").await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["error_code"]), (504, &json!(50002)));
+    let unconfirmed = BrokerError::CreationUnconfirmed(TopicName::new("new").unwrap(), "no answer in time".into());
+    world.broker.fail_with(Some(unconfirmed));
+    let answer = world.ask("POST", "/admin/topics", &[], r#"{"topic_name":"new"}"#).await;
+    let problem = json_of(&answer);
+    assert_eq!((answer.status().as_u16(), &problem["error_code"]), (504, &json!(50002)));
+    assert!(problem["detail"].as_str().unwrap().contains("\"new\", which may exist now"), "{problem}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use super::errors::{self, ErrorContext};
 use super::invalid_response::ResponseFault;
 use crate::broker::{AutoCreate, BrokerError, Cause, CreatedTopic, NewTopic, Operation};
 use crate::sync::backoff::Backoff;
+use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::protocol::StrBytes;
@@ -13,7 +14,7 @@ use thiserror::Error;
 
 /// Version 4 (Kafka 2.4) added the broker's default partition count and replication factor (KIP-464).
 pub const BROKER_DEFAULTS: i16 = 4;
-const VERSION: i16 = 7;
+pub const VERSION: i16 = 7;
 
 /// How long a created topic is looked up until brokers know it. The client usually uses it right away.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
@@ -43,12 +44,21 @@ pub fn create_topic(cluster: &ClusterClient, topic: &NewTopic) -> Result<Created
     let request = CreateTopicsRequest::default()
         .with_topics(vec![creatable])
         .with_timeout_ms(timeout.as_millis().try_into().unwrap_or(i32::MAX));
-    let response = connection.call(&request, version, timeout)?;
+    let unconfirmed = |error| match error {
+        // The request could not be encoded.
+        BrokerError::Unsupported(_) => error,
+        _ => BrokerError::CreationUnconfirmed(topic.name.clone(), Cause::new(error)),
+    };
+    let response = connection.call(&request, version, timeout).map_err(unconfirmed)?;
     let result = response.topics.first();
-    let result = result.ok_or_else(|| connection.invalid_response(ResponseFault::Missing("topic")))?;
+    let result = result.ok_or_else(|| unconfirmed(connection.invalid_response(ResponseFault::Missing("topic"))))?;
     let context = ErrorContext::Topic(&topic.name, Operation::Create);
     let checked = errors::check(result.error_code, context, result.error_message.as_deref());
-    checked.map_err(|error| cluster.with_principal(error))?;
+    checked.map_err(|error| match Kafka::try_from_code(result.error_code) {
+        // The controller may have created the topic, or may still do so.
+        Some(Kafka::RequestTimedOut | Kafka::NetworkException | Kafka::UnknownServerError) => unconfirmed(error),
+        _ => cluster.with_principal(error),
+    })?;
     wait_until_visible(cluster, topic);
     Ok(CreatedTopic {
         partitions: topic.partitions.or(Some(result.num_partitions)).filter(|partitions| *partitions > 0),
@@ -56,11 +66,18 @@ pub fn create_topic(cluster: &ClusterClient, topic: &NewTopic) -> Result<Created
     })
 }
 
-/// Waits until brokers know the topic. The topic exists in any case, so the outcome is not an error.
+/// Waits until brokers know the topic, unless the client may not see it. The topic exists in any case, so the outcome is
+/// not an error.
 fn wait_until_visible(cluster: &ClusterClient, topic: &NewTopic) {
     let deadline = Instant::now() + VISIBLE_WITHIN;
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
-    while cluster.refresh(&topic.name, AutoCreate::Never).is_err() && Instant::now() < deadline {
+    while let Err(error) = cluster.refresh(&topic.name, AutoCreate::Never)
+        && !matches!(error, BrokerError::Denied(_))
+        && Instant::now() < deadline
+    {
         std::thread::sleep(backoff.pause(fastrand::f64()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::broker::{BrokerError, Operation};
 use crate::kafka::wire::cluster::ClusterClient;
 use crate::kafka::wire::configs::{self, AUTO_CREATION};
 use crate::kafka::wire::connection::BrokerConnection;
-use crate::kafka::wire::create::BROKER_DEFAULTS;
+use crate::kafka::wire::create::{BROKER_DEFAULTS, VERSION};
 use crate::kafka::wire::errors::{ErrorContext, error_for};
 use crate::record::TopicName;
 use kafka_protocol::error::ResponseError as Kafka;
@@ -18,8 +18,6 @@ use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
-
-const VERSION: i16 = 7;
 
 /// The timeout of connecting and of each request. Metadata lookups wait for these, so a frozen broker must not block
 /// them for long.
