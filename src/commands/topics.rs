@@ -6,10 +6,11 @@ use super::{exit, print_outcome, runtime};
 use crate::broker::{CreatedTopic, NewTopic};
 use crate::config::{ClientTarget, CreateTopic, ListTopics, TopicsAction, TopicsCommand};
 use crate::kafka;
-use crate::os::terminal_escapes::Destination;
+use crate::record::TopicName;
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
+use serde::de::Error;
 use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -68,19 +69,17 @@ fn create_on_bridge(bridge: &BridgeTarget, topic: &NewTopic) -> Result<CreatedTo
 }
 
 fn list(settings: &ListTopics) -> Result<(), CommandError> {
-    let names: Vec<String> = match settings.target.selected() {
+    let names: Vec<TopicName> = match settings.target.selected() {
         ClientTarget::Kafka(kafka) => {
-            kafka::connect(kafka).list_topics()?.into_iter().map(|topic| topic.name.to_string()).collect()
+            kafka::connect(kafka).list_topics()?.into_iter().map(|topic| topic.name).collect()
         }
         ClientTarget::Bridge(bridge) => list_on_bridge(&BridgeTarget::new(bridge)?)?,
     };
     let mut out = io::stdout().lock();
-    // A bridge may send any text.
-    let to = Destination::of(&out);
-    print_outcome(names.iter().try_for_each(|name| writeln!(out, "{}", to.text(name)))).map(drop)
+    print_outcome(names.iter().try_for_each(|name| writeln!(out, "{name}"))).map(drop)
 }
 
-fn list_on_bridge(bridge: &BridgeTarget) -> Result<Vec<String>, CommandError> {
+fn list_on_bridge(bridge: &BridgeTarget) -> Result<Vec<TopicName>, CommandError> {
     let (status, body): (StatusCode, Bytes) = runtime()?.block_on(async {
         let mut client = BridgeClient::connect(bridge).await?;
         let response = client.get("/topics", &[]).await?;
@@ -88,7 +87,29 @@ fn list_on_bridge(bridge: &BridgeTarget) -> Result<Vec<String>, CommandError> {
         Ok::<_, ClientError>((status, bridge_client::body(response).await?))
     })?;
     match status {
-        StatusCode::OK => serde_json::from_slice(&body).map_err(CommandError::UnreadableTopics),
+        StatusCode::OK => topic_names(&body).map_err(CommandError::UnreadableTopics),
         _ => Err(BridgeProblem::from_response(status, &body).into()),
+    }
+}
+
+/// Parses a list of topics. Other texts than names could contain control sequences for the terminal.
+fn topic_names(json: &[u8]) -> Result<Vec<TopicName>, serde_json::Error> {
+    let names: Vec<String> = serde_json::from_slice(json)?;
+    names.iter().map(|name| TopicName::new(name).map_err(serde_json::Error::custom)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_list_of_topics_contains_names_only() {
+        let names = topic_names(br#"["a","b.c"]"#).unwrap();
+        assert_eq!(names.iter().map(TopicName::as_str).collect::<Vec<_>>(), ["a", "b.c"]);
+        for list in [r#"["a","\u001b]52;c;aGk=\u0007"]"#, r#"["a\nb"]"#, r#"[""]"#, r#"["a"]x"#, "{}"] {
+            let error = topic_names(list.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains(['\u{1b}', '\n']), "{error:?}");
+        }
     }
 }
