@@ -9,7 +9,7 @@ use super::response::json_line;
 use super::rest_proxy::as_accepted_json;
 use super::topic_description::replicas_json;
 use crate::auth::Permit;
-use crate::broker::{BrokerError, OffsetAt, PartitionInfo, Replica};
+use crate::broker::{BrokerError, OffsetAt, PartitionInfo, Replica, Staleness};
 use crate::record::{Partition, TopicName, TopicPartition};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -93,12 +93,16 @@ pub fn topic_partition(topic: &str, partition: &str) -> Result<TopicPartition, P
     Ok(TopicPartition { topic: TopicName::new(topic)?, partition: number.ok_or_else(invalid)? })
 }
 
-/// Returns the partitions of a topic with their replicas. A partition that was added between the two requests is left
-/// out.
+/// Returns the partitions of a topic with their replicas. Fails if the replicas are those of a broker that lags behind: a
+/// partition that exists must not be left out.
 fn look_up(app: &App, topic: &TopicName) -> Result<Vec<(PartitionInfo, Vec<Replica>)>, BrokerError> {
     let broker = app.hub.broker();
     let info = one_topic(broker.topics(std::slice::from_ref(topic))?)?;
-    Ok(info.partitions.into_iter().zip(broker.replicas(topic)?).collect())
+    let replicas = broker.replicas(topic)?;
+    if replicas.len() < info.partitions.len() {
+        return Err(Staleness::PartitionsMissing(topic.clone()).into());
+    }
+    Ok(info.partitions.into_iter().zip(replicas).collect())
 }
 
 fn partition_json(info: &PartitionInfo, replicas: &[Replica]) -> Value {

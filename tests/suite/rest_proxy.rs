@@ -74,6 +74,14 @@ async fn brokers_and_partitions_are_described_as_by_the_rest_proxies() {
     assert_eq!(world.get("/topics/t/partitions/0").await, partition(0, None));
     let head = world.ask("HEAD", "/topics/t/partitions", &[], "").await;
     assert_eq!((head.status().as_u16(), head.body().len(), content_type(&head)), (200, 0, "application/json"));
+    world.broker.limit_replicas(1);
+    for path in ["/topics/t/partitions", "/topics/t/partitions/1"] {
+        let answer = world.ask("GET", path, &[], "").await;
+        let problem = json_of(&answer);
+        assert_eq!((answer.status().as_u16(), &problem["error_code"]), (503, &json!(50003)), "{path}: {problem}");
+    }
+    let topic = world.get("/topics/t").await;
+    assert_eq!((&topic["partitions"][1]["replicas"], &topic["partitions"][1]["latest"]), (&Value::Null, &json!(2)));
 }
 
 #[tokio::test]

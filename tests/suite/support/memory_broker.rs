@@ -49,6 +49,8 @@ struct Log {
     fault: Option<BrokerError>,
     /// The result of reading the configuration of a topic.
     config_fault: Option<BrokerError>,
+    /// The number of partitions whose replicas are known, if not all are.
+    known_replicas: Option<usize>,
     /// Makes fetches return a divergence, with an epoch and its end, regardless of the log.
     fake_divergence: Option<FakeDivergence>,
     /// The number of changes.
@@ -235,6 +237,11 @@ impl MemoryBroker {
         self.change(|log| log.config_fault = Some(fault));
     }
 
+    /// Hides the replicas of further partitions, as a broker that lags behind.
+    pub fn limit_replicas(&self, partitions: usize) {
+        self.change(|log| log.known_replicas = Some(partitions));
+    }
+
     /// Makes fetches fail with a divergence if the function returns one.
     pub fn fake_divergence(&self, divergence: FakeDivergence) {
         self.change(|log| log.fake_divergence = Some(divergence));
@@ -403,7 +410,8 @@ impl Broker for MemoryBroker {
         let of = |log: &Partition| {
             vec![Replica { broker: LEADER, in_sync: log.has_leader }, Replica { broker: FOLLOWER, in_sync: false }]
         };
-        Ok(topic.partitions.iter().map(of).collect())
+        let known = log.known_replicas.unwrap_or(usize::MAX);
+        Ok(topic.partitions.iter().take(known).map(of).collect())
     }
 
     fn topic_configs(&self, topic: &TopicName) -> Result<TopicConfigs, BrokerError> {
