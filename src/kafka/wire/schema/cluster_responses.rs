@@ -39,6 +39,10 @@ impl ApiRequest for DescribeConfigsRequest {
             tags: &[],
         },
     };
+
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
+    }
 }
 
 impl ApiRequest for CreateTopicsRequest {
