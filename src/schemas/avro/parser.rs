@@ -22,6 +22,8 @@ const MAX_TEXT: usize = 1 << 20;
 const MAX_PARTS: usize = 50_000;
 /// The branches of a union, whose names are looked through for each value.
 const MAX_BRANCHES: usize = 1_000;
+/// The bytes of all full names together: in a long namespace, a short name stands for a long one.
+const MAX_NAMES: usize = 8 << 20;
 /// Digits of a decimal. Larger ones are bytes.
 const MAX_PRECISION: u64 = 1_000;
 
@@ -44,6 +46,8 @@ struct SchemaParser {
     types: AvroTypes,
     /// Types, fields and symbols so far.
     parts: usize,
+    /// The bytes of full names so far.
+    name_bytes: usize,
     /// Definitions by full name.
     defined: HashMap<String, TypeId>,
     /// References to types that are not yet defined, with the names that they may mean.
@@ -95,8 +99,7 @@ impl SchemaParser {
         if let Some(of) = primitive(name) {
             return self.push(of);
         }
-        let full =
-            if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
+        let full = self.qualify(if name.contains('.') { "" } else { namespace }, name)?;
         let names = [full, name.to_owned()];
         if let Some(id) = names.iter().find_map(|name| self.defined.get(name)) {
             return Ok(*id);
@@ -189,12 +192,36 @@ impl SchemaParser {
 
     /// Adds a named type.
     fn define(&mut self, object: &Map<String, Value>, namespace: &str, of: AvroType) -> Parsed<(TypeId, FullName)> {
-        let name = full_name(object, namespace)?;
+        let name = self.full_name(object, namespace)?;
         let id = self.push(of)?;
         if self.defined.insert(name.full.clone(), id).is_some() {
             return Err(InvalidSchema(format!("the type {} is defined twice", shown(&name.full))));
         }
         Ok((id, name))
+    }
+
+    fn full_name(&mut self, object: &Map<String, Value>, enclosing: &str) -> Parsed<FullName> {
+        let name = object.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| InvalidSchema("a record, enum or fixed has no name".to_owned()))?;
+        if let Some((namespace, _)) = name.rsplit_once('.') {
+            return Ok(FullName { full: name.to_owned(), namespace: namespace.to_owned() });
+        }
+        if primitive(name).is_some() {
+            return Err(InvalidSchema(format!("a named type cannot be called {name}")));
+        }
+        let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(enclosing);
+        Ok(FullName { full: self.qualify(namespace, name)?, namespace: namespace.to_owned() })
+    }
+
+    /// Returns the full name of a type in a namespace, which may be empty.
+    fn qualify(&mut self, namespace: &str, name: &str) -> Parsed<String> {
+        self.name_bytes = self.name_bytes.saturating_add(namespace.len() + name.len());
+        if self.name_bytes > MAX_NAMES {
+            return Err(InvalidSchema(format!(
+                "the full names of the types have more than {MAX_NAMES} bytes together"
+            )));
+        }
+        Ok(if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") })
     }
 
     fn push(&mut self, of: AvroType) -> Parsed<TypeId> {
@@ -291,20 +318,6 @@ fn decimal_type(object: &Map<String, Value>, size: Option<usize>) -> Option<Deci
         && size.is_none_or(|size| size <= decimal::MAX_BYTES);
     let (precision, scale) = (u32::try_from(precision).ok()?, u32::try_from(scale).ok()?);
     valid.then_some(DecimalType { precision, scale, size })
-}
-
-fn full_name(object: &Map<String, Value>, enclosing: &str) -> Parsed<FullName> {
-    let name = object.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| InvalidSchema("a record, enum or fixed has no name".to_owned()))?;
-    if let Some((namespace, _)) = name.rsplit_once('.') {
-        return Ok(FullName { full: name.to_owned(), namespace: namespace.to_owned() });
-    }
-    if primitive(name).is_some() {
-        return Err(InvalidSchema(format!("a named type cannot be called {name}")));
-    }
-    let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(enclosing);
-    let full = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
-    Ok(FullName { full, namespace: namespace.to_owned() })
 }
 
 /// Returns a name as JSON between `before` and a colon.

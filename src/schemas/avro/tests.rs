@@ -262,6 +262,10 @@ fn schemas_from_outside_are_bounded() {
     let symbols: Vec<String> = (0..60_000).map(|n| format!("\"s{n}\"")).collect();
     let symbols = format!(r#"{{"type":"enum","name":"E","symbols":[{}]}}"#, symbols.join(","));
     assert_eq!(error(&symbols), "the schema has more than 50000 types, fields and symbols");
+    let fields: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":["null","R"]}}"#)).collect();
+    let (namespace, fields) = ("n".repeat(200_000), fields.join(","));
+    let long = format!(r#"{{"type":"record","name":"R","namespace":"{namespace}","fields":[{fields}]}}"#);
+    assert_eq!(error(&long), "the full names of the types have more than 8388608 bytes together");
     // A record that contains itself has no values, and a default that doubles at each level no end.
     let endless = schema(r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#);
     assert!(decoded(&endless, b"").is_err());
