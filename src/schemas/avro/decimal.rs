@@ -5,6 +5,17 @@ use super::types::DecimalType;
 /// The longest integer in bytes: more than a thousand digits. Conversion takes quadratic time.
 pub const MAX_BYTES: usize = 420;
 
+/// The digits of one step of a conversion, and the power of ten with as many zeros. A byte more still fits in a `u64`.
+const STEP_DIGITS: usize = 16;
+const STEP: u64 = 10_000_000_000_000_000;
+
+/// Returns a length that the JSON string of a decimal does not exceed: three digits for each byte, or the zeros behind the
+/// point, with the sign, the point and the quotes.
+pub fn longest_text(unscaled: &[u8], scale: u32) -> usize {
+    let scale = usize::try_from(scale).unwrap_or(usize::MAX);
+    unscaled.len().saturating_mul(3).max(scale).saturating_add("\"-0.\"".len())
+}
+
 /// Appends the JSON string of a decimal. Returns false, without writing, if it is too long.
 pub fn push(unscaled: &[u8], scale: u32, out: &mut Vec<u8>) -> bool {
     if unscaled.len() > MAX_BYTES {

@@ -1,7 +1,9 @@
 //! Avro's binary encoding to JSON, in one pass without values in between.
 
 use super::json_kind::JsonKind;
-use super::json_text::{push_bytes, push_double, push_float, push_integer, push_string};
+use super::json_text::{
+    MAX_ESCAPE, bytes_length, push_bytes, push_double, push_float, push_integer, push_string, string_length,
+};
 use super::reader::AvroReader;
 use super::types::{AvroType, AvroTypes, RecordType, TimeUnit, TypeId, UnionType};
 use super::{decimal, times};
@@ -10,11 +12,14 @@ use crate::schemas::mismatch::DecodeError;
 /// How deep objects and arrays may be nested. JSON parsers, Curlew's filters among them, accept 128 levels.
 const MAX_DEPTH: u32 = 100;
 
+/// Room for what is written without a check: one number, time or UUID (40 bytes), and the brackets that close after it.
+const UNCHECKED: usize = 160;
+
 pub struct AvroDecoder<'a> {
     types: &'a AvroTypes,
     input: AvroReader<'a>,
     out: &'a mut Vec<u8>,
-    /// The greatest length of `out`.
+    /// The greatest length of `out`, less [`UNCHECKED`].
     end: usize,
     depth: u32,
 }
@@ -27,20 +32,19 @@ pub fn decode(
     out: &mut Vec<u8>,
     most: usize,
 ) -> Result<(), DecodeError> {
-    let end = out.len().saturating_add(most);
+    let start = out.len();
+    let end = start.saturating_add(most.saturating_sub(UNCHECKED));
     let mut decoder = AvroDecoder { types, input: AvroReader::new(encoded), out, end, depth: 0 };
     if matches!(types.at(root), AvroType::Bytes) && !is_sized(encoded) {
         // Confluent's serializer for Java writes a byte array as it is, without its length.
-        decoder.within(encoded.len())?;
-        push_bytes(encoded, decoder.out);
-        return decoder.within(0);
+        decoder.bytes(encoded)?;
+    } else {
+        decoder.value(root)?;
+        if decoder.input.remaining() > 0 {
+            return Err(decoder.input.error("the value ends before its bytes do,"));
+        }
     }
-    decoder.value(root)?;
-    decoder.within(0)?;
-    match decoder.input.remaining() {
-        0 => Ok(()),
-        _ => Err(decoder.input.error("the value ends before its bytes do,")),
-    }
+    if out.len() - start > most { Err(too_large()) } else { Ok(()) }
 }
 
 /// Returns whether bytes are the length of the rest, and the rest.
@@ -64,23 +68,20 @@ impl AvroDecoder<'_> {
             AvroType::Double => push_double(f64::from_le_bytes(self.input.array()?), self.out),
             AvroType::String => {
                 let text = self.input.string()?;
-                self.within(text.len())?;
-                push_string(text, self.out);
+                self.string(text)?;
             }
             AvroType::Bytes => {
                 let bytes = self.input.bytes()?;
-                self.within(bytes.len())?;
-                push_bytes(bytes, self.out);
+                self.bytes(bytes)?;
             }
             AvroType::Fixed(size) => {
                 let bytes = self.input.take(*size)?;
-                self.within(bytes.len())?;
-                push_bytes(bytes, self.out);
+                self.bytes(bytes)?;
             }
             AvroType::Enum(symbols) => {
                 let index = usize::try_from(self.input.int()?).ok();
                 match index.and_then(|index| symbols.get(index)) {
-                    Some(symbol) => push_string(symbol, self.out),
+                    Some(symbol) => self.string(symbol)?,
                     None => return Err(self.input.error("an enum has no symbol with this number,")),
                 }
             }
@@ -93,6 +94,7 @@ impl AvroDecoder<'_> {
                     Some(size) => self.input.take(size)?,
                     None => self.input.bytes()?,
                 };
+                self.within(decimal::longest_text(unscaled, of.scale))?;
                 if !decimal::push(unscaled, of.scale, self.out) {
                     return Err(self.input.error("a decimal has too many digits"));
                 }
@@ -122,6 +124,7 @@ impl AvroDecoder<'_> {
             if index > 0 {
                 self.out.push(b',');
             }
+            self.within(field.label.len())?;
             self.out.extend_from_slice(&field.label);
             self.value(field.of)?;
         }
@@ -161,8 +164,7 @@ impl AvroDecoder<'_> {
                     self.out.push(b',');
                 }
                 let key = self.input.string()?;
-                self.within(key.len())?;
-                push_string(key, self.out);
+                self.string(key)?;
                 self.out.push(b':');
                 self.value(values)?;
             }
@@ -186,6 +188,7 @@ impl AvroDecoder<'_> {
         // An object whose first member is named like a branch would be read as that branch.
         let ambiguous = || union.branches.iter().any(|other| written.starts_with(&other.wrapper));
         if !plain || (kind == JsonKind::Object && ambiguous()) {
+            self.within(branch.wrapper.len())?;
             self.out.splice(start..start, branch.wrapper.iter().copied());
             self.out.push(b'}');
         }
@@ -206,11 +209,34 @@ impl AvroDecoder<'_> {
         self.out.push(bracket);
     }
 
+    fn string(&mut self, text: &str) -> Result<(), DecodeError> {
+        self.within_quotes(text.as_bytes(), string_length)?;
+        push_string(text, self.out);
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.within_quotes(bytes, bytes_length)?;
+        push_bytes(bytes, self.out);
+        Ok(())
+    }
+
+    /// Fails if a string no longer fits.
+    fn within_quotes(&self, bytes: &[u8], length: fn(&[u8]) -> usize) -> Result<(), DecodeError> {
+        // Most strings fit, whatever their escapes, and are not measured.
+        let longest = bytes.len().saturating_mul(MAX_ESCAPE).saturating_add(2);
+        if longest <= self.end.saturating_sub(self.out.len()) { Ok(()) } else { self.within(length(bytes)) }
+    }
+
     /// Fails if `more` bytes no longer fit.
     fn within(&self, more: usize) -> Result<(), DecodeError> {
         if self.out.len().saturating_add(more) > self.end {
-            return Err(DecodeError("the JSON of the value is too large".to_owned()));
+            return Err(too_large());
         }
         Ok(())
     }
+}
+
+fn too_large() -> DecodeError {
+    DecodeError("the JSON of the value is too large".to_owned())
 }

@@ -1,5 +1,26 @@
 //! Writes JSON texts.
 
+/// The most bytes that a byte of a string becomes.
+pub const MAX_ESCAPE: usize = 6;
+
+/// Returns the length of what [`push_string`] appends.
+pub fn string_length(text: &[u8]) -> usize {
+    text.iter().fold(2, |length, byte| length + escaped_length(*byte))
+}
+
+/// Returns the length of what [`push_bytes`] appends.
+pub fn bytes_length(bytes: &[u8]) -> usize {
+    bytes.iter().fold(2, |length, byte| length + if *byte < 0x80 { escaped_length(*byte) } else { 2 })
+}
+
+fn escaped_length(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => MAX_ESCAPE,
+        _ => 1,
+    }
+}
+
 /// Appends a JSON string.
 pub fn push_string(text: &str, out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);

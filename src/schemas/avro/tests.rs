@@ -280,6 +280,40 @@ fn schemas_from_outside_are_bounded() {
     assert!(encoded(&schema(&doubling), "{}").is_err());
     let wide: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":"null","default":null}}"#)).collect();
     let wide = format!(r#"{{"type":"array","items":{{"type":"record","name":"R","fields":[{}]}}}}"#, wide.join(","));
+#[test]
+fn json_has_at_most_the_bytes_that_are_allowed() {
+    let name = "n".repeat(5_000);
+    let sized = |byte: u8, length: usize| {
+        let mut encoded = Vec::new();
+        super::writer::push_sized(&vec![byte; length], &mut encoded);
+        encoded
+    };
+    let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":1000}"#;
+    let least = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+    let table: &[(&str, Vec<u8>)] = &[
+        // Control characters and bytes become longer.
+        (r#""string""#, sized(1, 900)),
+        (r#""bytes""#, sized(0xff, 900)),
+        (r#"{"type":"map","values":"int"}"#, [&[2][..], &sized(1, 900), &[0, 0]].concat()),
+        (r#"{"type":"fixed","name":"f","size":900}"#, vec![0xff; 900]),
+        (decimal, sized(0x7f, 420)),
+        // Names are from the schema.
+        (&with_field("\"int\"").replace("\"a\"", &format!("\"{name}\"")), vec![0]),
+        (&format!(r#"{{"type":"enum","name":"e","symbols":["{name}"]}}"#), vec![0]),
+        (&format!(r#"["string",{{"type":"enum","name":"{name}","symbols":["A"]}}]"#), vec![2, 0]),
+        // Numbers are long, brackets and commas many.
+        (r#"{"type":"array","items":"long"}"#, [&[0xc8, 1][..], &least.repeat(100), &[0]].concat()),
+        (r#"{"type":"array","items":{"type":"array","items":"int"}}"#, [&[0xd0, 0xf][..], &[0; 1_001]].concat()),
+    ];
+    for (text, encoded) in table {
+        let schema = schema(text);
+        let mut out = Vec::with_capacity(1_000);
+        let (room, most) = (out.capacity(), out.capacity());
+        assert!(schema.decode(encoded, &mut out, most).is_err(), "{text}");
+        assert_eq!(out.capacity(), room, "{text}");
+    }
+}
+
     let error = encoded(&schema(&wide), &format!("[{}{{}}]", "{},".repeat(300_000))).unwrap_err();
     assert!(error.ends_with("the encoded value is too large for its JSON"), "{error}");
 }
