@@ -48,14 +48,23 @@ pub fn push(unscaled: &[u8], scale: u32, out: &mut Vec<u8>) -> bool {
 /// Returns the digits of a big-endian integer, the last one first. Leaves zero.
 fn decimal_digits(magnitude: &mut [u8]) -> Vec<u8> {
     let mut digits = Vec::new();
-    while magnitude.iter().any(|byte| *byte != 0) {
-        let mut remainder = 0_u32;
-        for byte in magnitude.iter_mut() {
-            let part = remainder << 8 | u32::from(*byte);
-            *byte = (part / 10).to_le_bytes()[0];
-            remainder = part % 10;
+    let mut start = 0;
+    loop {
+        start += magnitude.iter().skip(start).take_while(|byte| **byte == 0).count();
+        let Some(rest) = magnitude.get_mut(start..).filter(|rest| !rest.is_empty()) else { break };
+        let mut remainder = 0;
+        for byte in rest {
+            let part = remainder << 8 | u64::from(*byte);
+            *byte = (part / STEP).to_le_bytes()[0];
+            remainder = part % STEP;
         }
-        digits.push(b'0' + remainder.to_le_bytes()[0]);
+        for _ in 0..STEP_DIGITS {
+            digits.push(b'0' + (remainder % 10).to_le_bytes()[0]);
+            remainder /= 10;
+        }
+    }
+    while digits.last() == Some(&b'0') {
+        digits.pop();
     }
     digits
 }
@@ -100,16 +109,22 @@ pub fn parse(text: &str, of: DecimalType) -> Result<Vec<u8>, String> {
         return Err(format!("has more than {} digits with {} of them behind the point", of.precision, of.scale));
     }
     // From the last byte to the first.
-    let mut bytes = Vec::new();
-    for digit in without_zeros.bytes().chain(std::iter::repeat_n(b'0', power)) {
-        let mut carry = u32::from(digit - b'0');
+    let mut bytes: Vec<u8> = Vec::new();
+    let digits: Vec<u8> = without_zeros.bytes().chain(std::iter::repeat_n(b'0', power)).collect();
+    for step in digits.chunks(STEP_DIGITS) {
+        let (mut factor, mut carry) = (1_u64, 0_u64);
+        for digit in step {
+            factor *= 10;
+            carry = carry * 10 + u64::from(digit - b'0');
+        }
         for byte in &mut bytes {
-            let part = u32::from(*byte) * 10 + carry;
+            let part = u64::from(*byte) * factor + carry;
             *byte = part.to_le_bytes()[0];
             carry = part >> 8;
         }
-        if carry > 0 {
+        while carry > 0 {
             bytes.push(carry.to_le_bytes()[0]);
+            carry >>= 8;
         }
     }
     // The sign bit is one of the magnitude's if that is not a power of two, so a byte is added and dropped where it can be.

@@ -60,6 +60,16 @@ fn each_type_has_a_json_form() {
             b"\xff\xff\xff\xff",
             r#""-0.001""#,
         ),
+        (
+            r#"{"type":"bytes","logicalType":"decimal","precision":39}"#,
+            b"\x20\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            r#""-170141183460469231731687303715884105728""#,
+        ),
+        (
+            r#"{"type":"bytes","logicalType":"decimal","precision":40,"scale":38}"#,
+            b"\x12\x01\0\0\0\0\0\0\0\0",
+            r#""0.00000000000000000018446744073709551616""#,
+        ),
         (r#"{"type":"int","logicalType":"date"}"#, b"\x02", r#""1970-01-02""#),
         (r#"{"type":"int","logicalType":"date"}"#, b"\x01", r#""1969-12-31""#),
         (r#"{"type":"int","logicalType":"date"}"#, b"\xfe\xff\xff\xff\x0f", "2147483647"),
@@ -102,6 +112,20 @@ fn a_union_is_plain_where_the_kind_of_json_tells_its_branch() {
     let records = r#"{"type":"record","name":"A","fields":[{"name":"a","type":"int"}]},
         {"type":"record","name":"n.B","fields":[{"name":"b","type":"int","default":1}]}"#;
     let table = [
+#[test]
+fn decimals_of_all_lengths_keep_their_digits() {
+    let schema = schema(r#"{"type":"bytes","logicalType":"decimal","precision":1000,"scale":1}"#);
+    for length in (1..60).chain([999]) {
+        for digits in ["9", "10", "7000000000000000000000003"] {
+            let digits: String = digits.chars().cycle().take(length).collect();
+            for json in [format!("\"{digits}.5\""), format!("\"-{digits}.0\"")] {
+                let again = encoded(&schema, &json).and_then(|bytes| decoded(&schema, &bytes));
+                assert_eq!(again.as_deref(), Ok(&*json));
+            }
+        }
+    }
+}
+
         (r#"["null","int","string"]"#.to_owned(), "3", "3"),
         (r#"["null","int","string"]"#.to_owned(), r#"{"int":3}"#, "3"),
         (r#"["null","int","string"]"#.to_owned(), "null", "null"),
