@@ -79,6 +79,11 @@ fn each_type_has_a_json_form() {
         (r#"{"type":"long","logicalType":"timestamp-millis"}"#, b"\x01", r#""1969-12-31T23:59:59.999Z""#),
         (r#"{"type":"long","logicalType":"timestamp-micros"}"#, b"\x02", r#""1970-01-01T00:00:00.000001Z""#),
         (r#"{"type":"long","logicalType":"timestamp-nanos"}"#, b"\x02", r#""1970-01-01T00:00:00.000000001Z""#),
+        (
+            r#"{"type":"long","logicalType":"timestamp-nanos"}"#,
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            r#""1677-09-21T00:12:43.145224192Z""#,
+        ),
         (r#"{"type":"long","logicalType":"local-timestamp-millis"}"#, b"\x02", r#""1970-01-01T00:00:00.001""#),
         (r#"{"type":"string","logicalType":"uuid"}"#, b"\x04ab", r#""ab""#),
         (

@@ -102,10 +102,14 @@ pub fn parse_time_of_day(text: &str, unit: TimeUnit) -> Option<i64> {
 
 /// Parses a date and time without a time zone.
 pub fn parse_local(text: &str, unit: TimeUnit) -> Option<i64> {
+    i64::try_from(since_epoch(text, unit)?).ok()
+}
+
+/// The start of a day, or the time without its offset, may be outside the range of a long although the result is inside.
+fn since_epoch(text: &str, unit: TimeUnit) -> Option<i128> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
-    let days = i64::from(parse_date(date)?);
-    let since_midnight = parse_time_of_day(time, unit)?;
-    days.checked_mul(SECONDS_OF_DAY * unit.per_second())?.checked_add(since_midnight)
+    let start_of_day = i128::from(parse_date(date)?) * i128::from(SECONDS_OF_DAY * unit.per_second());
+    Some(start_of_day + i128::from(parse_time_of_day(time, unit)?))
 }
 
 /// Parses a date and time with a time zone: `Z` or an offset such as `+02:00`.
@@ -124,7 +128,8 @@ pub fn parse_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
     if hours > 23 || minutes > 59 {
         return None;
     }
-    parse_local(local, unit)?.checked_sub(sign * (hours * 60 + minutes) * 60 * unit.per_second())
+    let offset = sign * (hours * 60 + minutes) * 60 * unit.per_second();
+    i64::try_from(since_epoch(local, unit)? - i128::from(offset)).ok()
 }
 
 /// Parses a duration as it is written: `P1M2DT3.004S`. Parts that are missing are 0.
