@@ -10,13 +10,16 @@ use serde_json::Value;
 /// describe a long one.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The number of values that are tried. Branches of nested unions could otherwise take exponential time.
-const MAX_STEPS: u32 = 200_000;
+/// The steps for all defaults of a schema: values that are tried, and bytes that are copied, even if the default does not fit in
+/// the end. Branches of nested unions could otherwise take exponential time.
+const MAX_STEPS: usize = 200_000;
+/// The bytes of a text or of an inner default that are one step.
+const BYTES_PER_STEP: usize = 64;
 
 /// Encodes the defaults of a schema, within bounds that all of them share.
 pub struct DefaultEncoder {
     room: usize,
-    steps: u32,
+    steps: usize,
 }
 
 impl Default for DefaultEncoder {
@@ -36,7 +39,7 @@ impl DefaultEncoder {
 
     /// Recursion is bounded by that of the JSON, whose depth serde_json bounds.
     fn value(&mut self, types: &AvroTypes, of: TypeId, default: &Value, out: &mut Vec<u8>) -> Option<()> {
-        self.steps = self.steps.checked_sub(1)?;
+        self.spend(default.as_str().map_or(0, str::len))?;
         if out.len() > self.room {
             return None;
         }
@@ -75,7 +78,10 @@ impl DefaultEncoder {
                     match (members.get(&*field.name), &field.default) {
                         (Some(value), _) => self.value(types, field.of, value, out)?,
                         // Inner types are defined first, so their defaults are encoded by now. The rest is recursion.
-                        (None, FieldDefault::Encoded(bytes)) => out.extend_from_slice(bytes),
+                        (None, FieldDefault::Encoded(bytes)) => {
+                            self.spend(bytes.len())?;
+                            out.extend_from_slice(bytes);
+                        }
                         (None, FieldDefault::Absent | FieldDefault::Invalid) => return None,
                     }
                 }
@@ -102,6 +108,11 @@ impl DefaultEncoder {
             }
             _ => return None,
         }
+        Some(())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.steps = self.steps.checked_sub(1 + bytes / BYTES_PER_STEP)?;
         Some(())
     }
 }

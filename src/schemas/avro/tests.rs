@@ -113,11 +113,6 @@ fn each_type_has_a_json_form() {
 }
 
 #[test]
-fn a_union_is_plain_where_the_kind_of_json_tells_its_branch() {
-    let records = r#"{"type":"record","name":"A","fields":[{"name":"a","type":"int"}]},
-        {"type":"record","name":"n.B","fields":[{"name":"b","type":"int","default":1}]}"#;
-    let table = [
-#[test]
 fn decimals_of_all_lengths_keep_their_digits() {
     let schema = schema(r#"{"type":"bytes","logicalType":"decimal","precision":1000,"scale":1}"#);
     for length in (1..60).chain([999]) {
@@ -131,6 +126,11 @@ fn decimals_of_all_lengths_keep_their_digits() {
     }
 }
 
+#[test]
+fn a_union_is_plain_where_the_kind_of_json_tells_its_branch() {
+    let records = r#"{"type":"record","name":"A","fields":[{"name":"a","type":"int"}]},
+        {"type":"record","name":"n.B","fields":[{"name":"b","type":"int","default":1}]}"#;
+    let table = [
         (r#"["null","int","string"]"#.to_owned(), "3", "3"),
         (r#"["null","int","string"]"#.to_owned(), r#"{"int":3}"#, "3"),
         (r#"["null","int","string"]"#.to_owned(), "null", "null"),
@@ -281,35 +281,6 @@ fn bytes_that_do_not_fit_their_schema_are_errors() {
 }
 
 #[test]
-fn schemas_from_outside_are_bounded() {
-    let error = |text: &str| AvroSchema::parse(&source(text, &[])).unwrap_err().0;
-    let nested = |depth: usize| format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(depth), "}".repeat(depth));
-    assert!(AvroSchema::parse(&source(&nested(100), &[])).is_ok());
-    assert!(error(&nested(100_000)).starts_with("the schema has"));
-    assert!(error(&nested(10_000)).contains("recursion limit"));
-    assert!(error(&format!("[{}1]", "\"x\",".repeat(60_000))).contains("more than 1000 branches"));
-    let symbols: Vec<String> = (0..60_000).map(|n| format!("\"s{n}\"")).collect();
-    let symbols = format!(r#"{{"type":"enum","name":"E","symbols":[{}]}}"#, symbols.join(","));
-    assert_eq!(error(&symbols), "the schema has more than 50000 types, fields and symbols");
-    let fields: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":["null","R"]}}"#)).collect();
-    let (namespace, fields) = ("n".repeat(200_000), fields.join(","));
-    let long = format!(r#"{{"type":"record","name":"R","namespace":"{namespace}","fields":[{fields}]}}"#);
-    assert_eq!(error(&long), "the full names of the types have more than 8388608 bytes together");
-    // A record that contains itself has no values, and a default that doubles at each level no end.
-    let endless = schema(r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#);
-    assert!(decoded(&endless, b"").is_err());
-    let mut doubling =
-        r#"{"type":"record","name":"R0","fields":[{"name":"s","type":"string","default":"0123456789"}]}"#.to_owned();
-    for level in 1..30 {
-        let (inner, before) = (format!("\"R{}\"", level - 1), doubling);
-        doubling = format!(
-            r#"{{"type":"record","name":"R{level}","fields":[{{"name":"a","type":{before},"default":{{}}}},{{"name":"b","type":{inner},"default":{{}}}}]}}"#
-        );
-    }
-    assert!(encoded(&schema(&doubling), "{}").is_err());
-    let wide: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":"null","default":null}}"#)).collect();
-    let wide = format!(r#"{{"type":"array","items":{{"type":"record","name":"R","fields":[{}]}}}}"#, wide.join(","));
-#[test]
 fn json_has_at_most_the_bytes_that_are_allowed() {
     let name = "n".repeat(5_000);
     let sized = |byte: u8, length: usize| {
@@ -343,6 +314,47 @@ fn json_has_at_most_the_bytes_that_are_allowed() {
     }
 }
 
+#[test]
+fn schemas_from_outside_are_bounded() {
+    let error = |text: &str| AvroSchema::parse(&source(text, &[])).unwrap_err().0;
+    let nested = |depth: usize| format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(depth), "}".repeat(depth));
+    assert!(AvroSchema::parse(&source(&nested(100), &[])).is_ok());
+    assert!(error(&nested(100_000)).starts_with("the schema has"));
+    assert!(error(&nested(10_000)).contains("recursion limit"));
+    assert!(error(&format!("[{}1]", "\"x\",".repeat(60_000))).contains("more than 1000 branches"));
+    let symbols: Vec<String> = (0..60_000).map(|n| format!("\"s{n}\"")).collect();
+    let symbols = format!(r#"{{"type":"enum","name":"E","symbols":[{}]}}"#, symbols.join(","));
+    assert_eq!(error(&symbols), "the schema has more than 50000 types, fields and symbols");
+    let fields: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":["null","R"]}}"#)).collect();
+    let (namespace, fields) = ("n".repeat(200_000), fields.join(","));
+    let long = format!(r#"{{"type":"record","name":"R","namespace":"{namespace}","fields":[{fields}]}}"#);
+    assert_eq!(error(&long), "the full names of the types have more than 8388608 bytes together");
+    // A record that contains itself has no values, and a default that doubles at each level no end.
+    let endless = schema(r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#);
+    assert!(decoded(&endless, b"").is_err());
+    let mut doubling =
+        r#"{"type":"record","name":"R0","fields":[{"name":"s","type":"string","default":"0123456789"}]}"#.to_owned();
+    for level in 1..30 {
+        let (inner, before) = (format!("\"R{}\"", level - 1), doubling);
+        doubling = format!(
+            r#"{{"type":"record","name":"R{level}","fields":[{{"name":"a","type":{before},"default":{{}}}},{{"name":"b","type":{inner},"default":{{}}}}]}}"#
+        );
+    }
+    assert!(encoded(&schema(&doubling), "{}").is_err());
+    // A long default that is copied for each of many defaults, none of which fits.
+    let copied = format!(
+        r#"{{"type":"record","name":"C","fields":[{{"name":"s","type":"string","default":"{}"}},{{"name":"n","type":"int"}}]}}"#,
+        "x".repeat(400_000)
+    );
+    let copies: Vec<String> = (0..10_000).map(|n| format!(r#"{{"name":"f{n}","type":"C","default":{{}}}}"#)).collect();
+    let copies = format!(
+        r#"{{"type":"record","name":"R","fields":[{{"name":"q","type":["null",{copied},{{"type":"record","name":"Q","fields":[{}]}}]}},{{"name":"last","type":"int","default":1}}]}}"#,
+        copies.join(",")
+    );
+    let error = encoded(&schema(&copies), r#"{"q":null}"#).unwrap_err();
+    assert_eq!(error, ".last: the field is missing, and its default does not fit its type");
+    let wide: Vec<String> = (0..20_000).map(|n| format!(r#"{{"name":"f{n}","type":"null","default":null}}"#)).collect();
+    let wide = format!(r#"{{"type":"array","items":{{"type":"record","name":"R","fields":[{}]}}}}"#, wide.join(","));
     let error = encoded(&schema(&wide), &format!("[{}{{}}]", "{},".repeat(300_000))).unwrap_err();
     assert!(error.ends_with("the encoded value is too large for its JSON"), "{error}");
 }
