@@ -14,6 +14,9 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
+/// Integers from here on may have been another one in the text of the JSON: a double has 53 bits.
+const INEXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Where a value is written.
 #[derive(Debug, Clone, Copy)]
 pub enum ScalarSlot {
@@ -75,7 +78,7 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
         let given = Unexpected::Float(value);
         match self.kind {
             ProtoKind::Double | ProtoKind::Float => self.real(value),
-            _ if value.fract() == 0.0 => self.integer(value as i128, given),
+            _ if value.fract() == 0.0 && value.abs() < INEXACT => self.integer(value as i128, given),
             _ => Err(E::invalid_value(given, &self)),
         }
     }
@@ -106,8 +109,7 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
             _ => match (value.parse::<i64>(), value.parse::<u64>(), value.parse::<f64>()) {
                 (Ok(number), _, _) => self.integer(i128::from(number), given),
                 (_, Ok(number), _) => self.integer(i128::from(number), given),
-                // In a double, larger integers are not exact.
-                (_, _, Ok(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                (_, _, Ok(number)) if number.fract() == 0.0 && number.abs() < INEXACT => {
                     self.integer(number as i128, given)
                 }
                 _ => Err(E::invalid_value(given, &self)),

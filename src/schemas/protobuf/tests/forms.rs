@@ -160,6 +160,14 @@ fn an_error_names_the_place_and_what_is_allowed() {
         (r#"{"i":"x"}"#, r#".i: invalid value: string "x", expected an integer of 32 bits"#),
         (r#"{"i":2147483648}"#, ".i: invalid value: integer `2147483648`, expected an integer of 32 bits"),
         (r#"{"i":1.5}"#, ".i: invalid value: floating point `1.5`, expected an integer of 32 bits"),
+        (
+            r#"{"big":-9223372036854775809}"#,
+            ".big: invalid value: floating point `-9223372036854775808.0`, expected an integer of 64 bits",
+        ),
+        (
+            r#"{"big":9007199254740993.0}"#,
+            ".big: invalid value: floating point `9007199254740992.0`, expected an integer of 64 bits",
+        ),
         (r#"{"text":5}"#, ".text: invalid type: integer `5`, expected a string"),
         (r#"{"f":1e39}"#, ".f: 1e39 is out of range for a float"),
         (
