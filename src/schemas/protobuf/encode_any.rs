@@ -23,7 +23,8 @@ impl<'de> Visitor<'de> for AnyVisitor<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let encoder = self.encoder;
         let mut type_url: Option<String> = None;
-        let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
+        // Not copied: each `Any` inside another would be held once more.
+        let mut members: Vec<(String, &'de RawValue)> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == "@type" {
                 type_url = Some(map.next_value()?);
@@ -50,7 +51,7 @@ impl<'de> Visitor<'de> for AnyVisitor<'_, '_> {
     }
 }
 
-fn inner(encoder: &mut MessageEncoder, id: MessageId, members: Vec<(String, Box<RawValue>)>) -> serde_json::Result<()> {
+fn inner(encoder: &mut MessageEncoder, id: MessageId, members: Vec<(String, &RawValue)>) -> serde_json::Result<()> {
     let types = encoder.types;
     let message = types.message(id);
     if message.known.is_none() {
