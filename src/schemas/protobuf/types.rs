@@ -212,8 +212,9 @@ impl TypeIds {
     fn shape(&self, field: &FieldParts) -> Option<(FieldShape, ProtoKind)> {
         if field.is_map {
             let entry = field.kind.as_message()?;
-            let key = self.kind(&entry.map_entry_key_field().kind())?;
-            return Some((FieldShape::Map(key), self.kind(&entry.map_entry_value_field().kind())?));
+            // A serialized descriptor may say that any message is an entry.
+            let key = self.kind(&entry.get_field(1)?.kind())?;
+            return Some((FieldShape::Map(key), self.kind(&entry.get_field(2)?.kind())?));
         }
         let kind = match self.kind(&field.kind)? {
             ProtoKind::Message(id) if field.is_group => ProtoKind::Group(id),

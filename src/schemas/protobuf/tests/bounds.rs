@@ -1,6 +1,10 @@
 use super::{decode, encode, refused, schema};
 use crate::schemas::protobuf::ProtobufSchema;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use prost_reflect::prost::Message;
+use prost_reflect::prost_types::FileDescriptorProto;
 use std::time::{Duration, Instant};
 
 const NESTED: &str = r#"syntax = "proto3"; import "google/protobuf/struct.proto"; import "google/protobuf/any.proto";
@@ -78,6 +82,24 @@ fn deep_schemas_are_refused_on_a_small_stack() {
     });
 }
 
+/// A serialized descriptor, which no parser of texts has checked.
+fn descriptor() -> Vec<u8> {
+    let text = r#"syntax = "proto3"; package p; import "google/protobuf/struct.proto"; message M { map<string, N> m = 1;
+        optional int32 o = 2; oneof e { N n = 3; E x = 4; } repeated int32 r = 5; google.protobuf.Value v = 6;
+        message N { repeated E y = 1; } } enum E { A = 0; B = 1; }"#;
+    let file = protox::file::File::from_source("a.proto", text).unwrap();
+    FileDescriptorProto::from(file).encode_to_vec()
+}
+
+#[test]
+fn a_descriptor_with_entries_that_are_no_map_is_parsed() {
+    let mut file = FileDescriptorProto::decode(&*descriptor()).unwrap();
+    // The generated message of the map, without its key and its value.
+    let entry = file.message_type[0].nested_type.iter_mut().find(|nested| nested.options.is_some()).unwrap();
+    entry.field.clear();
+    let _ = ProtobufSchema::parse(&super::source(&STANDARD.encode(file.encode_to_vec()), &[]));
+}
+
 #[test]
 fn large_schemas_take_bounded_time() {
     let many = |one: &dyn Fn(usize) -> String| {
@@ -152,6 +174,18 @@ proptest! {
         noise in "\\PC{0,10}",
     ) {
         let _ = ProtobufSchema::parse(&super::source(&(words.join(" ") + &noise), &[]));
+    }
+
+    #[test]
+    fn damaged_descriptors_are_parsed_without_a_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = descriptor();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = ProtobufSchema::parse(&super::source(&STANDARD.encode(bytes), &[]));
     }
 
     #[test]
