@@ -3,6 +3,7 @@
 //! Produced values are validated. Values of the log are not: whatever was written is shown.
 
 mod cost;
+mod pattern;
 mod reference;
 
 use super::mismatch::{DecodeError, EncodeError};
@@ -261,6 +262,32 @@ mod tests {
         let twice = r##"{"allOf":[{"items":{"$ref":"#"}},{"items":{"$ref":"#"}}]}"##;
         let twice = self::schema(twice, &[]).unwrap();
         assert!(encoded(&twice, "[[[[1]]]]").is_ok());
+        // Much work for each of many strings, or for a long one.
+        let strings = |text: &str, count| serde_json::json!(vec![text; count]).to_string();
+        let many = |part: &str| {
+            let schemas = vec![serde_json::json!({"$ref": "#/definitions/a"}); 10_000];
+            format!(r#"{{"allOf":{},"definitions":{{"a":{part}}}}}"#, serde_json::json!(schemas))
+        };
+        let long = serde_json::json!("a".repeat(1 << 20));
+        let large = serde_json::json!(vec![1; 1_000]);
+        let rows = [
+            (
+                r#"{"items":{"pattern":"^(?=(a+)+$)(a|aa)+$(?!x)"}}"#.to_owned(),
+                strings(&format!("{}b", "a".repeat(40)), 5_000),
+            ),
+            (many(r#"{"pattern":"^a+$"}"#), long.to_string()),
+            (many(r#"{"maxLength":5000000}"#), long.to_string()),
+            (many(r#"{"propertyNames":{"pattern":"^a+$"}}"#), format!("{{{long}:1}}")),
+            (many(r#"{"patternProperties":{"^a+$":true}}"#), format!("{{{long}:1}}")),
+            (many(&format!(r#"{{"const":{large}}}"#)), large.to_string()),
+            (many(&format!(r#"{{"enum":[{large}]}}"#)), large.to_string()),
+            (many(r#"{"uniqueItems":true}"#), serde_json::json!([vec![1; 1_000], vec![2; 1_000]]).to_string()),
+        ];
+        for (text, value) in rows {
+            let schema = self::schema(&text, &[]).unwrap();
+            let outcome = encoded(&schema, &value);
+            assert_eq!(outcome, Err(": the schema is too much work for this value".to_owned()), "{}", &text[..60]);
+        }
         let deep = format!("{}{}", "[".repeat(90), "]".repeat(90));
         assert_eq!(encoded(&twice, &deep), Err(": the schema is too much work for this value".to_owned()));
     }

@@ -4,6 +4,7 @@
 //! that reads each member twice. The validator has no limit, so the number of its steps is counted first: for each pair of a
 //! schema and a part of the value once, from the number of the pairs that it leads to.
 
+use super::pattern::backtracking_parts;
 use super::reference::{Documents, Place};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -18,6 +19,12 @@ const MAX_DEPTH: u32 = 400;
 const MAX_SEARCHES: usize = 200;
 /// The steps that a pattern stands for.
 const PATTERN: u64 = 20;
+/// The steps of a pattern with look-around or back-references, which may try [`MAX_BACKTRACKING`](super::MAX_BACKTRACKING) ways.
+const BACKTRACKING_PATTERN: u64 = 1_000;
+/// The bytes of a pattern or of the text that it is matched with, which are one step.
+const MATCHED_PER_STEP: usize = 4;
+/// The bytes of a text that is compared or measured, which are one step.
+const READ_PER_STEP: usize = 1_024;
 
 /// Returns whether the validation of `value` takes bounded time.
 pub fn is_bounded(documents: &Documents, value: &Value) -> bool {
@@ -91,9 +98,10 @@ impl<'a> StepCounter<'a> {
                 }
             }
             ("patternProperties", Value::Object(schemas), Value::Object(members)) => {
-                for member in members.values() {
-                    for inner in schemas.values() {
-                        steps = steps.checked_add(PATTERN + self.steps(at(inner), member, depth)?)?;
+                for (name, member) in members {
+                    for (pattern, inner) in schemas {
+                        steps = steps.checked_add(matching(pattern, name)?)?;
+                        steps = steps.checked_add(self.steps(at(inner), member, depth)?)?;
                     }
                 }
             }
@@ -128,12 +136,24 @@ impl<'a> StepCounter<'a> {
                 }
             }
             ("propertyNames", inner, Value::Object(members)) => {
+                // Of a name, what depends on its length is counted as often as the name is longer than a step.
                 let each = self.steps(at(inner), &Value::Null, depth)?;
-                steps = steps.checked_add(each.checked_mul(members.len().try_into().ok()?)?)?;
+                let names = members.keys().map(|name| 1 + name.len() / MATCHED_PER_STEP).sum::<usize>();
+                steps = steps.checked_add(each.checked_mul(names.try_into().ok()?)?)?;
             }
-            ("pattern", _, Value::String(_)) => steps += PATTERN,
-            ("enum", Value::Array(listed), _) => steps += u64::try_from(listed.len()).ok()?,
-            ("uniqueItems", _, Value::Array(items)) => steps += u64::try_from(items.len()).ok()?,
+            ("pattern", Value::String(pattern), Value::String(text)) => {
+                steps = steps.checked_add(matching(pattern, text)?)?;
+            }
+            ("pattern", Value::String(pattern), Value::Null) => steps = steps.checked_add(matching(pattern, "")?)?,
+            ("minLength" | "maxLength", _, Value::String(text)) => {
+                steps += u64::try_from(text.len() / READ_PER_STEP).ok()?;
+            }
+            ("const", operand, _) => steps = steps.checked_add(comparing(operand)?)?,
+            ("enum", Value::Array(_), _) => steps = steps.checked_add(comparing(operand)?)?,
+            ("dependentRequired", Value::Object(names), Value::Object(_)) => {
+                steps += u64::try_from(names.len()).ok()?;
+            }
+            ("uniqueItems", _, Value::Array(_)) => steps = steps.checked_add(comparing(value)?)?,
             _ => {}
         }
         Some(steps)
@@ -168,5 +188,23 @@ impl<'a> StepCounter<'a> {
             steps = steps.checked_add(self.keyword(schema, keywords, keyword, operand, value, depth)?)?;
         }
         Some(steps)
+    }
+}
+
+/// Returns the steps to match a pattern with a text.
+fn matching(pattern: &str, text: &str) -> Option<u64> {
+    let each = if backtracking_parts(pattern) > 0 { BACKTRACKING_PATTERN } else { PATTERN };
+    Some(each + u64::try_from((pattern.len() + text.len()) / MATCHED_PER_STEP).ok()?)
+}
+
+/// Returns the steps to compare a value with another: the number of its parts. Long texts are more than one.
+fn comparing(value: &Value) -> Option<u64> {
+    match value {
+        Value::Array(items) => items.iter().try_fold(1, |steps: u64, item| steps.checked_add(comparing(item)?)),
+        Value::Object(members) => {
+            members.values().try_fold(1, |steps: u64, member| steps.checked_add(comparing(member)?))
+        }
+        Value::String(text) => Some(1 + u64::try_from(text.len() / READ_PER_STEP).ok()?),
+        _ => Some(1),
     }
 }
