@@ -1,5 +1,6 @@
 //! The schemas that a JSON Schema refers to. There are no others: nothing is fetched by its address.
 
+use super::pattern::backtracking_parts;
 use jsonschema::{Retrieve, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -51,7 +52,7 @@ impl Documents {
         ReferenceRetriever(self.references.clone())
     }
 
-    /// The number of regular expressions.
+    /// The number of regular expressions, and of parts of them that are compiled separately.
     pub fn patterns(&self) -> usize {
         self.all().map(patterns).sum()
     }
@@ -150,12 +151,14 @@ impl Retrieve for ReferenceRetriever {
     }
 }
 
-/// Counts the regular expressions of a schema.
+/// Counts the regular expressions of a schema, and the parts of them that are compiled separately.
 fn patterns(schema: &Value) -> usize {
     let mut count = 0;
+    let mut add = |pattern: &str| count += 1 + backtracking_parts(pattern);
     collect(schema, &mut |part| {
-        count += usize::from(part.get("pattern").is_some_and(Value::is_string));
-        count += part.get("patternProperties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+        part.get("pattern").and_then(Value::as_str).into_iter().for_each(&mut add);
+        let names = part.get("patternProperties").and_then(Value::as_object);
+        names.into_iter().flatten().for_each(|(name, _)| add(name));
     });
     count
 }
