@@ -5,6 +5,14 @@ use super::json_schema::JsonSchema;
 use super::mismatch::{DecodeError, EncodeError};
 use super::protobuf::ProtobufSchema;
 use super::source::{InvalidSchema, SchemaKind, SchemaSource};
+use crate::sync::lock;
+use std::sync::Mutex;
+
+/// The bytes of a schema with its references up to which it is parsed at the same time as others.
+const SMALL_TEXT: usize = 64 << 10;
+/// Held while a larger schema is parsed: parsing takes up to 350 times the memory of the text, and many clients may send
+/// schemas at a time.
+static PARSING_LARGE: Mutex<()> = Mutex::new(());
 
 /// A schema that is ready for use.
 #[derive(Debug)]
@@ -17,6 +25,8 @@ pub enum Schema {
 impl Schema {
     /// Parses a schema. Takes bounded time and memory, whatever the text.
     pub fn parse(source: &SchemaSource) -> Result<Self, InvalidSchema> {
+        let size = source.references.iter().map(|reference| reference.text.len()).sum::<usize>() + source.text.len();
+        let _turn = (size > SMALL_TEXT).then(|| lock(&PARSING_LARGE));
         match source.kind {
             SchemaKind::Avro => AvroSchema::parse(source).map(Self::Avro),
             SchemaKind::Protobuf => ProtobufSchema::parse(source).map(Self::Protobuf),
