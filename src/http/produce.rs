@@ -193,11 +193,11 @@ where
                     "the request has a key, partition, timestamp or X-Kafka header; in an envelope these are members of each record",
                 ));
             }
-            let content = envelope::read(form, &body, &mut held)?;
+            let content = envelope::read(form, &body, target.memory(), &mut held)?;
             (memory, schemas) = (content.memory, content.schemas);
             content.entries
         }
-        BodyKind::Events(mode) => events::read(mode, &target.template, headers, body, &mut held)?,
+        BodyKind::Events(mode) => events::read(mode, &target, headers, body, &mut held)?,
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             members.warning = lookalike::is_envelope(&body).then_some(lookalike::WARNING);
@@ -314,8 +314,8 @@ impl ProduceTarget {
         }
     }
 
-    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its item to reporting its
-    /// result.
+    /// Returns the memory that a record takes in addition to its own data, in bytes, from reading it to reporting its
+    /// result: with the headers of the request, of which each record has a copy.
     fn memory(&self) -> usize {
         let headers = self.template.headers.iter().chain(&self.added);
         envelope::RECORD_MEMORY + headers.map(|header| envelope::HEADER_MEMORY + header.name.len()).sum::<usize>()

@@ -4,7 +4,9 @@
 use crate::produce::{Answer, Bridge, Chunk, JSON, NDJSON, V2_JSON, answer, chunks};
 use bytes::Bytes;
 use curlew::broker::{BrokerError, WriteState};
+use curlew::http::produce::Bodies;
 use curlew::record::NewRecord;
+use curlew::sync::memory_budget::MemoryBudget;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
@@ -254,6 +256,24 @@ async fn the_signature_of_a_webhook_can_be_checked_with_its_record() {
     mac.update(records[0].value.as_ref().unwrap());
     let computed: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(format!("sha256={computed}"), SIGNATURE);
+}
+
+#[tokio::test]
+async fn copied_headers_count_in_the_memory_of_each_record() {
+    let mut bridge = Bridge::new();
+    bridge.settings.bodies = Bodies::new(&MemoryBudget::new(4 << 20));
+    bridge.settings.record_headers = vec!["x-*".parse().unwrap()];
+    let names: Vec<String> = (0..90).map(|number| format!("x-{number}")).collect();
+    let event = json!({"specversion": "1.0", "id": "1", "source": "/s", "type": "t"});
+    for (content_type, body) in [
+        (V2_JSON, json!({"records": vec![json!({"value": 1}); 100]})),
+        ("application/cloudevents-batch+json", json!(vec![event; 100])),
+    ] {
+        let copied = names.iter().map(|name| (name.as_str(), "1"));
+        let headers: Vec<_> = copied.chain([("content-type", content_type)]).collect();
+        bridge.post("t", &headers, body.to_string()).await.is_problem(413, 413, &["memory"]);
+    }
+    assert_eq!(bridge.records(0).len() + bridge.records(1).len(), 0);
 }
 
 fn json_value() -> impl Strategy<Value = Value> {

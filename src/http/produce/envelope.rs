@@ -155,8 +155,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Parses an envelope. `held` grows to cover its records.
-pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<EnvelopeContent, Problem> {
+/// Parses an envelope. `held` grows to cover its records, each of which takes `each` bytes in addition to its own data.
+pub fn read(form: Form, body: &[u8], each: usize, held: &mut BodyMemory) -> Result<EnvelopeContent, Problem> {
     check_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
     let envelope: ProduceEnvelope = serde_json::from_slice(body).map_err(|error| {
         let what = clipped(error.to_string());
@@ -175,7 +175,7 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<EnvelopeCo
         return Err(Problem::unprocessable("the envelope has no records; expected is {\"records\":[{\"value\":…}]}"));
     }
     // Keys and values are copied out of the body, so it counts twice.
-    let mut memory = 2 * body.len() + count * RECORD_MEMORY;
+    let mut memory = 2 * body.len() + count * each;
     held.set(memory)?;
     let mut entries = Vec::with_capacity(count);
     for (index, text) in texts.into_iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Requests with CloudEvents (HTTP binding): each event becomes a record in the binary mode of the Kafka binding.
 
+use super::ProduceTarget;
 use super::body::BodyMemory;
-use super::envelope::{EnvelopeRecords, HEADER_MEMORY, MAX_RECORDS, RECORD_MEMORY};
+use super::envelope::{EnvelopeRecords, HEADER_MEMORY, MAX_RECORDS};
 use super::json::check_json;
 use crate::http::cloudevents::attributes::Attributes;
 use crate::http::cloudevents::header_value;
@@ -47,15 +48,16 @@ impl EventMode {
     }
 }
 
-/// Returns the records of the events in a request. `template` is what all of them have in common. An invalid event in
-/// a batch does not keep the others from being written. `held` grows to cover the records.
+/// Returns the records of the events in a request to `target`. An invalid event in a batch does not keep the others from
+/// being written. `held` grows to cover the records.
 pub fn read(
     mode: EventMode,
-    template: &NewRecord,
+    target: &ProduceTarget,
     headers: &HeaderMap,
     body: Bytes,
     held: &mut BodyMemory,
 ) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
+    let template = &target.template;
     let is_reserved =
         |header: &Header| header.name == cloudevents::CONTENT_TYPE || header.name.starts_with(RECORD_PREFIX);
     if let Some(header) = template.headers.iter().find(|header| is_reserved(header)) {
@@ -67,14 +69,14 @@ pub fn read(
         EventMode::Binary => Ok(vec![Ok(binary(template, headers, body)?)]),
         EventMode::Structured => {
             let text = json(&body)?;
-            let memory = 2 * body.len() + RECORD_MEMORY;
+            let memory = 2 * body.len() + target.memory();
             held.set(memory)?;
             let event = json_event::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
             let record = record(template, event.attributes, event.data);
-            held.set(memory + record.headers.len() * HEADER_MEMORY)?;
+            held.set(memory + own_headers(template, &record) * HEADER_MEMORY)?;
             Ok(vec![Ok(record)])
         }
-        EventMode::Batch => batch(template, &body, held),
+        EventMode::Batch => batch(target, &body, held),
     }
 }
 
@@ -108,7 +110,11 @@ fn binary(template: &NewRecord, headers: &HeaderMap, body: Bytes) -> Result<NewR
     Ok(record(template, attributes, data))
 }
 
-fn batch(template: &NewRecord, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
+fn batch(
+    target: &ProduceTarget,
+    body: &[u8],
+    held: &mut BodyMemory,
+) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
     let EnvelopeRecords { texts, count } = serde_json::from_str(json(body)?)
         .map_err(|_| Problem::unprocessable("the body is not a batch; expected is a JSON array of events"))?;
     if count > MAX_RECORDS {
@@ -116,19 +122,24 @@ fn batch(template: &NewRecord, body: &[u8], held: &mut BodyMemory) -> Result<Vec
         return Err(Problem::too_large(detail));
     }
     // Data is copied out of the body, so it counts twice.
-    let mut memory = 2 * body.len() + count * RECORD_MEMORY;
+    let mut memory = 2 * body.len() + count * target.memory();
     held.set(memory)?;
     let mut entries = Vec::with_capacity(count);
     for (index, text) in texts.into_iter().enumerate() {
-        let entry =
-            json_event::parse(text.get()).map(|JsonEvent { attributes, data }| record(template, attributes, data));
+        let entry = json_event::parse(text.get())
+            .map(|JsonEvent { attributes, data }| record(&target.template, attributes, data));
         if let Ok(record) = &entry {
-            memory += record.headers.len() * HEADER_MEMORY;
+            memory += own_headers(&target.template, record) * HEADER_MEMORY;
             held.set(memory)?;
         }
         entries.push(entry.map_err(|error| Problem::bad_request(format!("event {index}: {error}"))));
     }
     Ok(entries)
+}
+
+/// Returns the number of headers of a record that `template` does not have.
+fn own_headers(template: &NewRecord, record: &NewRecord) -> usize {
+    record.headers.len().saturating_sub(template.headers.len())
 }
 
 fn json(body: &[u8]) -> Result<&str, Problem> {
