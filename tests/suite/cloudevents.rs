@@ -278,6 +278,9 @@ fn a_bad_event_in_a_batch_does_not_keep_the_others_from_being_written() {
     assert!(offsets[3]["error"].as_str().unwrap().starts_with("event 3: the event is not a JSON object"), "{answer}");
     let (status, answer) = bridge.post("", &[("content-type", BATCH)], json!([event(""), 5]).to_string().as_bytes());
     assert_eq!(status, 400, "{answer}");
+    let long = json!("x".repeat(100_000)).to_string();
+    let (status, answer) = bridge.post("", &[("content-type", STRUCTURED)], long.as_bytes());
+    assert!(status == 400 && answer.to_string().len() < 1000, "{status}: {} bytes", answer.to_string().len());
     assert_eq!(bridge.post("", &[("content-type", BATCH)], b" [] "), (200, json!({"offsets": []})));
     assert_eq!(bridge.post("acks=0", &[("content-type", BATCH)], batch.as_bytes()).0, 207);
     assert_eq!(bridge.lines().len(), 4);

@@ -14,6 +14,8 @@ pub const VERSION: &str = "1.0";
 pub const MAX_ATTRIBUTES: usize = 256;
 /// Maximum number of characters of a value that an error quotes.
 const MAX_SHOWN: usize = 60;
+/// Maximum number of characters of a parser's error, which may quote a whole event.
+const MAX_REASON: usize = 160;
 
 /// Why a message is not a valid event.
 #[derive(Debug, Error)]
@@ -41,7 +43,7 @@ pub enum InvalidEvent {
     )]
     Type { name: String, given: String },
     #[error("the event is not a JSON object with unique members: {0}")]
-    NotObject(#[source] serde_json::Error),
+    NotObject(String),
     #[error("the event has both data and data_base64; only one of them is allowed")]
     TwoPayloads,
     #[error("data_base64 is not a base64 string")]
@@ -52,13 +54,23 @@ pub enum InvalidEvent {
     Charset(String),
 }
 
-/// Returns the beginning of a text, for an error.
-pub fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
+impl From<serde_json::Error> for InvalidEvent {
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotObject(beginning(&error.to_string(), MAX_REASON))
     }
-    shown
+}
+
+/// Returns the beginning of a value, for an error.
+pub fn shown(text: &str) -> String {
+    beginning(text, MAX_SHOWN)
+}
+
+fn beginning(text: &str, most: usize) -> String {
+    let mut beginning: String = text.chars().take(most).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
+    }
+    beginning
 }
 
 /// The attributes of one event, as texts and in the order in which the publisher wrote them.

@@ -73,7 +73,7 @@ impl EventMembers<'_> {
 
 /// Parses an event and checks it. JSON data keeps the bytes that the publisher wrote.
 pub fn parse(text: &str) -> Result<JsonEvent, InvalidEvent> {
-    let EventMembers(members) = serde_json::from_str(text).map_err(InvalidEvent::NotObject)?;
+    let EventMembers(members) = serde_json::from_str(text)?;
     let (mut attributes, mut data, mut base64) = (Attributes::default(), None, None);
     for (name, value) in &members {
         match (name.as_str(), value.get()) {
