@@ -197,7 +197,11 @@ where
             (memory, schemas) = (content.memory, content.schemas);
             content.entries
         }
-        BodyKind::Events(mode) => events::read(mode, &target, headers, body, &mut held)?,
+        BodyKind::Events(mode) => {
+            // A copied `content-type: application/cloudevents+json` would declare the data of an event to be an event.
+            target.added.retain(|header| !events::is_reserved(header));
+            events::read(mode, &target, headers, body, &mut held)?
+        }
         BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             members.warning = lookalike::is_envelope(&body).then_some(lookalike::WARNING);

@@ -261,6 +261,18 @@ async fn an_attribute_that_occurs_twice_is_rejected() {
     }
 }
 
+#[tokio::test]
+async fn copied_headers_are_no_attributes() {
+    let mut bridge = produce::Bridge::new();
+    bridge.settings.record_headers = ["content-type", "ce_*", "x-site"].map(|text| text.parse().unwrap()).to_vec();
+    let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"AA=="}"#;
+    let more = [("content-type", STRUCTURED), ("ce_subject", "other"), ("x-site", "north")];
+    let answer = bridge.post("t?partition=0", &more, event).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let names: Vec<_> = bridge.records(0).remove(0).headers.into_iter().map(|header| header.name).collect();
+    assert_eq!(names, ["ce_specversion", "ce_id", "ce_source", "ce_type", "x-site"]);
+}
+
 #[test]
 fn a_bad_event_in_a_batch_does_not_keep_the_others_from_being_written() {
     let bridge = Bridge::new();

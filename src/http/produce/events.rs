@@ -58,8 +58,6 @@ pub fn read(
     held: &mut BodyMemory,
 ) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
     let template = &target.template;
-    let is_reserved =
-        |header: &Header| header.name == cloudevents::CONTENT_TYPE || header.name.starts_with(RECORD_PREFIX);
     if let Some(header) = template.headers.iter().find(|header| is_reserved(header)) {
         let detail =
             format!("X-Kafka-{} is not allowed with an event, whose attributes are ce-NAME headers", header.name);
@@ -135,6 +133,11 @@ fn batch(
         entries.push(entry.map_err(|error| Problem::bad_request(format!("event {index}: {error}"))));
     }
     Ok(entries)
+}
+
+/// Whether a record header is an attribute of an event, which only the event itself may set.
+pub fn is_reserved(header: &Header) -> bool {
+    header.name == cloudevents::CONTENT_TYPE || header.name.starts_with(RECORD_PREFIX)
 }
 
 /// Returns the number of headers of a record that `template` does not have.
