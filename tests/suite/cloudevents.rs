@@ -474,6 +474,8 @@ fn a_record_that_is_not_an_event_is_wrapped_in_one() {
     );
     let all_but: [(&str, &[u8]); 3] = [("ce_specversion", b"1.0"), ("ce_source", b"/s"), ("ce_type", b"t")];
     is_wrapped(&all_but, None, Some(b"1"), "record", json!({"datacontenttype": json_type, "data": 1}));
+    let repeated: Vec<(&str, &[u8])> = all_but.into_iter().chain((0..254).map(|_| ("ce_id", &b"1"[..]))).collect();
+    is_wrapped(&repeated, None, Some(b"1"), "record", json!({"datacontenttype": json_type, "data": 1}));
     for (text, data) in [("{\"id\":1}", json!({"id": 1})), ("[]", json!([]))] {
         let content_type = "application/cloudevents+json";
         is_wrapped(

@@ -99,15 +99,20 @@ impl<'a> RecordEvent<'a> {
 }
 
 /// Returns the attributes of a record in binary mode, or `None` if it is not an event. Of headers with the same name,
-/// the last one counts, as for Kafka's `Headers.lastHeader`.
+/// the last one counts, as for Kafka's `Headers.lastHeader`. They are bounded in number, repeated ones too, because each is
+/// compared with those before it.
 fn attributes<'a>(record: &RecordRef<'a>) -> Option<Vec<(&'a str, &'a str)>> {
     let mut attributes: Vec<(&str, &str)> = Vec::new();
-    for (name, value) in record.headers() {
-        let Some(name) = name.strip_prefix(RECORD_PREFIX.as_bytes()) else { continue };
+    let named =
+        |(name, value): (&'a [u8], Option<&'a [u8]>)| Some((name.strip_prefix(RECORD_PREFIX.as_bytes())?, value));
+    for (number, (name, value)) in record.headers().filter_map(named).enumerate() {
+        if number == MAX_ATTRIBUTES {
+            return None;
+        }
         let name = std::str::from_utf8(name).ok()?;
         attributes.retain(|(own, _)| *own != name);
         let Some(value) = value else { continue };
-        if matches!(name, "" | "data" | "data_base64") || attributes.len() >= MAX_ATTRIBUTES {
+        if matches!(name, "" | "data" | "data_base64") {
             return None;
         }
         attributes.push((name, std::str::from_utf8(value).ok()?));
