@@ -4,16 +4,13 @@ use super::body::BodyMemory;
 use super::schema_encoder::SchemaIds;
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
+use crate::http::rest_proxy::media_type;
 use crate::schemas::framing::SchemaId;
 use serde_json::{Value, json};
 use std::io::Write;
-use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
-
-/// The content types of the REST proxies' responses, of which the client may ask for one.
-const VENDOR_TYPES: [&str; 3] =
-    ["application/vnd.kafka.v2+json", "application/vnd.kafka.v1+json", "application/vnd.kafka+json"];
 
 /// The result for one record: a problem if the broker reported an error or the record was never sent.
 pub type RecordResult = Result<RecordLocation, Problem>;
@@ -95,11 +92,8 @@ pub fn respond(
     members.write(&mut out);
     // The line feed keeps the prompt of a terminal on a separate line.
     out.extend_from_slice(b"}\n");
-    let accepts =
-        |name: &&str| headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(name.as_bytes()));
-    let content_type = VENDOR_TYPES.into_iter().find(accepts).unwrap_or("application/json");
     let mut response = HttpResponse::new(held.keep(out).into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type(headers)));
     Ok(response)
 }
