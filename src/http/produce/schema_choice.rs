@@ -77,7 +77,7 @@ impl ChosenSchemas {
     }
 }
 
-/// Members of an envelope that name the schema of `part`.
+/// Members of an envelope that name the schema of `part`; `None` also for `null`.
 #[derive(Debug, Clone, Copy)]
 pub struct SchemaMembers<'a> {
     pub part: EncodedPart,
@@ -90,7 +90,7 @@ impl SchemaMembers<'_> {
     pub fn choice(&self, kind: SchemaKind) -> Result<Option<SchemaChoice>, Problem> {
         let part = self.part.name();
         let invalid = |what: String| Err(Problem::unprocessable(what));
-        match (self.schema.filter(is_given), self.id.filter(is_given)) {
+        match (self.schema, self.id) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => invalid(format!(
                 "the envelope has both {part}_schema and {part}_schema_id; only one of them is allowed"
@@ -110,8 +110,4 @@ impl SchemaMembers<'_> {
             }
         }
     }
-}
-
-fn is_given(raw: &&RawValue) -> bool {
-    raw.get() != "null"
 }
