@@ -15,6 +15,7 @@ use crate::broker::{
     Staleness, TopicInfo,
 };
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
+use crate::sync::backoff::Backoff;
 use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
@@ -37,6 +38,8 @@ const ENDS_BYTES: usize = 128;
 const MAX_WAIT: u64 = 30_000;
 /// How long a page waits for the schema of its first record.
 const SCHEMA_WAIT: Duration = Duration::from_secs(30);
+/// The first and the longest pause between two reads of a page that waits. Each read fetches up to [`PAGE_BYTES`].
+const SCHEMA_PAUSES: (Duration, Duration) = (SCHEMA_PAUSE, Duration::from_secs(1));
 /// Idle readers kept per leader; further ones are dropped.
 const MAX_IDLE: usize = 4;
 
@@ -146,12 +149,13 @@ pub async fn records(
 /// Reads a page. Waits, without a thread, while the schema of its first record is being fetched.
 async fn find(app: &Arc<App>, page: &Arc<PageRequest>) -> Result<PageRecords, Problem> {
     let until = Instant::now() + SCHEMA_WAIT;
+    let mut pauses = Backoff::new(SCHEMA_PAUSES.0, SCHEMA_PAUSES.1);
     loop {
         let (shared, page) = (app.clone(), page.clone());
         let read = move || read(&**shared.hub.broker(), &shared.readers, &page, &shared.settings.memory.pages);
         match app.page(read).await? {
             Err(PageError::Broker(BrokerError::SchemaPending(_))) if Instant::now() < until => {
-                tokio::time::sleep(SCHEMA_PAUSE).await;
+                tokio::time::sleep(pauses.pause(fastrand::f64())).await;
             }
             read => return read.map_err(Problem::from),
         }
