@@ -66,8 +66,8 @@ impl HeaderPattern {
 /// Returns the record headers for the request headers that match one of the patterns, with names in lower case.
 pub fn copied_headers(patterns: &[HeaderPattern], request_headers: &HeaderMap) -> Vec<Header> {
     let matches = |name: &str| {
-        let is_free = !CREDENTIALS.contains(&name) && !name.starts_with(RECORD_HEADER);
-        is_free && patterns.iter().any(|pattern| pattern.matches(name))
+        let is_named = patterns.iter().any(|pattern| pattern.matches(name));
+        is_named && !CREDENTIALS.contains(&name) && !name.starts_with(RECORD_HEADER)
     };
     let headers = request_headers.iter().filter(|(name, _)| matches(name.as_str()));
     headers

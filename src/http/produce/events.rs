@@ -163,6 +163,7 @@ fn record(template: &NewRecord, mut attributes: Attributes, data: Option<Bytes>)
         key: template.key.clone().or(key),
         value: data,
         headers: headers.chain(template.headers.iter().cloned()).collect(),
-        ..template.clone()
+        partition: template.partition,
+        timestamp: template.timestamp,
     }
 }
