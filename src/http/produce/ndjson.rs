@@ -180,8 +180,12 @@ where
         let mut has_chunk = false;
         loop {
             while has_chunk && self.has_room() {
-                let Some((count, memory)) = self.reserve_items() else { break };
+                let Some((count, mut memory)) = self.reserve_items() else { break };
                 let found = self.items.take(count);
+                // Elements of an array are estimated by their commas, of which objects have several.
+                if let Some(memory) = &mut memory {
+                    memory.shrink(found.len() * self.target.memory());
+                }
                 has_chunk = !found.is_empty();
                 if let Some(end) = self.submit(found, memory).await {
                     return end;
