@@ -1,4 +1,4 @@
-//! The media type that a client prefers.
+//! Media types: the one that a client prefers, and the name of one.
 
 use warp::http::HeaderMap;
 use warp::http::header;
@@ -7,6 +7,11 @@ use warp::http::header;
 pub fn accept(headers: &HeaderMap) -> String {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     values.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a media type in lower case, without its parameters such as `charset`.
+pub fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Returns the supported type with the highest quality (RFC 9110, section 12.5.1), or the first of several with the

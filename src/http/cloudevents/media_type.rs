@@ -1,5 +1,7 @@
 //! What `datacontenttype` says about data (JSON event format, section 3.1).
 
+use crate::http::accept::essence;
+
 /// How the JSON format contains data of a media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataForm {
@@ -18,7 +20,7 @@ impl DataForm {
     /// A missing type means JSON.
     pub fn of(datacontenttype: Option<&str>) -> Self {
         let Some(given) = datacontenttype else { return Self::Json };
-        let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = essence(given);
         let (main, subtype) = essence.split_once('/').unwrap_or_default();
         match subtype {
             "json" => Self::Json,

@@ -7,6 +7,7 @@
 //! its JSON; if it cannot be decoded, the extension `schemaerror` has the reason.
 
 use super::json;
+use crate::http::accept::essence;
 use crate::http::cloudevents::attributes::{MAX_ATTRIBUTES, check_required, is_disallowed};
 use crate::http::cloudevents::media_type::DataForm;
 use crate::http::cloudevents::{CONTENT_TYPE, RECORD_PREFIX, json_event};
@@ -39,9 +40,7 @@ impl<'a> RecordEvent<'a> {
         let is_decoded = record.value_schema().is_some_and(|schema| schema.error.is_none());
         // The header describes the stored bytes, such as Avro, and not the JSON that its schema makes of them.
         let content_type = if is_decoded { Some("application/json") } else { content_type };
-        let essence =
-            content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let is_declared = essence.starts_with("application/cloudevents");
+        let is_declared = content_type.is_some_and(|given| essence(given).starts_with("application/cloudevents"));
         if !is_declared && let Some(attributes) = attributes(record) {
             return Self::Binary { attributes, content_type };
         }

@@ -8,6 +8,7 @@ use super::partial_item::ItemUnit;
 use super::schema_choice::ChosenSchemas;
 use super::schema_encoder::RecordForm;
 use super::{Settings, schema_problem, vendor_type};
+use crate::http::accept::essence;
 use crate::http::problem::Problem;
 use warp::http::HeaderMap;
 use warp::http::header::CONTENT_TYPE;
@@ -61,8 +62,7 @@ impl BodyKind {
         }
         let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Bytes) };
         let given = String::from_utf8_lossy(given.as_bytes());
-        let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        Ok(match essence.as_str() {
+        Ok(match essence(&given).as_str() {
             "application/json" => Self::Json,
             "application/x-ndjson"
             | "application/ndjson"

@@ -4,6 +4,7 @@ use super::ProduceTarget;
 use super::body::BodyMemory;
 use super::envelope::{EnvelopeRecords, HEADER_MEMORY, MAX_RECORDS};
 use super::json::check_json;
+use crate::http::accept::essence;
 use crate::http::cloudevents::attributes::Attributes;
 use crate::http::cloudevents::header_value;
 use crate::http::cloudevents::json_event::{self, JsonEvent};
@@ -36,7 +37,7 @@ impl EventMode {
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let given = headers.get(CONTENT_TYPE).map(|given| String::from_utf8_lossy(given.as_bytes()));
         let given = given.unwrap_or_default();
-        match given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        match essence(&given).as_str() {
             "application/cloudevents+json" => Ok(Some(Self::Structured)),
             "application/cloudevents-batch+json" => Ok(Some(Self::Batch)),
             other if other.starts_with("application/cloudevents") => {
