@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const AVRO: &str = "application/vnd.kafka.avro.v2+json";
-const JSON_SCHEMA: &str = "application/vnd.kafka.jsonschema.v2+json";
+pub const AVRO: &str = "application/vnd.kafka.avro.v2+json";
+pub const JSON_SCHEMA: &str = "application/vnd.kafka.jsonschema.v2+json";
 
 /// A site with the temperature of its boiler.
 const READING: &str = r#"{"type": "record", "name": "Reading", "fields": [
@@ -21,13 +21,14 @@ const READING: &str = r#"{"type": "record", "name": "Reading", "fields": [
 /// A key or value as it is stored.
 type Stored = Option<Vec<u8>>;
 
-struct EncodingBridge {
-    bridge: Bridge,
-    catalog: Arc<FakeCatalog>,
+/// A bridge with a schema registry in memory.
+pub struct EncodingBridge {
+    pub bridge: Bridge,
+    pub catalog: Arc<FakeCatalog>,
 }
 
 impl EncodingBridge {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (mut bridge, catalog) = (Bridge::new(), FakeCatalog::new());
         bridge.settings.schemas = Some(SchemaEncoder::new(catalog.clone()));
         Self { bridge, catalog }
@@ -37,7 +38,7 @@ impl EncodingBridge {
         self.catalog.add(subject, SchemaSource { kind, text: text.to_owned(), references: Vec::new() })
     }
 
-    async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         self.bridge.post(path, &[("content-type", content_type)], body).await
     }
 

@@ -1,34 +1,14 @@
 //! Producing with schemas: envelopes of the REST proxies, and single records with `?value_schema=latest`.
 
-use crate::produce::{Answer, Bridge, JSON, NDJSON, V2_JSON};
-use crate::support::fake_catalog::{Conduct, FakeCatalog};
-use curlew::http::produce::SchemaEncoder;
+use crate::produce::{Bridge, JSON, NDJSON, V2_JSON};
+use crate::produce_encoded::{AVRO, EncodingBridge, JSON_SCHEMA};
+use crate::support::fake_catalog::Conduct;
 use serde_json::json;
-use std::sync::Arc;
 
-const AVRO: &str = "application/vnd.kafka.avro.v2+json";
-const JSON_SCHEMA: &str = "application/vnd.kafka.jsonschema.v2+json";
 const PROTOBUF: &str = "application/vnd.kafka.protobuf.v2+json";
 
-struct SchemaBridge {
-    bridge: Bridge,
-    catalog: Arc<FakeCatalog>,
-}
-
-impl SchemaBridge {
-    fn new() -> Self {
-        let (mut bridge, catalog) = (Bridge::new(), FakeCatalog::new());
-        bridge.settings.schemas = Some(SchemaEncoder::new(catalog.clone()));
-        Self { bridge, catalog }
-    }
-
-    async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
-        self.bridge.post(path, &[("content-type", content_type)], body).await
-    }
-
-    fn has_no_records(&self) -> bool {
-        self.bridge.records(0).is_empty() && self.bridge.records(1).is_empty()
-    }
+fn has_no_records(bridge: &EncodingBridge) -> bool {
+    bridge.bridge.records(0).is_empty() && bridge.bridge.records(1).is_empty()
 }
 
 #[tokio::test]
@@ -46,7 +26,7 @@ async fn a_bridge_without_a_registry_says_how_to_configure_one() {
 
 #[tokio::test]
 async fn requests_without_a_usable_schema_are_rejected_as_by_the_rest_proxies() {
-    let bridge = SchemaBridge::new();
+    let bridge = EncodingBridge::new();
     /// The body, the error code, words in the detail.
     type Row<'a> = (&'a str, u32, &'a [&'a str]);
     let rows: [Row; 11] = [
@@ -79,13 +59,13 @@ async fn requests_without_a_usable_schema_are_rejected_as_by_the_rest_proxies() 
     ] {
         bridge.post(path, content_type, "{}").await.is_problem(400, 400, &[words]);
     }
-    assert!(bridge.has_no_records());
+    assert!(has_no_records(&bridge));
     assert_eq!(bridge.catalog.subjects(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn an_unreachable_registry_is_a_503_before_a_record_is_queued() {
-    let bridge = SchemaBridge::new();
+    let bridge = EncodingBridge::new();
     bridge.catalog.set(Conduct::Unreachable);
     let schema = r#"{"value_schema": "\"int\"", "records": [{"value": 1}]}"#;
     for (path, content_type, body) in [
@@ -101,7 +81,7 @@ async fn an_unreachable_registry_is_a_503_before_a_record_is_queued() {
     let response = bridge.bridge.send("t?value_schema=latest", &[], crate::produce::chunks(["1"])).await;
     assert!(response.headers().contains_key("retry-after"));
     bridge.bridge.delete("t?key=1&key_schema=latest").await.is_problem(503, 40801, &["the key schema"]);
-    assert!(bridge.has_no_records());
+    assert!(has_no_records(&bridge));
 }
 
 #[tokio::test]
