@@ -201,7 +201,7 @@ impl FoundSchemas {
             };
             if Instant::now() > deadline {
                 return Err(Problem::too_large(format!(
-                    "the {index} first records took {} s to encode, the limit for a body; nothing was written, send \
+                    "the first {index} records took {} s to encode, the limit for a body; nothing was written, send \
                      fewer at a time",
                     MAX_TIME.as_secs()
                 )));
