@@ -14,6 +14,7 @@ mod delete;
 pub mod event;
 mod handoff;
 mod health;
+mod integer;
 mod io;
 pub mod limits;
 mod login;

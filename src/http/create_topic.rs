@@ -1,6 +1,7 @@
 //! `POST /admin/topics`: creates a topic, as the Strimzi Kafka Bridge does.
 
 use super::App;
+use super::integer;
 use super::problem::Problem;
 use super::produce::collect;
 use super::query::Query;
@@ -36,7 +37,9 @@ pub enum Creation {
 #[serde(deny_unknown_fields)]
 struct CreationRequest {
     topic_name: String,
+    #[serde(default, deserialize_with = "integer::optional")]
     partitions_count: Option<Partition>,
+    #[serde(default, deserialize_with = "integer::optional")]
     replication_factor: Option<i16>,
     #[serde(default)]
     configs: BTreeMap<String, ConfigValue>,

@@ -168,6 +168,8 @@ async fn a_topic_is_created_as_by_the_strimzi_bridge() {
     };
     let new = json!({"topic_name": "new", "partitions_count": 3, "replication_factor": 1});
     assert_eq!(create(new.clone()).await, (201, new.clone()));
+    let floats = json!({"topic_name": "floats", "partitions_count": 3.0, "replication_factor": 1e0});
+    assert_eq!(create(floats).await.1["partitions_count"], 3);
     assert_eq!(world.get("/topics/new/partitions").await.as_array().unwrap().len(), 3);
     let configs = json!({"retention.ms": 1000, "cleanup.policy": "compact", "preallocate": true});
     let (status, created) = create(json!({"topic_name": "set", "configs": configs})).await;

@@ -3,6 +3,7 @@
 use super::body::BodyMemory;
 use super::json::check_bom;
 use super::schema_choice::{ChosenSchemas, EncodedPart, SchemaMembers};
+use crate::http::integer::integer;
 use crate::http::problem::Problem;
 use crate::record::{Header, NewRecord, Partition, Timestamp};
 use crate::schemas::source::SchemaKind;
@@ -273,13 +274,6 @@ fn time(text: &str) -> Result<Timestamp, EnvelopeError> {
         Ok(text) => parse_timestamp(&text).ok_or(EnvelopeError::Timestamp(text)),
         Err(_) => Err(EnvelopeError::Timestamp(text.to_owned())),
     }
-}
-
-/// Returns the integer, which JSON may also write as 100.0 or 1e2. `None` if a double cannot represent it exactly.
-fn integer(number: &Number) -> Option<i64> {
-    const EXACT: f64 = (1u64 << 53) as f64;
-    let of_double = || number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT).map(|n| n as i64);
-    number.as_i64().or_else(of_double)
 }
 
 fn data(form: Form, part: RecordPart, raw: &RawValue) -> Result<Option<Bytes>, EnvelopeError> {
