@@ -225,6 +225,7 @@ fn slow_readers_of_other_topics_neither_throttle_nor_evict_a_live_stream_that_ke
             // of a fetch at most, and a burst takes two fetches where recent records of other topics use the fetch memory.
             let mut pairs = sizes.windows(2);
             assert!(pairs.all(|pair| pair.iter().any(|size| *size > SMALL)), "{name}: {sizes:?}");
+            assert!(sizes.iter().filter(|size| **size < LARGE).count() <= 2, "{name}: {sizes:?}");
             for share in world.memory.shares() {
                 assert!(share.used() <= share.limit(), "{name}: {share:?}");
             }

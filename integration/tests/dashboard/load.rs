@@ -2,12 +2,11 @@
 
 use crate::fold::{ENVELOPE, fold, log};
 use crate::shown::{behind, listed, pictures, state, wait_for_numbers, wait_for_state};
-use crate::smooth::{forget_tasks, longest_task, observe_tasks};
-use crate::{MACHINE, SOON, TestBridge, assert_no_errors, serve_alone};
+use crate::smooth::{assert_smooth, forget_tasks, longest_task, observe_tasks};
+use crate::{SOON, TestBridge, assert_no_errors, serve_alone};
 use curlew_integration::EndOnDrop;
 use curlew_integration::browser::{Browser, Page, Screen};
 use serde_json::{Value, json};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,10 +37,7 @@ fn batch(tick: u32) -> String {
 
 #[test]
 fn ten_thousand_records_per_second_are_followed_without_long_tasks() {
-    let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    // Another program may take the CPU for a moment, so one smooth run of three is enough.
-    let smooth = (0..3).any(|_| longest_task_under_load() < 200.0);
-    assert!(smooth, "a task took 200 ms or more in each of three runs");
+    assert_smooth(longest_task_under_load);
 }
 
 /// Returns the longest task in ms after the warm-up.

@@ -25,9 +25,14 @@ pub fn longest_task(page: &Page<'_>) -> f64 {
 
 #[test]
 fn the_page_stays_smooth_at_a_thousand_records_per_second() {
+    assert_smooth(longest_task_while_busy);
+}
+
+/// Runs a test alone on the machine that returns its longest task in ms, which must take less than 200 ms.
+pub fn assert_smooth(run: fn() -> f64) {
     let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
     // Another program may take the CPU for a moment, so one smooth run of three is enough.
-    let smooth = (0..3).any(|_| longest_task_while_busy() < 200.0);
+    let smooth = (0..3).any(|_| run() < 200.0);
     assert!(smooth, "a task took 200 ms or more in each of three runs");
 }
 
