@@ -66,9 +66,9 @@ impl JsonSchema {
 
     /// See [`Schema::decode`](super::schema::Schema::decode).
     pub fn decode(&self, encoded: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), DecodeError> {
-        let text = checked(encoded).map_err(DecodeError)?;
+        let text = checked(encoded).map_err(DecodeError::Malformed)?;
         if text.len() > most {
-            return Err(DecodeError("the JSON of the value is too large".to_owned()));
+            return Err(DecodeError::TooLarge);
         }
         out.extend_from_slice(text.as_bytes());
         Ok(())
@@ -232,7 +232,7 @@ mod tests {
                 .map_err(|error| error.to_string())
         };
         assert_eq!(decoded(b"{\"a\": 1.0}", 10), Ok("{\"a\": 1.0}".to_owned()));
-        assert_eq!(decoded(b"[1,2]", 4), Err("the JSON of the value is too large".to_owned()));
+        assert_eq!(decoded(b"[1,2]", 4), Err("its JSON is too large".to_owned()));
         assert!(decoded(b"", 10).is_err());
         assert!(decoded(b"\"\xff\"", 10).is_err());
         assert!(decoded(b"1 2", 10).is_err());

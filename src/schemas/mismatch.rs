@@ -1,18 +1,14 @@
 //! Why bytes or a JSON value do not fit a schema.
 
-/// Why bytes do not have the form that their schema describes, or why their JSON is too large. The text is one line.
+/// Why a key or value has no JSON. The text is one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(pub String);
-
-impl DecodeError {
-    /// The end of the text if the JSON exceeds the limit of the caller.
-    const TOO_LARGE: &str = "is too large";
-
-    /// Whether a larger limit may help. The end of a text from outside may say so too, which only costs a second attempt.
-    pub fn may_be_too_large(&self) -> bool {
-        self.0.ends_with(Self::TOO_LARGE)
-    }
+pub enum DecodeError {
+    /// The bytes do not have the form that their schema describes.
+    #[error("{0}")]
+    Malformed(String),
+    /// The JSON exceeds the limit of the caller.
+    #[error("its JSON is too large")]
+    TooLarge,
 }
 
 /// Why a JSON value does not fit a schema.

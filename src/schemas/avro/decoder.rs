@@ -44,7 +44,7 @@ pub fn decode(
             return Err(decoder.input.error("the value ends before its bytes do,"));
         }
     }
-    if out.len() - start > most { Err(too_large()) } else { Ok(()) }
+    if out.len() - start > most { Err(DecodeError::TooLarge) } else { Ok(()) }
 }
 
 /// Returns whether bytes are the length of the rest, and the rest.
@@ -186,8 +186,8 @@ impl AvroDecoder<'_> {
         let kind = JsonKind::of(written);
         let plain = union.plain.get(kind as usize) == Some(&Some(index));
         // An object whose first member is named like a branch would be read as that branch.
-        let ambiguous = || union.branches.iter().any(|other| written.starts_with(&other.wrapper));
-        if !plain || (kind == JsonKind::Object && ambiguous()) {
+        let is_ambiguous = || first_name(written).is_some_and(|name| union.named(name).is_some());
+        if !plain || (kind == JsonKind::Object && is_ambiguous()) {
             self.within(branch.wrapper.len())?;
             self.out.splice(start..start, branch.wrapper.iter().copied());
             self.out.push(b'}');
@@ -231,12 +231,15 @@ impl AvroDecoder<'_> {
     /// Fails if `more` bytes no longer fit.
     fn within(&self, more: usize) -> Result<(), DecodeError> {
         if self.out.len().saturating_add(more) > self.end {
-            return Err(too_large());
+            return Err(DecodeError::TooLarge);
         }
         Ok(())
     }
 }
 
-fn too_large() -> DecodeError {
-    DecodeError("the JSON of the value is too large".to_owned())
+/// Returns the name of the first member of an object that has no spaces, with its escapes.
+fn first_name(object: &[u8]) -> Option<&str> {
+    let from_name = object.strip_prefix(b"{\"")?;
+    let length = from_name.iter().position(|byte| *byte == b'"')?;
+    std::str::from_utf8(from_name.get(..length)?).ok()
 }

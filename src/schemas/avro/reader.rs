@@ -22,7 +22,7 @@ impl<'b> AvroReader<'b> {
 
     /// Returns an error that names the place.
     pub fn error(&self, reason: &str) -> DecodeError {
-        DecodeError(format!("{reason} at byte {} of {}", self.size - self.rest.len(), self.size))
+        DecodeError::Malformed(format!("{reason} at byte {} of {}", self.size - self.rest.len(), self.size))
     }
 
     pub fn take(&mut self, length: usize) -> Result<&'b [u8], DecodeError> {

@@ -266,12 +266,12 @@ fn bytes_that_do_not_fit_their_schema_are_errors() {
         (
             r#"{"type":"array","items":"null"}"#,
             vec![0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
-            "the JSON of the value is too large",
+            "its JSON is too large",
         ),
         (
             r#"{"type":"array","items":{"type":"record","name":"E","fields":[]}}"#,
             vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0],
-            "the JSON of the value is too large",
+            "its JSON is too large",
         ),
         (list, vec![2; 100_000], "the value is nested more than 100 levels deep at byte 50 of 100000"),
     ];

@@ -32,7 +32,8 @@ pub struct FetchDecoder<'d> {
     share: &'d Arc<Share>,
     /// The last schemas of this fetch, so that the registry's cache is not locked for each record.
     lookups: HashMap<SchemaId, Lookup>,
-    /// The bytes of JSON that the fetch may still have. The first record may exceed them.
+    /// The bytes of JSON that the fetch may still write, also those of values that turn out malformed. The first record may
+    /// exceed them.
     left: usize,
     is_first: bool,
 }
@@ -80,7 +81,7 @@ impl<'d> FetchDecoder<'d> {
             }
             batch.truncate(number);
         }
-        self.left = self.left.saturating_sub(text.text.len());
+        self.left = self.left.saturating_sub(text.work());
         if !parts.is_empty() {
             batch = batch.with_decoded(text.finish(parts));
         }
@@ -93,7 +94,7 @@ impl<'d> FetchDecoder<'d> {
         key: Option<FoundFraming<'_>>,
         value: Option<FoundFraming<'_>>,
     ) -> Result<DecodedParts, StopReason> {
-        if text.text.len() >= self.left && !self.is_first {
+        if text.work() >= self.left && !self.is_first {
             return Err(StopReason::Enough);
         }
         let key = key.map(|key| self.decode_part(text, key)).transpose()?;
@@ -230,18 +231,31 @@ mod tests {
     }
 
     #[test]
-    fn a_large_key_leaves_room_for_the_beginning_of_an_error() {
+    fn malformed_values_use_up_the_work_of_a_fetch() {
+        // A text of 1,000 bytes, and a byte too many.
+        let mut value = b"\0\0\0\0\x07\xd0\x0f".to_vec();
+        value.resize(value.len() + 1_001, b'x');
+        let mut batch = Records::over(value.clone().into());
+        (0..5).for_each(|offset| batch.push(offset, 0, None, Some(0..value.len())));
+        let share = Share::new("test", 1 << 20, 1 << 20);
+        let (records, stop) = FetchDecoder::new(&strings(), &SchemaCounters::default(), &share, 2_000).decode(batch, 0);
+        assert_eq!((stop.map(|stop| (stop.before, stop.reason)), records.len()), (Some((2, StopReason::Enough)), 2));
+    }
+
+    #[test]
+    fn the_largest_key_leaves_room_for_an_error() {
         let mut data = b"\0\0\0\0\x07".to_vec();
         let value = 0..data.len();
-        // The length 19,990 as a zigzag varint, and the text.
-        data.extend_from_slice(b"\0\0\0\0\x07\xac\xb8\x02");
-        data.resize(data.len() + 19_990, b'x');
+        // The length 19,836 as a zigzag varint, and the text.
+        data.extend_from_slice(b"\0\0\0\0\x07\xf8\xb5\x02");
+        data.resize(data.len() + 19_836, b'x');
         let mut batch = Records::over(data.clone().into());
         batch.push(0, 0, Some(value.end..data.len()), Some(value));
         let (records, stop) = decode(&Share::new("test", 50_000, 20_000), batch, 0);
         assert!(stop.is_none(), "{stop:?}");
         let record = records.iter().next().unwrap();
-        assert_eq!((record.key.map(<[u8]>::len), record.key_error()), (Some(19_992), None));
-        assert_eq!(record.value_error().map(str::len), Some(8));
+        assert_eq!((record.key.map(<[u8]>::len), record.key_error()), (Some(19_838), None));
+        let error = "cannot be decoded by schema 7: the value ends too early at byte 0 of 0";
+        assert_eq!(record.value_error(), Some(error));
     }
 }

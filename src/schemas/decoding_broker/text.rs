@@ -38,13 +38,15 @@ pub struct BatchText {
     parts_memory: Reservation,
     /// The length of `text` before the current record.
     record_start: usize,
+    /// The bytes of JSON that were written and dropped, because of an error behind them.
+    dropped: usize,
 }
 
 impl BatchText {
     /// Creates an empty text that is charged to `share`.
     pub fn new(share: &Arc<Share>) -> Self {
         let (memory, parts_memory) = (share.empty_reservation(), share.empty_reservation());
-        Self { text: Vec::new(), memory, parts_memory, record_start: 0 }
+        Self { text: Vec::new(), memory, parts_memory, record_start: 0, dropped: 0 }
     }
 
     /// Reserves and allocates memory for the ranges of `needed` records, and of more of them, up to `all`. A large batch may not
@@ -67,6 +69,11 @@ impl BatchText {
         let reserved = reserve(step).or_else(|_: Shortage| reserve(needed)).map_err(StopReason::NoMemory)?;
         parts.reserve_exact(reserved - parts.len());
         Ok(())
+    }
+
+    /// The work so far, as bytes of JSON.
+    pub fn work(&self) -> usize {
+        self.text.len().saturating_add(self.dropped)
     }
 
     /// Begins a record.
@@ -103,16 +110,13 @@ impl BatchText {
         let (start, most) = (self.text.len(), MAX_JSON.min(self.largest_room()));
         let tried = most.min(self.text.capacity() - start);
         let mut decoded = self.decode_within(schema, encoded, tried);
-        // Malformed bytes do not need the memory.
-        let is_too_large =
-            |decoded: &Result<(), DecodeError>| decoded.as_ref().is_err_and(DecodeError::may_be_too_large);
-        if is_too_large(&decoded) && tried < most {
+        if decoded == Err(DecodeError::TooLarge) && tried < most {
             self.make_room(most)?;
             decoded = self.decode_within(schema, encoded, most);
             self.text.shrink_to_fit();
             self.memory.shrink(self.text.capacity());
         }
-        if is_too_large(&decoded) && most < MAX_JSON && self.record_start > 0 {
+        if decoded == Err(DecodeError::TooLarge) && most < MAX_JSON && self.record_start > 0 {
             // Earlier records have used up the memory of one batch, so the next fetch begins with this record.
             return Err(StopReason::Enough);
         }
@@ -141,9 +145,13 @@ impl BatchText {
         let start = self.text.len();
         let text = &mut self.text;
         let decoded = watchdog::caught_in_poll(|| schema.decode(encoded, text, most));
-        let panicked = || Err(DecodeError("its decoder panicked; please report this".to_owned()));
+        let panicked = || Err(DecodeError::Malformed("its decoder panicked; please report this".to_owned()));
         let decoded = decoded.unwrap_or_else(panicked);
-        decoded.inspect_err(|_| self.text.truncate(start))
+        if decoded.is_err() {
+            self.dropped = self.dropped.saturating_add(self.text.len() - start);
+            self.text.truncate(start);
+        }
+        decoded
     }
 
     /// The number of bytes by which the text can grow within one reservation.

@@ -2,6 +2,7 @@
 
 use super::types::MessageTypes;
 use crate::schemas::source::{InvalidSchema, SchemaSource};
+use crate::sync::watchdog;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::DescriptorPool;
@@ -50,7 +51,10 @@ pub fn descriptors(source: &SchemaSource) -> Result<DescriptorPool, InvalidSchem
         source.references.iter().map(|reference| (reference.name.clone(), reference.text.clone())).collect();
     texts.insert(ROOT.to_owned(), source.text.clone());
     let mut compiler = Compiler::with_file_resolver(SchemaFiles { texts, google: GoogleFileResolver::new() });
-    compiler.open_file(ROOT).map_err(|error| invalid(&error.to_string()))?;
+    // prost-reflect 0.16 panics while it describes some errors of descriptors, which only registered bytes can have.
+    let opened = watchdog::caught_in_poll(|| compiler.open_file(ROOT).map(drop));
+    let opened = opened.ok_or_else(|| invalid("its descriptors contradict each other"))?;
+    opened.map_err(|error| invalid(&error.to_string()))?;
     Ok(compiler.descriptor_pool())
 }
 

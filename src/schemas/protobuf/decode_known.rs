@@ -70,7 +70,7 @@ fn seconds_and_nanos(decoder: &mut MessageDecoder, spans: MessageSpans) -> Resul
 }
 
 fn out_of_range(what: &str, seconds: i64, nanos: i32) -> DecodeError {
-    DecodeError(format!("a {what} is out of range: {seconds} s and {nanos} ns"))
+    DecodeError::Malformed(format!("a {what} is out of range: {seconds} s and {nanos} ns"))
 }
 
 fn field_mask(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), DecodeError> {
@@ -79,7 +79,7 @@ fn field_mask(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), D
     each_field(decoder, spans, |decoder, field| {
         if field.number == 1 && field.wire_type == WireType::Delimited {
             let path = std::str::from_utf8(field.value.bytes(decoder.bytes));
-            let path = path.map_err(|_| DecodeError("a string is not UTF-8".to_owned()))?;
+            let path = path.map_err(|_| DecodeError::Malformed("a string is not UTF-8".to_owned()))?;
             text.push_str(separator.next());
             text.push_str(&known_text::camel_case(path));
         } else {
@@ -122,7 +122,7 @@ fn list(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), DecodeE
 
 /// A schema may declare its own `google.protobuf.Struct`.
 fn without_value() -> DecodeError {
-    DecodeError("the schema has google.protobuf.Struct without google.protobuf.Value".to_owned())
+    DecodeError::Malformed("the schema has google.protobuf.Struct without google.protobuf.Value".to_owned())
 }
 
 /// Writes the last member of the oneof; structs and lists written in several places are merged.
@@ -150,7 +150,7 @@ fn value(decoder: &mut MessageDecoder, spans: MessageSpans) -> Result<(), Decode
         5 | 6 => {
             let name = if last.number == 5 { "google.protobuf.Struct" } else { "google.protobuf.ListValue" };
             let id = decoder.types.by_full_name(name);
-            let id = id.ok_or_else(|| DecodeError(format!("the schema has no {name}")))?;
+            let id = id.ok_or_else(|| DecodeError::Malformed(format!("the schema has no {name}")))?;
             decoder.message(id, MessageSpans::Many(&parts))
         }
         _ => decoder.json.raw("null"),

@@ -157,7 +157,7 @@ impl<'a> MessageDecoder<'a> {
                 };
                 let found = FoundField { field: index, value: written.value };
                 if self.found.len() >= MAX_FOUND {
-                    return Err(DecodeError(format!("the message has more than {MAX_FOUND} fields")));
+                    return Err(DecodeError::Malformed(format!("the message has more than {MAX_FOUND} fields")));
                 }
                 self.found.push(found);
                 if let Some(oneof) = field.oneof {

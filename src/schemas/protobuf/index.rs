@@ -33,7 +33,7 @@ fn confluent(types: &MessageTypes, bytes: &[u8], all: WireSpan) -> Result<Indexe
     let mut reader = WireReader::new(bytes, all);
     let count = from_zigzag(reader.varint()?);
     let count = u64::try_from(count).ok().filter(|count| *count <= MAX_PATH);
-    let count = count.ok_or_else(|| DecodeError("the message index has no valid length".to_owned()))?;
+    let count = count.ok_or_else(|| DecodeError::Malformed("the message index has no valid length".to_owned()))?;
     let mut path = Vec::new();
     for _ in 0..count {
         path.push(from_zigzag(reader.varint()?));
@@ -45,7 +45,8 @@ fn confluent(types: &MessageTypes, bytes: &[u8], all: WireSpan) -> Result<Indexe
     let counting_maps = resolve(types, &path, |_| true);
     let counting_maps = counting_maps.filter(|id| types.message(*id).role == MessageRole::Declared);
     let message = declared.or(counting_maps);
-    let message = message.ok_or_else(|| DecodeError(format!("the schema has no message with the index {path:?}")))?;
+    let message =
+        message.ok_or_else(|| DecodeError::Malformed(format!("the schema has no message with the index {path:?}")))?;
     let span = WireSpan { start: reader.position() as u32, end: all.end };
     Ok(IndexedMessage { message, counting_maps: counting_maps.filter(|id| *id != message), span })
 }

@@ -22,7 +22,7 @@ impl<'a> BoundedJson<'a> {
 
     pub fn raw(&mut self, text: &str) -> Result<(), DecodeError> {
         if text.len() > self.left() {
-            return Err(too_large());
+            return Err(DecodeError::TooLarge);
         }
         self.out.extend_from_slice(text.as_bytes());
         Ok(())
@@ -31,19 +31,20 @@ impl<'a> BoundedJson<'a> {
     /// Writes a number, a string or a Boolean.
     pub fn value(&mut self, value: impl Serialize) -> Result<(), DecodeError> {
         // Only the limit makes this fail: numbers and strings always have a JSON form.
-        serde_json::to_writer(self, &value).map_err(|_| too_large())
+        serde_json::to_writer(self, &value).map_err(|_| DecodeError::TooLarge)
     }
 
     /// Writes a string from UTF-8 bytes.
     pub fn text(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| DecodeError("a string is not UTF-8".to_owned()))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed("a string is not UTF-8".to_owned()))?;
         self.value(text)
     }
 
     /// Writes a number as a string, as the names of members must be.
     pub fn quoted(&mut self, value: impl std::fmt::Display) -> Result<(), DecodeError> {
         self.raw("\"")?;
-        write!(self, "{value}").map_err(|_| too_large())?;
+        write!(self, "{value}").map_err(|_| DecodeError::TooLarge)?;
         self.raw("\"")
     }
 
@@ -67,12 +68,12 @@ impl<'a> BoundedJson<'a> {
         self.raw("\"")?;
         let length = bytes.len().div_ceil(3).saturating_mul(4);
         if length > self.left() {
-            return Err(too_large());
+            return Err(DecodeError::TooLarge);
         }
         let start = self.out.len();
         self.out.resize(start + length, 0);
         let space = self.out.get_mut(start..).unwrap_or_default();
-        STANDARD.encode_slice(bytes, space).map_err(|_| too_large())?;
+        STANDARD.encode_slice(bytes, space).map_err(|_| DecodeError::TooLarge)?;
         self.raw("\"")
     }
 
@@ -109,8 +110,4 @@ fn special(value: f64) -> &'static str {
     } else {
         "\"-Infinity\""
     }
-}
-
-fn too_large() -> DecodeError {
-    DecodeError("the JSON of the message is too large".to_owned())
 }

@@ -42,7 +42,8 @@ pub struct WireReader<'a> {
 impl WireSpan {
     /// Returns the span of all bytes. Fails if there are more than a `u32` can count.
     pub fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let end = u32::try_from(bytes.len()).map_err(|_| DecodeError("the message is larger than 4 GiB".to_owned()))?;
+        let end = u32::try_from(bytes.len())
+            .map_err(|_| DecodeError::Malformed("the message is larger than 4 GiB".to_owned()))?;
         Ok(Self { start: 0, end })
     }
 
@@ -67,7 +68,7 @@ impl<'a> WireReader<'a> {
                 let value = self.value(number, wire_type)?;
                 Ok(Some(WireField { number, wire_type, value }))
             }
-            (number, None) => Err(DecodeError(format!("group {number} ends without a start"))),
+            (number, None) => Err(DecodeError::Malformed(format!("group {number} ends without a start"))),
         }
     }
 
@@ -103,11 +104,11 @@ impl<'a> WireReader<'a> {
             3 => Some(WireType::Group),
             4 => None,
             5 => Some(WireType::Fixed32),
-            other => return Err(DecodeError(format!("unknown wire type {other}"))),
+            other => return Err(DecodeError::Malformed(format!("unknown wire type {other}"))),
         };
         match u32::try_from(tag >> 3) {
             Ok(number @ 1..=0x1fff_ffff) => Ok((number, wire_type)),
-            _ => Err(DecodeError(format!("the field number {} is out of range", tag >> 3))),
+            _ => Err(DecodeError::Malformed(format!("the field number {} is out of range", tag >> 3))),
         }
     }
 
@@ -154,7 +155,7 @@ impl<'a> WireReader<'a> {
                 }
                 (number, None) => {
                     if open.pop() != Some(number) {
-                        return Err(DecodeError(format!("group {number} ends without a start")));
+                        return Err(DecodeError::Malformed(format!("group {number} ends without a start")));
                     }
                     if open.is_empty() {
                         return Ok(start);
@@ -181,7 +182,7 @@ impl<'a> WireReader<'a> {
         let mut value = 0;
         for (index, byte) in rest.iter().enumerate() {
             if index == 9 && *byte > 1 {
-                return Err(DecodeError("a varint is longer than 64 bits".to_owned()));
+                return Err(DecodeError::Malformed("a varint is longer than 64 bits".to_owned()));
             }
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
@@ -199,11 +200,11 @@ impl<'a> WireReader<'a> {
 }
 
 pub fn truncated() -> DecodeError {
-    DecodeError("the message is cut off".to_owned())
+    DecodeError::Malformed("the message is cut off".to_owned())
 }
 
 pub fn too_deep() -> DecodeError {
-    DecodeError(format!("messages are nested more than {MAX_DEPTH} deep"))
+    DecodeError::Malformed(format!("messages are nested more than {MAX_DEPTH} deep"))
 }
 
 /// Appends a varint.
