@@ -1,7 +1,7 @@
 //! Turns the results of records into the status and body of a response, in the format of the REST Proxy v2.
 
 use super::body::BodyMemory;
-use super::schema_encoder::SchemaIds;
+use super::encoding_job::SchemaIds;
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
 use crate::http::rest_proxy::media_type;
