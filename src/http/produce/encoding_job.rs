@@ -281,10 +281,14 @@ fn json_of_key(key: &[u8]) -> Result<Vec<u8>, Problem> {
 
 /// Appends the bytes that name a schema.
 fn frame(id: SchemaId, out: &mut Vec<u8>) {
-    out.push(0);
+    out.push(match id {
+        SchemaId::Id(_) | SchemaId::GlobalId(_) | SchemaId::ContentId(_) => 0,
+        SchemaId::Guid(_) => 1,
+    });
     match id {
         SchemaId::Id(id) => out.extend_from_slice(&id.to_be_bytes()),
         SchemaId::GlobalId(id) | SchemaId::ContentId(id) => out.extend_from_slice(&id.to_be_bytes()),
+        SchemaId::Guid(guid) => out.extend_from_slice(guid.as_bytes()),
     }
 }
 
