@@ -7,6 +7,7 @@
 pub mod avro;
 pub mod catalog;
 pub mod decoding_broker;
+pub mod encode_failure;
 pub mod framing;
 pub mod json_schema;
 pub mod mismatch;

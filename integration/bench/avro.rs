@@ -97,7 +97,10 @@ fn value() -> Value {
 fn encoded(schema: &Value) -> Vec<u8> {
     let source = SchemaSource { kind: SchemaKind::Avro, text: schema.to_string(), references: Vec::new() };
     let mut bytes = Vec::new();
-    Schema::parse(&source).expect("a schema").encode(value().to_string().as_bytes(), &mut bytes).expect("a value");
+    Schema::parse(&source)
+        .expect("a schema")
+        .encode(value().to_string().as_bytes(), &mut bytes, usize::MAX)
+        .expect("a value");
     bytes
 }
 

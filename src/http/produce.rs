@@ -5,6 +5,7 @@ mod body;
 mod body_kind;
 mod copied_headers;
 mod elements;
+mod encoding_job;
 mod envelope;
 mod events;
 mod gunzip;
@@ -42,6 +43,7 @@ use body_kind::{BodyKind, Split};
 use bytes::{Buf, Bytes};
 use copied_headers::copied_headers;
 pub use copied_headers::{HeaderPattern, InvalidHeaderPattern};
+use encoding_job::{EncodedRecords, RecordForm, Unencoded};
 use futures_util::Stream;
 use held_response::ResponseStart;
 use json::check_json;
@@ -51,7 +53,6 @@ use queued::Queued;
 use response::ResponseMembers;
 use schema_choice::ChosenSchemas;
 pub use schema_encoder::SchemaEncoder;
-use schema_encoder::{EncodedRecords, RecordForm, Unencoded};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,7 +212,7 @@ where
     };
     destination.place_all(&mut entries);
     if let Some(form) = kind.encoded_form(&schemas) {
-        let unencoded = Unencoded::new(entries, form, held, memory)?;
+        let unencoded = Unencoded::new(entries, form, (held, memory), settings.max_body)?;
         let encoding = encoded(settings, &target.topic, schemas, unencoded);
         let encoded = tokio::select! {
             biased;
@@ -252,7 +253,7 @@ pub async fn delete(
     let mut entries = vec![Ok(target.template.clone())];
     let (mut members, mut held) = (ResponseMembers::default(), BodyMemory::new(&settings.bodies));
     if !target.schemas.is_empty() {
-        let unencoded = Unencoded::new(entries, RecordForm::Single, held, 0)?;
+        let unencoded = Unencoded::new(entries, RecordForm::Single, (held, 0), settings.max_body)?;
         let encoded = encoded(settings, &target.topic, target.schemas.clone(), unencoded).await?;
         members.schemas = Some(encoded.ids);
         held = encoded.held;

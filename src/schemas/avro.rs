@@ -22,7 +22,8 @@ mod properties;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use super::mismatch::{DecodeError, EncodeError};
+use super::encode_failure::EncodeFailure;
+use super::mismatch::DecodeError;
 use super::source::{InvalidSchema, SchemaSource};
 use types::{AvroTypes, TypeId};
 
@@ -48,8 +49,8 @@ impl AvroSchema {
     }
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
-    pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        encoder::encode(&self.types, self.root, json, out)
+    pub fn encode(&self, json: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), EncodeFailure> {
+        encoder::encode(&self.types, self.root, json, out, most)
     }
 
     /// The approximate memory in use, in bytes.

@@ -10,6 +10,7 @@
 pub use crate::record::SchemaId;
 
 use crate::record::RecordRef;
+use uuid::Uuid;
 
 /// An encoded key or value, and the id of its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,6 @@ pub enum PartEncoding {
 /// A schema id that is not supported. The text is one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedFraming {
-    /// Confluent's header contains a GUID.
-    #[error("the schema is named by a GUID in the header {0}, which is not supported; only ids are")]
-    Guid(&'static str),
     /// Apicurio's headers contain a group and an artifact.
     #[error("the schema is named by the header {0}, which is not supported; only global and content ids are")]
     Artifact(&'static str),
@@ -132,11 +130,16 @@ fn find_in_headers<'r>(
         return Some(id.map_or(malformed, |id| framed(SchemaId::ContentId(id), &[])));
     }
     if let Some(id) = record.last_header(names.confluent) {
-        return Some(match (id.split_first(), id.get(1..).and_then(<[u8]>::split_first_chunk)) {
-            (Some((0, _)), Some((short, prefix))) => framed(SchemaId::Id(u32::from_be_bytes(*short)), prefix),
-            (Some((1, _)), _) => Err(UnsupportedFraming::Guid(names.confluent)),
-            _ => Err(UnsupportedFraming::Malformed(names.confluent)),
-        });
+        let (version, id) = id.split_first().map_or((None, id), |(version, id)| (Some(version), id));
+        let short = || id.split_first_chunk().map(|(id, prefix)| (SchemaId::Id(u32::from_be_bytes(*id)), prefix));
+        let guid = || id.split_first_chunk().map(|(id, prefix)| (SchemaId::Guid(Uuid::from_bytes(*id)), prefix));
+        let found = match version {
+            Some(0) => short(),
+            Some(1) => guid(),
+            _ => None,
+        };
+        let malformed = || Err(UnsupportedFraming::Malformed(names.confluent));
+        return Some(found.map_or_else(malformed, |(id, prefix)| framed(id, prefix)));
     }
     let unsupported =
         [names.content_hash, names.artifact_id].into_iter().find(|name| record.last_header(name).is_some());
@@ -228,6 +231,11 @@ mod tests {
         let index = [("__value_schema_id", b"\0\0\0\0\x09\x02\x04".to_vec())];
         let expected = (SchemaId::Id(9), b"\x02\x04x".to_vec());
         assert_eq!(found(b"x", &index, KeyOrValue::Value), Some(Ok(expected)), "the message index of Protobuf");
+        // What Confluent's serializer for Python writes for this GUID and the first message of a Protobuf schema.
+        let guid = Uuid::try_parse("6da336d8-f1d3-0f98-4c47-d03ee8a141a1").unwrap();
+        let header = b"\x01\x6d\xa3\x36\xd8\xf1\xd3\x0f\x98\x4c\x47\xd0\x3e\xe8\xa1\x41\xa1\x00";
+        let named = [("__key_schema_id", header.to_vec())];
+        assert_eq!(found(b"x", &named, KeyOrValue::Key), Some(Ok((SchemaId::Guid(guid), b"\0x".to_vec()))));
         // Headers come before the bytes of the value.
         assert_eq!(found(b"\0\0\0\0\x05x", &global, KeyOrValue::Value).unwrap().unwrap().0, SchemaId::GlobalId(7));
     }
@@ -235,8 +243,10 @@ mod tests {
     #[test]
     fn headers_that_are_not_supported_are_named() {
         let cases = [
-            (vec![("__value_schema_id", [&[1][..], &[0xab; 16]].concat())], "GUID in the header __value_schema_id"),
             (vec![("__value_schema_id", b"\0\0".to_vec())], "__value_schema_id is not a schema id"),
+            (vec![("__value_schema_id", [&[1][..], &[0xab; 15]].concat())], "__value_schema_id is not a schema id"),
+            (vec![("__value_schema_id", [&[2][..], &[0xab; 16]].concat())], "__value_schema_id is not a schema id"),
+            (vec![("__value_schema_id", Vec::new())], "__value_schema_id is not a schema id"),
             (vec![("apicurio.value.globalId", b"7".to_vec())], "apicurio.value.globalId is not a schema id"),
             (
                 vec![("apicurio.value.groupId", b"g".to_vec()), ("apicurio.value.artifactId", b"a".to_vec())],

@@ -6,6 +6,7 @@ mod cost;
 mod pattern;
 mod reference;
 
+use super::encode_failure::EncodeFailure;
 use super::mismatch::{DecodeError, EncodeError};
 use super::source::{InvalidSchema, SchemaSource};
 use jsonschema::paths::LocationSegment;
@@ -24,6 +25,12 @@ const MAX_DEPTH: usize = 100;
 const MAX_PATTERNS: usize = 16 << 20;
 /// The steps of a pattern with look-around or back-references. Other patterns take linear time.
 const MAX_BACKTRACKING: usize = 100_000;
+/// The memory of a parsed value: of the first node of an object's tree, of an array with room for four elements, of one more member
+/// or element in a tree or array that is half full, and of the allocation of a string.
+const OBJECT_MEMORY: usize = 704;
+const ARRAY_MEMORY: usize = 128;
+const ELEMENT_MEMORY: usize = 128;
+const STRING_MEMORY: usize = 32;
 /// The compiled form of a schema takes about so many bytes for each of its text.
 const COMPILED_SIZE: usize = 20;
 
@@ -75,9 +82,12 @@ impl JsonSchema {
     }
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
-    pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let invalid = |reason| EncodeError { path: String::new(), reason };
+    pub fn encode(&self, json: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), EncodeFailure> {
+        let invalid = EncodeFailure::mismatch;
         let text = checked(json).map_err(invalid)?;
+        if text.len() > most {
+            return Err(EncodeFailure::TooLarge);
+        }
         if text.len() > MAX_VALUE {
             return Err(invalid(format!("the value has {} bytes; at most {MAX_VALUE} can be validated", text.len())));
         }
@@ -90,6 +100,18 @@ impl JsonSchema {
             .map_err(|error| EncodeError { path: path(&error), reason: shown(&error.to_string()) })?;
         out.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+
+    /// An upper bound of the memory of a parsed value beside its text, in bytes.
+    pub fn working_memory(json: &[u8]) -> usize {
+        let memory = json.iter().map(|byte| match byte {
+            b'{' => OBJECT_MEMORY,
+            b'[' => ARRAY_MEMORY,
+            b',' => ELEMENT_MEMORY,
+            b'"' => STRING_MEMORY / 2,
+            _ => 1,
+        });
+        memory.sum()
     }
 
     /// The approximate memory in use, in bytes.
@@ -178,7 +200,7 @@ mod tests {
 
     fn encoded(schema: &JsonSchema, json: &str) -> Result<String, String> {
         let mut out = Vec::new();
-        schema.encode(json.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+        schema.encode(json.as_bytes(), &mut out, usize::MAX).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -23,7 +23,8 @@ mod tests;
 mod types;
 mod wire;
 
-use super::mismatch::{DecodeError, EncodeError};
+use super::encode_failure::EncodeFailure;
+use super::mismatch::DecodeError;
 use super::source::{InvalidSchema, SchemaSource};
 use decoder::{Fit, MessageDecoder, MessageSpans};
 use encoder::MessageEncoder;
@@ -65,12 +66,13 @@ impl ProtobufSchema {
     }
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
-    pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub fn encode(&self, json: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), EncodeFailure> {
         // As the REST proxies do, the first message of the schema: its index is one zero byte.
         let first = self.types.top_level.first();
-        let first = first.ok_or_else(|| EncodeError { path: String::new(), reason: NO_MESSAGE.to_owned() })?;
+        let first = first.ok_or_else(|| EncodeFailure::mismatch(NO_MESSAGE.to_owned()))?;
+        let end = out.len().saturating_add(most);
         out.push(0);
-        MessageEncoder::new(&self.types, out).document(*first, json)
+        MessageEncoder::new(&self.types, out, end).document(*first, json)
     }
 
     /// The approximate memory in use, in bytes.

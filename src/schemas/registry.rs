@@ -1,4 +1,5 @@
-//! A schema registry with Confluent's API (`/schemas/ids/{id}`, `/subjects/{subject}/versions`): fetches schemas, keeps them, and
+//! A schema registry with Confluent's API (`/schemas/ids/{id}`, `/schemas/guids/{guid}`,
+//! `/subjects/{subject}/versions`): fetches schemas, keeps them, and
 //! registers new ones.
 //!
 //! Reading never waits for a registry: [`SchemaRegistry::lookup`] returns at once and has a thread fetch what is missing. While no

@@ -11,6 +11,7 @@ mod fuzz;
 mod http2;
 mod http_rules;
 mod hub;
+mod karapace;
 mod limits;
 mod logs;
 mod memory;

@@ -241,3 +241,19 @@ async fn encoded_records_count_in_the_memory_budget_of_bodies() {
     assert_eq!(bridge.stored().len() + bridge.bridge.records(1).len(), 1);
     assert_eq!(memory.bodies.used() + memory.small_bodies.used(), 0);
 }
+
+#[tokio::test]
+async fn a_record_that_defaults_make_too_large_is_a_413_that_names_it() {
+    let mut bridge = EncodingBridge::new();
+    bridge.bridge.settings.max_body = 10_000;
+    let default = "x".repeat(10_000);
+    let text = json!({"type": "record", "name": "R", "fields": [{"name": "s", "type": "string", "default": default}]});
+    let id = bridge.add("t-value", SchemaKind::Avro, &text.to_string());
+    let answer =
+        bridge.envelope(json!({"value_schema_id": id, "records": [{"value": {"s": "a"}}, {"value": {}}]})).await;
+    answer.is_problem(413, 413, &["records[1]: the value is larger than 10000 bytes", "nothing was written"]);
+    bridge.post("t?value_schema=latest", JSON, "{}").await.is_problem(413, 413, &["the value is larger than 10000"]);
+    assert_eq!(bridge.stored().len() + bridge.bridge.records(1).len(), 0);
+    bridge.bridge.settings.max_body = 10_003;
+    assert_eq!(bridge.post("t?value_schema=latest", JSON, "{}").await.status, 200);
+}

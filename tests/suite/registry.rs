@@ -251,6 +251,28 @@ fn the_ids_of_apicurio_are_looked_up_in_its_native_api() {
     assert!(matches!(confluent, RegistryError::NotFound(_)), "{confluent}");
 }
 
+#[test]
+fn a_guid_is_looked_up_in_confluents_api() {
+    let guid = uuid::Uuid::try_parse("6da336d8-f1d3-0f98-4c47-d03ee8a141a1").unwrap();
+    let fake = FakeRegistry::start(|request| match request.line.as_str() {
+        "GET /schemas/guids/6da336d8-f1d3-0f98-4c47-d03ee8a141a1" => {
+            let references = json!([{"name": "B", "subject": "b", "version": 2}]);
+            let schema = json!({"type": "array", "items": "B"}).to_string();
+            RegistryReply::json(200, json!({"schema": schema, "references": references, "guid": "ignored"}))
+        }
+        "GET /subjects/b/versions/2" => {
+            RegistryReply::json(200, json!({"schema": r#"{"type": "fixed", "name": "B", "size": 1}"#}))
+        }
+        _ => RegistryReply::not_found(),
+    });
+    let registry = connect(&[fake.url()]);
+    registry.by_id(SchemaId::Guid(guid)).unwrap();
+    assert!(matches!(registry.lookup(SchemaId::Guid(guid)), Lookup::Ready(_)));
+    assert_eq!(fake.requests().len(), 2, "it is kept");
+    let missing = registry.by_id(SchemaId::Guid(uuid::Uuid::nil())).unwrap_err().to_string();
+    assert_eq!(missing, "the schema registry has no schema with GUID 00000000-0000-0000-0000-000000000000");
+}
+
 fn source(text: &str) -> SchemaSource {
     SchemaSource { kind: SchemaKind::Avro, text: text.to_owned(), references: Vec::new() }
 }

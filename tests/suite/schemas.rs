@@ -6,7 +6,7 @@ use crate::support::memory_broker::MemoryBroker;
 use crate::support::wait::until;
 use curlew::broker::{Broker, BrokerError, FetchLimits, FetchPosition};
 use curlew::http::App;
-use curlew::record::{NO_EPOCH, NewRecord, Records, TopicName};
+use curlew::record::{Header, NO_EPOCH, NewRecord, Records, TopicName};
 use curlew::schemas::decoding_broker::{DecodingBroker, SchemaLookup};
 use curlew::schemas::framing::SchemaId;
 use curlew::schemas::registry::{Lookup, RegistryError};
@@ -151,6 +151,17 @@ fn every_format_shows_the_json_and_exact_the_stored_bytes() {
     assert_eq!(page["records"], Value::from(records));
     let csv = world.get(&format!("{path}&format=csv&select=key,value.t"), "*/*");
     assert_eq!(csv, "key,value.t\r\nboiler,21\r\nboiler,5\r\npump,\r\n");
+}
+
+#[test]
+fn a_guid_in_a_header_is_shown_as_text() {
+    let (world, guid) = (world(1), uuid::Uuid::from_bytes([0xab; 16]));
+    world.registry.0.lock().unwrap().insert(SchemaId::Guid(guid), ready(r#""string""#));
+    let header = Header { name: "__value_schema_id".into(), value: Some([&[1][..], &[0xab; 16]].concat().into()) };
+    let record = NewRecord { value: Some(b"\x02a".to_vec().into()), headers: vec![header], ..NewRecord::default() };
+    world.log.append_record("t", 0, record);
+    let records = world.lines("");
+    assert_eq!((&records[0]["value"], &records[0]["schema_id"]), (&json!("a"), &json!(guid.to_string())));
 }
 
 #[test]

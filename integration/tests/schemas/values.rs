@@ -57,7 +57,7 @@ fn values_of_confluents_serializers_are_the_same_in_curlew() {
         let mut bytes = hex(line["encoded"].as_str().expect("text"));
         bytes.truncate(FRAMING);
         let json = line["value"].to_string();
-        schema(line).encode(json.as_bytes(), &mut bytes).unwrap_or_else(|e| panic!("{e}: {line}"));
+        schema(line).encode(json.as_bytes(), &mut bytes, usize::MAX).unwrap_or_else(|e| panic!("{e}: {line}"));
         let mut line = line.clone();
         line["encoded"] = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
         line

@@ -13,6 +13,7 @@ use super::json::{self, Encoding};
 use crate::cel::Variable;
 use crate::hub::Gap;
 use crate::record::{Offset, PartSchema, Partition, RecordRef, TopicName};
+use std::io::Write;
 
 /// The keys and values of an envelope.
 #[derive(Clone, Copy)]
@@ -163,7 +164,8 @@ fn schema_members(out: &mut Vec<u8>, prefix: &str, schema: &PartSchema<'_>) {
         text(out, ",\"");
         text(out, prefix);
         text(out, "schema_id\":");
-        text(out, itoa::Buffer::new().format(id.number()));
+        // Writing to a `Vec` cannot fail.
+        let _ = write!(out, "{}", id.json());
     }
     if let Some(error) = schema.error {
         text(out, ",\"");

@@ -30,7 +30,7 @@ fn records((key, value): &(Part, Part)) -> Records {
         let outcome = outcome.as_ref()?;
         let start = text.len();
         text.extend_from_slice(outcome.as_ref().unwrap_or_else(|error| error).as_bytes());
-        let (id, range) = (SchemaId::GlobalId(u64::MAX), start..text.len());
+        let (id, range) = (SchemaId::Guid(uuid::Uuid::max()), start..text.len());
         Some(if outcome.is_ok() {
             DecodedPart::json(id, range)
         } else {

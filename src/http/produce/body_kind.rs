@@ -1,12 +1,12 @@
 //! The conversion of a request body to records, chosen by its `Content-Type`, by `ce-NAME` headers for events, and by the
 //! parameter `split`.
 
+use super::encoding_job::RecordForm;
 use super::envelope::Form;
 use super::events::EventMode;
 use super::items::ItemFormat;
 use super::partial_item::ItemUnit;
 use super::schema_choice::ChosenSchemas;
-use super::schema_encoder::RecordForm;
 use super::{Settings, schema_problem, vendor_type};
 use crate::http::accept::essence;
 use crate::http::problem::Problem;

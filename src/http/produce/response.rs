@@ -1,7 +1,7 @@
 //! Turns the results of records into the status and body of a response, in the format of the REST Proxy v2.
 
 use super::body::BodyMemory;
-use super::schema_encoder::SchemaIds;
+use super::encoding_job::SchemaIds;
 use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
 use crate::http::rest_proxy::media_type;
@@ -26,7 +26,7 @@ pub struct ResponseMembers {
 impl ResponseMembers {
     fn write(&self, out: &mut Vec<u8>) {
         if let Some(SchemaIds { key, value }) = self.schemas {
-            let (key, value) = (json!(key.map(SchemaId::number)), json!(value.map(SchemaId::number)));
+            let (key, value) = (json!(key.map(SchemaId::json)), json!(value.map(SchemaId::json)));
             // Writing to a `Vec` cannot fail.
             let _ = write!(out, ",\"key_schema_id\":{key},\"value_schema_id\":{value}");
         }

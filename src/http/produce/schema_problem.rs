@@ -44,6 +44,14 @@ pub fn does_not_fit(before: &str, part: EncodedPart, error: &EncodeError) -> Pro
     Problem::unprocessable(format!("{before}{}{path}: {reason}", part.name())).code(JSON_CONVERSION)
 }
 
+/// An encoded key or value exceeds `most` bytes. `before` names the record.
+pub fn too_large(before: &str, part: EncodedPart, most: usize) -> Problem {
+    Problem::too_large(format!(
+        "{before}the {} is larger than {most} bytes when encoded, the limit of --max-body; send smaller records",
+        part.name()
+    ))
+}
+
 /// A schema has another format than the content type.
 pub fn other_kind(part: EncodedPart, id: SchemaId, is: SchemaKind, named: SchemaKind) -> Problem {
     let (part, is, named) = (part.name(), name(is), name(named));

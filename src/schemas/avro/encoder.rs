@@ -6,36 +6,48 @@ use super::scalars::{self, shown};
 use super::types::{AvroType, AvroTypes, FieldDefault, RecordType, TypeId, UnionBranch, UnionType};
 use super::union::usual_kind;
 use super::writer::{push_count, push_sized};
-use crate::schemas::mismatch::EncodeError;
+use crate::schemas::encode_failure::EncodeFailure;
 use serde_json::value::RawValue;
 use std::cell::Cell;
 
 /// How deep a value may be nested, as in [`decoder`](super::decoder).
 const MAX_DEPTH: u32 = 100;
 
+/// The fields of all records from the outermost one to the current one. Their values are kept until the record is written.
+const MAX_OPEN_FIELDS: usize = 1 << 16;
+const TOO_MANY_FIELDS: &str = "the records inside each other have too many fields";
+
 /// The work for a value of any size. A record of many fields with defaults is a lot of work, and many bytes, for `{}`.
 const WORK: usize = 4 << 20;
 /// The work for each byte of JSON.
 const WORK_PER_BYTE: usize = 8;
 
-type Encoded = Result<(), EncodeError>;
+type Encoded = Result<(), EncodeFailure>;
 
 struct AvroEncoder<'a> {
     types: &'a AvroTypes,
     /// Fields, values and bytes that may still be processed.
     work: Cell<usize>,
+    /// The number of fields that may still be open.
+    open_fields: Cell<usize>,
+    /// The length that the output may have.
+    end: usize,
 }
 
-/// Appends the encoded form of a JSON text to `out`.
-pub fn encode(types: &AvroTypes, root: TypeId, json: &[u8], out: &mut Vec<u8>) -> Encoded {
+/// Appends the encoded form of a JSON text to `out`, at most `most` bytes.
+pub fn encode(types: &AvroTypes, root: TypeId, json: &[u8], out: &mut Vec<u8>, most: usize) -> Encoded {
     let text: &RawValue = serde_json::from_slice(json).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
     let work = text.get().len().saturating_mul(WORK_PER_BYTE).saturating_add(WORK);
-    AvroEncoder { types, work: Cell::new(work) }.value(root, text.get(), 0, out)
+    let (work, open_fields) = (Cell::new(work), Cell::new(MAX_OPEN_FIELDS));
+    let encoder = AvroEncoder { types, work, open_fields, end: out.len().saturating_add(most) };
+    encoder.value(root, text.get(), 0, out)?;
+    encoder.check_size(out, 0)
 }
 
 impl AvroEncoder<'_> {
     fn value(&self, id: TypeId, json: &str, depth: u32, out: &mut Vec<u8>) -> Encoded {
         self.spend(1)?;
+        self.check_size(out, 0)?;
         if depth > MAX_DEPTH {
             return Err(invalid(format!("the value is nested more than {MAX_DEPTH} levels deep")));
         }
@@ -65,6 +77,8 @@ impl AvroEncoder<'_> {
     fn record(&self, record: &RecordType, json: &str, depth: u32, out: &mut Vec<u8>) -> Encoded {
         let fields = record.fields();
         self.spend(fields.len())?;
+        let open_fields = self.open_fields.get().checked_sub(fields.len());
+        self.open_fields.set(open_fields.ok_or_else(|| invalid(TOO_MANY_FIELDS.to_owned()))?);
         let mut given: Vec<Option<&str>> = vec![None; fields.len()];
         // Members are usually in the order of the fields.
         let mut next = 0;
@@ -88,7 +102,10 @@ impl AvroEncoder<'_> {
         for (field, given) in fields.iter().zip(given) {
             match (given, &field.default) {
                 (Some(value), _) => self.value(field.of, value, depth + 1, out),
-                (None, FieldDefault::Encoded(bytes)) => self.spend(bytes.len()).map(|()| out.extend_from_slice(bytes)),
+                (None, FieldDefault::Encoded(bytes)) => self
+                    .spend(bytes.len())
+                    .and_then(|()| self.check_size(out, bytes.len()))
+                    .map(|()| out.extend_from_slice(bytes)),
                 (None, FieldDefault::Absent) => Err(invalid("the field is missing and has no default".to_owned())),
                 (None, FieldDefault::Invalid) => {
                     Err(invalid("the field is missing, and its default does not fit its type".to_owned()))
@@ -96,6 +113,7 @@ impl AvroEncoder<'_> {
             }
             .map_err(|error| inside(&member(&field.name), error))?;
         }
+        self.open_fields.set(self.open_fields.get() + fields.len());
         Ok(())
     }
 
@@ -119,7 +137,7 @@ impl AvroEncoder<'_> {
         union: &'u UnionType,
         json: &str,
         kind: JsonKind,
-    ) -> Result<(usize, &'u UnionBranch), EncodeError> {
+    ) -> Result<(usize, &'u UnionBranch), EncodeFailure> {
         let plain = union.plain_branch(kind).or_else(|| match kind {
             // `3` for a double, `3.0` for a long.
             JsonKind::Integer => union.plain_branch(JsonKind::Fraction),
@@ -152,7 +170,7 @@ impl AvroEncoder<'_> {
     }
 
     /// Returns whether a value fits a type, looking at a record's own members only: nested unions would take exponential time.
-    fn fits(&self, of: &AvroType, json: &str) -> Result<bool, EncodeError> {
+    fn fits(&self, of: &AvroType, json: &str) -> Result<bool, EncodeFailure> {
         self.spend(json.len())?;
         match of {
             AvroType::Record(record) => {
@@ -180,6 +198,11 @@ impl AvroEncoder<'_> {
         }
         Ok(())
     }
+
+    /// Fails if the output with `more` bytes exceeds the limit.
+    fn check_size(&self, out: &[u8], more: usize) -> Encoded {
+        if out.len().saturating_add(more) > self.end { Err(EncodeFailure::TooLarge) } else { Ok(()) }
+    }
 }
 
 /// Inserts the number of items before the items from `start` on, and ends the block.
@@ -192,16 +215,22 @@ fn block(start: usize, count: usize, out: &mut Vec<u8>) {
     out.push(0);
 }
 
-fn expected(what: &str, json: &str) -> EncodeError {
+fn expected(what: &str, json: &str) -> EncodeFailure {
     invalid(format!("expected {what}, found {}", shown(json)))
 }
 
-fn invalid(reason: String) -> EncodeError {
-    EncodeError { path: String::new(), reason }
+fn invalid(reason: String) -> EncodeFailure {
+    EncodeFailure::mismatch(reason)
 }
 
-fn inside(segment: &str, error: EncodeError) -> EncodeError {
-    EncodeError { path: format!("{segment}{}", error.path), reason: error.reason }
+fn inside(segment: &str, failure: EncodeFailure) -> EncodeFailure {
+    match failure {
+        EncodeFailure::Mismatch(mut error) => {
+            error.path.insert_str(0, segment);
+            EncodeFailure::Mismatch(error)
+        }
+        EncodeFailure::TooLarge => EncodeFailure::TooLarge,
+    }
 }
 
 fn member(name: &str) -> String {

@@ -4,7 +4,6 @@
 //! the text of schemas. Its values take four times as long to become JSON as ours, in a debug build of both.
 
 use super::defaults::DefaultEncoder;
-use super::json_kind::JsonKind;
 use super::scalars::shown;
 use super::types::{
     AvroField, AvroType, AvroTypes, DecimalType, FieldDefault, RecordType, Symbols, TimeUnit, TypeId, UnionBranch,
@@ -14,7 +13,7 @@ use super::union::plain_branches;
 use super::{decimal, json_text};
 use crate::schemas::source::{InvalidSchema, SchemaSource};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// The size of a schema or of one that it refers to.
 const MAX_TEXT: usize = 1 << 20;
@@ -121,7 +120,7 @@ impl SchemaParser {
             let of = self.any(branch, namespace)?;
             known.push(UnionBranch { of, name: Box::default(), wrapper: Box::default() });
         }
-        self.push(AvroType::Union(UnionType { branches: known, plain: [None; JsonKind::COUNT] }))
+        self.push(AvroType::Union(UnionType::unnamed(known)))
     }
 
     fn object(&mut self, object: &Map<String, Value>, namespace: &str) -> Parsed<TypeId> {
@@ -255,12 +254,9 @@ impl SchemaParser {
                 UnionBranch { of, name: name.into(), wrapper: label(name, b"{") }
             });
             let branches: Vec<UnionBranch> = branches.collect();
-            let mut seen = HashSet::new();
-            if let Some(branch) = branches.iter().find(|branch| !seen.insert(&branch.name)) {
-                return Err(repeated("a union", "branches", &branch.name));
-            }
             let plain = plain_branches(&branches, &self.types);
-            self.types.set(id, AvroType::Union(UnionType { branches, plain }));
+            let union = UnionType::new(branches, plain).map_err(|name| repeated("a union", "branches", &name))?;
+            self.types.set(id, AvroType::Union(union));
         }
         let mut encoder = DefaultEncoder::default();
         for OpenDefault { record, field, default } in &self.defaults {

@@ -165,7 +165,7 @@ fn decoded(schema: &AvroSchema, encoded: &[u8], most: usize) -> Result<String, S
 
 fn encoded(schema: &AvroSchema, json: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    schema.encode(json.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+    schema.encode(json.as_bytes(), &mut out, usize::MAX).map_err(|error| error.to_string())?;
     Ok(out)
 }
 

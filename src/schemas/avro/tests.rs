@@ -19,7 +19,7 @@ fn decoded(schema: &AvroSchema, encoded: &[u8]) -> Result<String, String> {
 
 fn encoded(schema: &AvroSchema, json: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    schema.encode(json.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+    schema.encode(json.as_bytes(), &mut out, usize::MAX).map_err(|error| error.to_string())?;
     Ok(out)
 }
 
@@ -211,7 +211,7 @@ fn a_value_that_does_not_fit_is_an_error_with_its_path() {
     ];
     for (text, json, error) in table {
         let mut out = b"before".to_vec();
-        let outcome = crate::schemas::schema::Schema::Avro(schema(&text)).encode(json.as_bytes(), &mut out);
+        let outcome = crate::schemas::schema::Schema::Avro(schema(&text)).encode(json.as_bytes(), &mut out, usize::MAX);
         assert_eq!(outcome.map_err(|error| error.to_string()), Err(error.to_owned()), "{text} {json}");
         assert_eq!(out, b"before");
     }

@@ -84,6 +84,7 @@ pub struct UnionType {
     pub branches: Vec<UnionBranch>,
     /// For each [`JsonKind`] the branch whose values are written without its name.
     pub plain: [Option<u32>; JsonKind::COUNT],
+    index: HashMap<Box<str>, usize>,
 }
 
 #[derive(Debug)]
@@ -161,9 +162,21 @@ fn indexed<'n>(names: impl Iterator<Item = &'n Box<str>>) -> Result<HashMap<Box<
 }
 
 impl UnionType {
+    /// A union whose branches have no names yet.
+    pub fn unnamed(branches: Vec<UnionBranch>) -> Self {
+        Self { branches, plain: [None; JsonKind::COUNT], index: HashMap::new() }
+    }
+
+    /// Returns the name that occurs twice as an error.
+    pub fn new(branches: Vec<UnionBranch>, plain: [Option<u32>; JsonKind::COUNT]) -> Result<Self, Box<str>> {
+        let index = indexed(branches.iter().map(|branch| &branch.name))?;
+        Ok(Self { branches, plain, index })
+    }
+
     /// Returns the branch of a name.
     pub fn named(&self, name: &str) -> Option<(usize, &UnionBranch)> {
-        self.branches.iter().enumerate().find(|(_, branch)| *branch.name == *name)
+        let index = *self.index.get(name)?;
+        Some((index, self.branches.get(index)?))
     }
 
     /// Returns the branch whose values of a kind are written without its name.
@@ -276,7 +289,9 @@ impl AvroType {
             Self::Union(union) => union
                 .branches
                 .iter()
-                .map(|branch| branch.name.len() + branch.wrapper.len() + size_of::<UnionBranch>())
+                .map(|branch| {
+                    2 * branch.name.len() + branch.wrapper.len() + 4 * size_of::<Box<str>>() + size_of::<UnionBranch>()
+                })
                 .sum(),
             _ => 0,
         };

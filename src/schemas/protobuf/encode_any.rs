@@ -29,6 +29,7 @@ impl<'de> Visitor<'de> for AnyVisitor<'_, '_> {
             if name == "@type" {
                 type_url = Some(map.next_value()?);
             } else {
+                encoder.open_member()?;
                 members.push((name, map.next_value()?));
             }
         }
@@ -47,7 +48,10 @@ impl<'de> Visitor<'de> for AnyVisitor<'_, '_> {
         put_text(encoder.out, 1, &type_url);
         put_tag(encoder.out, 2, WireType::Delimited);
         // The errors of the inner documents are of serde_json, whatever the outer one is.
-        encoder.delimited(|encoder| inner(encoder, id, members)).map_err(A::Error::custom)
+        let count = members.len();
+        encoder.delimited(|encoder| inner(encoder, id, members)).map_err(A::Error::custom)?;
+        encoder.close_members(count);
+        Ok(())
     }
 }
 

@@ -129,6 +129,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_, '_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         for index in 0.. {
+            self.encoder.check_size(0)?;
             let seed = ElementSeed { encoder: &mut *self.encoder, field: self.field };
             let element = list.next_element_seed(seed).inspect_err(|_| self.encoder.in_element(index))?;
             if element.is_none() {
@@ -175,6 +176,7 @@ impl<'de> Visitor<'de> for MapVisitor<'_, '_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { encoder, field, key } = self;
         while let Some(name) = map.next_key::<String>()? {
+            encoder.check_size(0)?;
             put_tag(encoder.out, field.number, WireType::Delimited);
             let entry = encoder.delimited(|encoder| {
                 encoder.enter()?;

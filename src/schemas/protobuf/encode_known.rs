@@ -186,6 +186,7 @@ impl<'de> Visitor<'de> for StructVisitor<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let encoder = self.encoder;
         while let Some(name) = map.next_key::<String>()? {
+            encoder.check_size(0)?;
             put_tag(encoder.out, 1, WireType::Delimited);
             let entry = encoder.delimited(|encoder| {
                 encoder.enter()?;
@@ -214,6 +215,7 @@ impl<'de> Visitor<'de> for ListValueVisitor<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         for index in 0.. {
+            self.encoder.check_size(0)?;
             let seed = ValueSeed { encoder: &mut *self.encoder, number: 1 };
             if list.next_element_seed(seed).inspect_err(|_| self.encoder.in_element(index))?.is_none() {
                 break;

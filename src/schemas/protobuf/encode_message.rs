@@ -83,11 +83,13 @@ impl<'m> MessageMembers<'m> {
             encoder.in_member(name);
             return Err(E::custom(self.unknown()));
         };
+        encoder.check_size(0)?;
         let start = encoder.out.len();
         let given =
             deserialize(FieldSeed { encoder: &mut *encoder, field }).inspect_err(|_| encoder.in_member(name))?;
         if given == Given::Value {
             let end = encoder.out.len();
+            encoder.open_member()?;
             self.chunks.push(FieldChunk { field: index, start, end, use_of_oneof: field.oneof });
         }
         Ok(())
@@ -113,13 +115,16 @@ impl<'m> MessageMembers<'m> {
             return self.fault(encoder, missing, "missing, a required field".to_owned());
         }
         if !sorted {
-            let mut ordered = Vec::with_capacity(encoder.out.len() - self.start);
+            let length = encoder.out.len() - self.start;
+            encoder.check_size(length)?;
+            let mut ordered = Vec::with_capacity(length);
             for chunk in &self.chunks {
                 ordered.extend_from_slice(encoder.out.get(chunk.start..chunk.end).unwrap_or_default());
             }
             encoder.out.truncate(self.start);
             encoder.out.append(&mut ordered);
         }
+        encoder.close_members(self.chunks.len());
         let mut used: Vec<(u32, u32)> =
             self.chunks.iter().filter_map(|chunk| Some((chunk.use_of_oneof?, chunk.field))).collect();
         used.sort_unstable();

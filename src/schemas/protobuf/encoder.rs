@@ -5,32 +5,41 @@
 
 use super::types::{MessageId, MessageTypes};
 use super::wire::{MAX_DEPTH, put_varint, too_deep};
+use crate::schemas::encode_failure::EncodeFailure;
 use crate::schemas::mismatch::EncodeError;
 use serde::de::Error;
 
 /// The longest part of a name in an error.
 const MAX_NAME: usize = 100;
+/// The members of all messages from the outermost one to the current one, which are kept until their message is written.
+const MAX_OPEN_MEMBERS: usize = 1 << 16;
 
 /// Writes one message.
 pub struct MessageEncoder<'a> {
     pub types: &'a MessageTypes,
     pub out: &'a mut Vec<u8>,
+    /// The length that the output may have. 0 once it was exceeded.
+    end: usize,
+    /// The members that are kept.
+    open_members: usize,
     /// The steps to the place of an error, the last one first.
     path: Vec<String>,
     depth: u32,
 }
 
 impl<'a> MessageEncoder<'a> {
-    pub fn new(types: &'a MessageTypes, out: &'a mut Vec<u8>) -> Self {
-        Self { types, out, path: Vec::new(), depth: 0 }
+    pub fn new(types: &'a MessageTypes, out: &'a mut Vec<u8>, end: usize) -> Self {
+        Self { types, out, end, open_members: 0, path: Vec::new(), depth: 0 }
     }
 
     /// Writes the message of a JSON document.
-    pub fn document(mut self, id: MessageId, json: &[u8]) -> Result<(), EncodeError> {
-        let text = std::str::from_utf8(json);
-        let text = text.map_err(|_| EncodeError { path: String::new(), reason: "not UTF-8".to_owned() })?;
+    pub fn document(mut self, id: MessageId, json: &[u8]) -> Result<(), EncodeFailure> {
+        let text = std::str::from_utf8(json).map_err(|_| EncodeFailure::mismatch("not UTF-8".to_owned()))?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let encoded = self.message(id, &mut deserializer).and_then(|()| deserializer.end());
+        if self.out.len() > self.end {
+            return Err(EncodeFailure::TooLarge);
+        }
         encoded.map_err(|error| {
             let path = self.path.iter().rev().map(String::as_str).collect();
             let reason = error.to_string();
@@ -39,8 +48,31 @@ impl<'a> MessageEncoder<'a> {
                 Some(at) if error.is_data() => reason.get(..at).unwrap_or(&reason).to_owned(),
                 _ => reason,
             };
-            EncodeError { path, reason }
+            EncodeFailure::Mismatch(EncodeError { path, reason })
         })
+    }
+
+    /// Fails if the output with `more` bytes exceeds the limit.
+    pub fn check_size<E: Error>(&mut self, more: usize) -> Result<(), E> {
+        if self.out.len().saturating_add(more) <= self.end {
+            return Ok(());
+        }
+        self.end = 0;
+        Err(E::custom("too large"))
+    }
+
+    /// Counts a member that is kept until its message is written.
+    pub fn open_member<E: Error>(&mut self) -> Result<(), E> {
+        self.open_members += 1;
+        match self.open_members {
+            ..=MAX_OPEN_MEMBERS => Ok(()),
+            _ => Err(E::custom(format!("more than {MAX_OPEN_MEMBERS} members in messages inside each other"))),
+        }
+    }
+
+    /// Ends members of a message that is written.
+    pub fn close_members(&mut self, count: usize) {
+        self.open_members -= count;
     }
 
     /// Writes what `write` writes with its length before it.

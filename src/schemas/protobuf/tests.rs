@@ -5,7 +5,7 @@ mod forms;
 mod oracle;
 
 use super::ProtobufSchema;
-use crate::schemas::mismatch::EncodeError;
+use crate::schemas::encode_failure::EncodeFailure;
 use crate::schemas::source::{SchemaKind, SchemaReference, SchemaSource};
 
 fn source(text: &str, references: &[(&str, &str)]) -> SchemaSource {
@@ -28,8 +28,8 @@ fn decode(schema: &ProtobufSchema, encoded: &[u8]) -> Result<String, String> {
     Ok(String::from_utf8(out).unwrap())
 }
 
-fn encode(schema: &ProtobufSchema, json: &str) -> Result<Vec<u8>, EncodeError> {
+fn encode(schema: &ProtobufSchema, json: &str) -> Result<Vec<u8>, EncodeFailure> {
     let mut out = Vec::new();
-    schema.encode(json.as_bytes(), &mut out)?;
+    schema.encode(json.as_bytes(), &mut out, usize::MAX)?;
     Ok(out)
 }

@@ -60,7 +60,7 @@ impl RegistryClient {
     /// Whether a replica has the API that looks up ids of this kind.
     pub fn can_look_up(&self, id: SchemaId) -> bool {
         match id {
-            SchemaId::Id(_) => true,
+            SchemaId::Id(_) | SchemaId::Guid(_) => true,
             SchemaId::GlobalId(_) | SchemaId::ContentId(_) => self.urls().iter().any(|url| url.apicurio().is_some()),
         }
     }
@@ -69,11 +69,8 @@ impl RegistryClient {
     pub fn schema(&self, id: SchemaId, deadline: Instant) -> Result<SchemaSource, RegistryError> {
         let what = describe(id);
         let (kind, stored) = match id {
-            SchemaId::Id(id) => {
-                let answer = self.get(RegistryApi::Confluent, format!("/schemas/ids/{id}"), what, deadline)?;
-                let answer: SchemaAnswer = parse(&answer)?;
-                (kind(answer.kind.as_deref())?, stored(answer))
-            }
+            SchemaId::Id(id) => self.described(format!("/schemas/ids/{id}"), what, deadline)?,
+            SchemaId::Guid(guid) => self.described(format!("/schemas/guids/{guid}"), what, deadline)?,
             SchemaId::GlobalId(id) => self.artifact(id, what, deadline)?,
             // The content alone does not tell its format, which belongs to a version with this content.
             SchemaId::ContentId(id) => {
@@ -121,6 +118,17 @@ impl RegistryClient {
         deadline: Instant,
     ) -> Result<RegistryAnswer, RegistryError> {
         self.call(&RegistryRequest { api, path, body: None, what }, deadline)
+    }
+
+    /// Fetches a schema that Confluent's API describes.
+    fn described(
+        &self,
+        path: String,
+        what: String,
+        deadline: Instant,
+    ) -> Result<(SchemaKind, StoredSchema), RegistryError> {
+        let answer: SchemaAnswer = parse(&self.get(RegistryApi::Confluent, path, what, deadline)?)?;
+        Ok((kind(answer.kind.as_deref())?, stored(answer)))
     }
 
     /// Fetches a schema by Apicurio's global id.
@@ -176,6 +184,7 @@ pub fn describe(id: SchemaId) -> String {
         SchemaId::Id(id) => format!("schema with id {id}"),
         SchemaId::GlobalId(id) => format!("schema with global id {id}"),
         SchemaId::ContentId(id) => format!("schema with content id {id}"),
+        SchemaId::Guid(guid) => format!("schema with GUID {guid}"),
     }
 }
 
