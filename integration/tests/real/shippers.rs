@@ -1,10 +1,12 @@
 //! Real log shippers, with the configuration in `examples/shippers`, before the bridge and a real Kafka.
 
 mod collectd;
+mod otelcol;
 mod syslog_ng;
 mod telegraf;
 
 use self::collectd::Collectd;
+use self::otelcol::Otelcol;
 use self::syslog_ng::SyslogNg;
 use self::telegraf::Telegraf;
 use crate::{SOON, bridge};
@@ -25,7 +27,7 @@ fn example(name: &str, port: u16, topic: &str) -> String {
     let text =
         std::fs::read_to_string(curlew_integration::file(&format!("../examples/shippers/{name}"))).expect("example");
     let start = text.find("127.0.0.1:8080/topics/").expect("a URL");
-    let end = start + text[start..].find('?').expect("a query");
+    let end = start + text[start..].find(['?', '\n']).expect("the end of the path");
     format!("{}127.0.0.1:{port}/topics/{topic}{}", &text[..start], &text[end..])
 }
 
@@ -53,12 +55,15 @@ impl Shipper {
     }
 }
 
-/// Waits until `topic` has `count` different records that `name` selects, and returns all these, in order.
-fn records(kafka: &Kafka, topic: &str, count: usize, name: impl Fn(&[u8]) -> Option<String>) -> Vec<String> {
+/// Waits until `topic` has `count` different messages, which `names` finds in its records, and returns all, in order.
+fn records<N>(kafka: &Kafka, topic: &str, count: usize, names: impl Fn(&[u8]) -> N) -> Vec<String>
+where
+    N: IntoIterator<Item = String>,
+{
     eventually("all records have arrived", SOON, || {
         let records = kafka.consume(topic);
         let names: Vec<String> =
-            records.iter().filter_map(|record| name(record.value.as_deref().unwrap_or_default())).collect();
+            records.iter().flat_map(|record| names(record.value.as_deref().unwrap_or_default())).collect();
         let found = names.iter().collect::<BTreeSet<_>>().len();
         if found >= count { Ok(names) } else { Err(format!("{found} of {count}")) }
     })
@@ -103,6 +108,20 @@ fn each_metric_of_telegraf_is_a_record() {
     assert_eq!(records(kafka, &topic, 200, telegraf::line), (0..200).map(telegraf::metric).collect::<Vec<_>>());
 }
 
+#[test]
+fn each_request_of_the_opentelemetry_collector_is_a_record() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("logs", 1);
+    let otelcol = Otelcol::start(bridge().port, &topic);
+    otelcol.log(0..200);
+    assert_eq!(records(kafka, &topic, 200, otelcol::texts), (0..200).map(otelcol::text).collect::<Vec<_>>());
+    assert_eq!(kafka.consume(&topic).len(), 1);
+    eventually("the Collector has counted", SOON, || match otelcol.counters() {
+        [200, 0, 0] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
 fn numbers(names: Vec<String>) -> Vec<usize> {
     names.iter().map(|name| name.parse().expect("a number")).collect()
 }
@@ -116,20 +135,22 @@ fn without_repetitions(names: Vec<String>) -> Vec<String> {
 /// While Kafka is silent, a batch may or may not be in the log after a 504. A shipper sends it again, so that its messages
 /// may be in the log twice; nothing else may. While no broker answers, the bridge responds with 503.
 #[test]
-fn syslog_ng_and_telegraf_lose_nothing_while_kafka_is_silent_or_down() {
+fn shippers_that_retry_lose_nothing_while_kafka_is_silent_or_down() {
     let mut kafka = Kafka::start(Options::default());
     let bridge = Bridge::start_with(&kafka.bootstrap(), &["--produce-timeout", "1s"]);
-    ["logs", "metrics"].iter().for_each(|topic| kafka.create(topic, 1));
+    ["logs", "metrics", "requests"].iter().for_each(|topic| kafka.create(topic, 1));
     let (syslog_ng, telegraf) = (SyslogNg::start(bridge.port, "logs"), Telegraf::start(bridge.port, "metrics"));
+    let otelcol = Otelcol::start(bridge.port, "requests");
     let send = |first: usize| {
         syslog_ng.log(first..first + 50);
         telegraf.send(first..first + 50);
+        otelcol.log(first..first + 50);
     };
     let fail = |status: u16| {
         // Without `response-action`, syslog-ng drops a batch after the third 504.
         eventually("the shippers have failed repeatedly", SOON, || {
-            match (syslog_ng.responses(status), telegraf.responses(status)) {
-                (4.., 2..) => Ok(()),
+            match (syslog_ng.responses(status), telegraf.responses(status), otelcol.responses(status)) {
+                (4.., 2.., 2..) => Ok(()),
                 failures => Err(format!("{failures:?}")),
             }
         });
@@ -143,6 +164,7 @@ fn syslog_ng_and_telegraf_lose_nothing_while_kafka_is_silent_or_down() {
     kafka.thaw(1);
     records(&kafka, "logs", 150, syslog_ng::text);
     records(&kafka, "metrics", 150, telegraf::line);
+    records(&kafka, "requests", 150, otelcol::texts);
     kafka.kill(1);
     send(150);
     fail(503);
@@ -155,6 +177,13 @@ fn syslog_ng_and_telegraf_lose_nothing_while_kafka_is_silent_or_down() {
     assert_eq!(without_repetitions(logs), (0..300).map(syslog_ng::message).collect::<Vec<_>>());
     assert_eq!(without_repetitions(metrics), (0..300).map(telegraf::metric).collect::<Vec<_>>());
     eventually("syslog-ng has counted", SOON, || match syslog_ng.counters()? {
+        [300, 0, 0] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    // Its queue has several consumers, which do not keep the order of requests.
+    let requests: BTreeSet<String> = records(&kafka, "requests", 300, otelcol::texts).into_iter().collect();
+    assert_eq!(requests, (0..300).map(otelcol::text).collect());
+    eventually("the Collector has counted", SOON, || match otelcol.counters() {
         [300, 0, 0] => Ok(()),
         other => Err(format!("{other:?}")),
     });
