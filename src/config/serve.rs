@@ -101,7 +101,7 @@ pub struct Serve {
 
     /// Maximum size of records queued for Kafka; further ones are rejected with 503.
     ///
-    /// While Kafka is unreachable, records stay queued until --produce-timeout.
+    /// Records stay queued until --produce-timeout, or for 5 seconds while no broker answers.
     #[arg(long, help_heading = "Limits", env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
     queue_bytes: usize,
 

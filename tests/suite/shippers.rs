@@ -1,5 +1,5 @@
-//! Bodies as log shippers and webhooks send them, on a broker in memory. Those of the shippers that Debian has are tested
-//! with the real programs, in `integration/tests/real/shippers.rs`.
+//! Bodies as log shippers and webhooks send them, on a broker in memory. The shippers that can be installed are tested as
+//! real programs, in `integration/tests/real/shippers.rs`.
 
 use crate::produce::{Answer, Bridge, Chunk, JSON, NDJSON, V2_JSON, answer, chunks};
 use bytes::Bytes;

@@ -1,17 +1,25 @@
 //! Real log shippers, with the configuration in `examples/shippers`, before the bridge and a real Kafka.
 
+mod collectd;
+mod otelcol;
+mod syslog_ng;
+mod telegraf;
+
+use self::collectd::Collectd;
+use self::otelcol::Otelcol;
+use self::syslog_ng::SyslogNg;
+use self::telegraf::Telegraf;
 use crate::{SOON, bridge};
-use curlew_integration::eventually;
-use curlew_integration::kafka::Kafka;
+use curlew_integration::bridge::Bridge;
+use curlew_integration::kafka::{Kafka, Options};
 use curlew_integration::process::Process;
+use curlew_integration::{EndOnDrop, eventually};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 /// Returns an example with the address of this bridge and another topic.
@@ -19,145 +27,50 @@ fn example(name: &str, port: u16, topic: &str) -> String {
     let text =
         std::fs::read_to_string(curlew_integration::file(&format!("../examples/shippers/{name}"))).expect("example");
     let start = text.find("127.0.0.1:8080/topics/").expect("a URL");
-    let end = start + text[start..].find('?').expect("a query");
+    let end = start + text[start..].find(['?', '\n']).expect("the end of the path");
     format!("{}127.0.0.1:{port}/topics/{topic}{}", &text[..start], &text[end..])
 }
 
 /// A shipper with its configuration in a temporary directory.
 struct Shipper {
+    /// Dropped first, because it prints the log of a failed test.
+    process: Process,
     directory: TempDir,
-    _process: Process,
 }
 
 impl Shipper {
-    fn start(program: &str, config: impl FnOnce(&str) -> String, arguments: impl FnOnce(&str) -> Vec<String>) -> Self {
+    fn start(program: &Path, config: impl FnOnce(&str) -> String, arguments: impl FnOnce(&str) -> Vec<String>) -> Self {
         let directory = tempfile::Builder::new().prefix("curlew-shipper-").tempdir().expect("temporary directory");
         let path = directory.path().to_str().expect("UTF-8").to_owned();
         std::fs::write(directory.path().join("config"), config(&path)).expect("configuration");
         let mut command = Command::new(program);
         command.args(arguments(&path));
-        let process = Process::start(program, command, &directory.path().join("log"));
-        Self { directory, _process: process }
+        let process = Process::start(&program.display().to_string(), command, &directory.path().join("log"));
+        Self { process, directory }
+    }
+
+    /// Counts the lines of the log that contain `text`.
+    fn logged(&self, text: &str) -> usize {
+        self.process.log().lines().filter(|line| line.contains(text)).count()
     }
 }
 
-struct Collectd(Shipper);
-
-impl Collectd {
-    fn start(port: u16, topic: &str) -> Self {
-        let config = |path: &str| {
-            format!(
-                "Hostname \"hall-3\"\nFQDNLookup false\nBaseDir \"{path}\"\nPIDFile \"{path}/pid\"\n\
-                 TypesDB \"/usr/share/collectd/types.db\"\nLoadPlugin logfile\nLoadPlugin unixsock\n\
-                 <Plugin logfile>\nLogLevel info\nFile stdout\n</Plugin>\n\
-                 <Plugin unixsock>\nSocketFile \"{path}/socket\"\n</Plugin>\n{}",
-                example("collectd.conf", port, topic)
-            )
-        };
-        let collectd = Self(Shipper::start("/usr/sbin/collectd", config, |path| {
-            ["-f", "-C", &format!("{path}/config")].map(String::from).to_vec()
-        }));
-        eventually("collectd is up", SOON, || collectd.connect().map_err(|error| error.to_string()));
-        collectd
-    }
-
-    fn connect(&self) -> std::io::Result<UnixStream> {
-        UnixStream::connect(self.0.directory.path().join("socket"))
-    }
-
-    /// Sends a command of collectd-unixsock(5), and returns its status line.
-    fn command(mut socket: &UnixStream, command: &str) -> String {
-        writeln!(socket, "{command}").expect("write");
-        let mut status = String::new();
-        BufReader::new(socket).read_line(&mut status).expect("read");
-        status
-    }
-
-    /// Passes one value with each of these numbers to collectd.
-    fn put(&self, numbers: Range<usize>) {
-        let socket = self.connect().expect("socket");
-        for number in numbers {
-            let status =
-                Self::command(&socket, &format!("PUTVAL \"hall-3/boiler/gauge-{number}\" interval=10 N:{number}.5"));
-            assert!(status.starts_with("0 Success"), "{status}");
-        }
-    }
-
-    /// Makes collectd send its buffer; it responds when the bridge has.
-    fn flush(&self) {
-        let status = Self::command(&self.connect().expect("socket"), "FLUSH plugin=write_http/curlew");
-        assert!(status.starts_with("0 Done: 1 successful"), "{status}");
-    }
-}
-
-struct SyslogNg(Shipper);
-
-impl SyslogNg {
-    fn start(port: u16, topic: &str) -> Self {
-        let config = |path: &str| {
-            format!(
-                "@version: 3.38\noptions {{ time-reopen(1); }};\nsource s_file {{ file(\"{path}/in\" follow-freq(0.1) flags(no-parse)); }};\n{}\n\
-                 log {{ source(s_file); destination(d_curlew); flags(flow-control); }};\n",
-                example("syslog-ng.conf", port, topic)
-            )
-        };
-        let arguments = |path: &str| {
-            let mut arguments = ["-F", "-e", "--no-caps"].map(String::from).to_vec();
-            for (flag, name) in [("-f", "config"), ("-R", "persist"), ("-c", "control"), ("-p", "pid")] {
-                arguments.extend([flag.to_owned(), format!("{path}/{name}")]);
-            }
-            arguments
-        };
-        let shipper = Self(Shipper::start("/usr/sbin/syslog-ng", config, arguments));
-        eventually("syslog-ng is up", SOON, || shipper.counters());
-        shipper
-    }
-
-    /// Logs one message with each of these numbers.
-    fn log(&self, numbers: Range<usize>) {
-        let mut lines = String::new();
-        numbers.for_each(|number| writeln!(lines, "{}", message(number)).expect("text"));
-        let path = self.0.directory.path().join("in");
-        let mut file = File::options().create(true).append(true).open(path).expect("file");
-        file.write_all(lines.as_bytes()).expect("write");
-    }
-
-    /// Returns syslog-ng's counters of its destination: written, dropped, queued.
-    fn counters(&self) -> Result<[usize; 3], String> {
-        let control = self.0.directory.path().join("control");
-        let output = Command::new("/usr/sbin/syslog-ng-ctl").arg("stats").arg("-c").arg(control).output();
-        let text = String::from_utf8_lossy(&output.expect("syslog-ng-ctl").stdout).into_owned();
-        let counter = |name: &str| {
-            let line = text.lines().find(|line| line.starts_with("dst.http;") && line.contains(&format!(";{name};")));
-            line.and_then(|line| line.rsplit(';').next()?.parse().ok()).ok_or_else(|| format!("{name}: {text}"))
-        };
-        Ok([counter("written")?, counter("dropped")?, counter("queued")?])
-    }
-}
-
-/// A message that JSON and a Kafka record must carry unchanged.
-fn message(number: usize) -> String {
-    format!("Kessel {number}: \"zu heiß\", [alarm] {{a\\b}}")
-}
-
-/// Waits until `topic` has `count` different records, and returns what `name` selects of each, in order.
-fn records(kafka: &Kafka, topic: &str, count: usize, name: impl Fn(&Value) -> String) -> Vec<String> {
+/// Waits until `topic` has `count` different messages, which `names` finds in its records, and returns all, in order.
+fn records<N>(kafka: &Kafka, topic: &str, count: usize, names: impl Fn(&[u8]) -> N) -> Vec<String>
+where
+    N: IntoIterator<Item = String>,
+{
     eventually("all records have arrived", SOON, || {
         let records = kafka.consume(topic);
-        let value =
-            |value: &Option<Vec<u8>>| serde_json::from_slice(value.as_deref().unwrap_or_default()).expect("JSON");
-        let names: Vec<String> = records.iter().map(|record| name(&value(&record.value))).collect();
+        let names: Vec<String> =
+            records.iter().flat_map(|record| names(record.value.as_deref().unwrap_or_default())).collect();
         let found = names.iter().collect::<BTreeSet<_>>().len();
         if found >= count { Ok(names) } else { Err(format!("{found} of {count}")) }
     })
 }
 
-fn type_instance(value: &Value) -> String {
-    value["type_instance"].as_str().expect("a type instance").to_owned()
-}
-
-fn text(value: &Value) -> String {
-    value["MESSAGE"].as_str().expect("a message").to_owned()
+fn json(value: &[u8]) -> Value {
+    serde_json::from_slice(value).expect("JSON")
 }
 
 #[test]
@@ -168,27 +81,180 @@ fn each_value_of_collectd_and_each_message_of_syslog_ng_is_a_record() {
     collectd.put(0..200);
     collectd.flush();
     syslog_ng.log(0..1200);
-    let numbers: Vec<String> = (0..200).map(|number| number.to_string()).collect();
-    let boiler = |value: &Value| match value["plugin"].as_str() {
-        Some("boiler") => type_instance(value),
-        _ => panic!("{value}"),
-    };
     // The write threads of collectd may send values in another order.
-    let mut written = records(kafka, &metrics, 200, boiler);
-    written.sort_by_key(|number| number.parse::<usize>().ok());
-    assert_eq!(written, numbers);
-    let stored = kafka.consume(&metrics);
-    let mut values = stored
-        .iter()
-        .map(|record| serde_json::from_slice::<Value>(record.value.as_deref().expect("a value")).expect("JSON"));
-    let first = values.find(|value| type_instance(value) == "0").expect("the value of the first number");
+    let mut written = numbers(records(kafka, &metrics, 200, collectd::number));
+    written.sort_unstable();
+    assert_eq!(written, (0..200).collect::<Vec<_>>());
+    let values: Vec<Value> =
+        kafka.consume(&metrics).iter().map(|record| json(record.value.as_deref().expect("a value"))).collect();
+    let first = values.iter().find(|value| value["type_instance"] == "0").expect("the value of the first number");
     assert_eq!(
         (&first["values"][0], &first["host"], &first["dsnames"][0]),
         (&0.5.into(), &"hall-3".into(), &"value".into())
     );
-    assert_eq!(records(kafka, &logs, 1200, text), (0..1200).map(message).collect::<Vec<_>>());
+    assert_eq!(records(kafka, &logs, 1200, syslog_ng::text), (0..1200).map(syslog_ng::message).collect::<Vec<_>>());
     eventually("syslog-ng has counted", SOON, || match syslog_ng.counters()? {
         [1200, 0, 0] => Ok(()),
         other => Err(format!("{other:?}")),
     });
+}
+
+#[test]
+fn each_metric_of_telegraf_is_a_record() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("metrics", 1);
+    let telegraf = Telegraf::start(bridge().port, &topic);
+    telegraf.send(0..200);
+    assert_eq!(records(kafka, &topic, 200, telegraf::line), (0..200).map(telegraf::metric).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_request_of_the_opentelemetry_collector_is_a_record() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("logs", 1);
+    let otelcol = Otelcol::start(bridge().port, &topic);
+    otelcol.log(0..200);
+    assert_eq!(records(kafka, &topic, 200, otelcol::texts), (0..200).map(otelcol::text).collect::<Vec<_>>());
+    assert_eq!(kafka.consume(&topic).len(), 1);
+    eventually("the Collector has counted", SOON, || match otelcol.counters() {
+        [200, 0, 0] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+fn numbers(names: Vec<String>) -> Vec<usize> {
+    names.iter().map(|name| name.parse().expect("a number")).collect()
+}
+
+/// The names in the order in which they were first written.
+fn without_repetitions(names: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
+}
+
+/// While Kafka is silent, a batch may or may not be in the log after a 504. A shipper sends it again, so that its messages
+/// may be in the log twice; nothing else may. While no broker answers, the bridge responds with 503.
+#[test]
+fn shippers_that_retry_lose_nothing_while_kafka_is_silent_or_down() {
+    let mut kafka = Kafka::start(Options::default());
+    let bridge = Bridge::start_with(&kafka.bootstrap(), &["--produce-timeout", "1s"]);
+    ["logs", "metrics", "requests"].iter().for_each(|topic| kafka.create(topic, 1));
+    let (syslog_ng, telegraf) = (SyslogNg::start(bridge.port, "logs"), Telegraf::start(bridge.port, "metrics"));
+    let otelcol = Otelcol::start(bridge.port, "requests");
+    let send = |first: usize| {
+        syslog_ng.log(first..first + 50);
+        telegraf.send(first..first + 50);
+        otelcol.log(first..first + 50);
+    };
+    let fail = |status: u16| {
+        // Without `response-action`, syslog-ng drops a batch after the third 504.
+        eventually("the shippers have failed repeatedly", SOON, || {
+            match (syslog_ng.responses(status), telegraf.responses(status), otelcol.responses(status)) {
+                (4.., 2.., 2..) => Ok(()),
+                failures => Err(format!("{failures:?}")),
+            }
+        });
+    };
+    send(0);
+    let before = (records(&kafka, "logs", 50, syslog_ng::text), records(&kafka, "metrics", 50, telegraf::line));
+    kafka.freeze(1);
+    send(50);
+    fail(504);
+    send(100);
+    kafka.thaw(1);
+    records(&kafka, "logs", 150, syslog_ng::text);
+    records(&kafka, "metrics", 150, telegraf::line);
+    records(&kafka, "requests", 150, otelcol::texts);
+    kafka.kill(1);
+    send(150);
+    fail(503);
+    send(200);
+    kafka.restart(1);
+    send(250);
+    let logs = records(&kafka, "logs", 300, syslog_ng::text);
+    let metrics = records(&kafka, "metrics", 300, telegraf::line);
+    assert_eq!((&logs[..50], &metrics[..50]), (&before.0[..], &before.1[..]));
+    assert_eq!(without_repetitions(logs), (0..300).map(syslog_ng::message).collect::<Vec<_>>());
+    assert_eq!(without_repetitions(metrics), (0..300).map(telegraf::metric).collect::<Vec<_>>());
+    eventually("syslog-ng has counted", SOON, || match syslog_ng.counters()? {
+        [300, 0, 0] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    // Its queue has several consumers, which do not keep the order of requests.
+    let requests: BTreeSet<String> = records(&kafka, "requests", 300, otelcol::texts).into_iter().collect();
+    assert_eq!(requests, (0..300).map(otelcol::text).collect());
+    eventually("the Collector has counted", SOON, || match otelcol.counters() {
+        [300, 0, 0] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    eventually("Telegraf has counted", SOON, || match telegraf.counters()? {
+        [written, 0, 0] if written >= 300 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+/// collectd sends a buffer once, and discards it whatever the response is. It has no counter of that, only its log.
+#[test]
+fn collectd_loses_only_what_the_bridge_rejects_while_no_broker_answers() {
+    let mut kafka = Kafka::start(Options::default());
+    let bridge = Bridge::start(&kafka.bootstrap());
+    ["metrics", "probe"].iter().for_each(|topic| kafka.create(topic, 1));
+    let collectd = Collectd::start(bridge.port, "metrics");
+    collectd.put(0..50);
+    all_stored(&collectd, &kafka, 0..50);
+    kafka.freeze(1);
+    collectd.put(50..100);
+    let thawed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let end = EndOnDrop(&thawed);
+        scope.spawn(|| {
+            while !thawed.load(Ordering::Relaxed) {
+                collectd.flush();
+            }
+        });
+        eventually("the bridge waits for Kafka", SOON, || match metric(&bridge, "curlew_queued_bytes ") {
+            Some(bytes) if bytes != "0" => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        // These wait in collectd's queue.
+        collectd.put(100..150);
+        kafka.thaw(1);
+        drop(end);
+    });
+    all_stored(&collectd, &kafka, 0..150);
+    assert_eq!(collectd.failures(), 0, "{}", collectd.log());
+
+    kafka.kill(1);
+    collectd.put(150..200);
+    eventually("collectd has discarded values", SOON, || {
+        collectd.flush();
+        if collectd.failures() > 0 { Ok(()) } else { Err(collectd.log()) }
+    });
+    kafka.restart(1);
+    eventually("the bridge writes again", SOON, || match bridge.post("/topics/probe", "text/plain", "x").status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    collectd.put(200..250);
+    let stored = all_stored(&collectd, &kafka, 200..250);
+    let missing: Vec<usize> = (0..250).filter(|number| !stored.contains(number)).collect();
+    assert!(!missing.is_empty() && missing.iter().all(|number| (150..200).contains(number)), "{missing:?}");
+    let acknowledged = metric(&bridge, "curlew_produced_records_total{outcome=\"acknowledged\"} ");
+    assert_eq!(acknowledged, Some((kafka.consume("metrics").len() + 1).to_string()));
+}
+
+/// Flushes until all values with these numbers are in the topic, and returns the numbers of all that are.
+fn all_stored(collectd: &Collectd, kafka: &Kafka, expected: Range<usize>) -> BTreeSet<usize> {
+    eventually("collectd has sent its values", SOON, || {
+        // A flush sends nothing until the values have reached the buffer.
+        collectd.flush();
+        let stored: BTreeSet<usize> = numbers(records(kafka, "metrics", 0, collectd::number)).into_iter().collect();
+        let missing = expected.clone().filter(|number| !stored.contains(number)).count();
+        if missing == 0 { Ok(stored) } else { Err(format!("{missing} are missing")) }
+    })
+}
+
+/// Returns a value of the bridge's metrics.
+fn metric(bridge: &Bridge, name: &str) -> Option<String> {
+    bridge.get("/metrics").text().lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()))
 }
