@@ -24,6 +24,7 @@ pub use key::key;
 pub use produce::produce;
 pub use topics::topics;
 
+use crate::os::closed_pipe::wait_until_closed;
 use crate::os::signal::Signals;
 use crate::os::terminal_escapes::Destination;
 use error::CommandError;
@@ -53,11 +54,20 @@ fn runtime() -> Result<Runtime, CommandError> {
     Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)
 }
 
+/// Whether a command goes on when nobody reads its standard output any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClosedOutput {
+    Ignored,
+    /// Otherwise `curlew consume t | head -1` would end only at the next record.
+    Ends,
+}
+
 /// Runs `work` until it ends or a signal arrives. At a signal, `stop` either returns the result, or makes `work` end and
 /// returns `None`. A second signal ends the command at once.
 fn until_signal(
     work: impl FnOnce() -> Result<(), CommandError> + Send + 'static,
     stop: impl FnOnce() -> Option<Result<(), CommandError>> + Send + 'static,
+    closed_output: ClosedOutput,
 ) -> Result<(), CommandError> {
     let runtime = runtime()?;
     let result = runtime.block_on(async {
@@ -67,6 +77,10 @@ fn until_signal(
         tokio::select! {
             result = &mut work => return result.unwrap_or_else(failed),
             () = signals.next() => {}
+            // Its thread ends with the process.
+            Ok(()) = tokio::task::spawn_blocking(|| wait_until_closed(&io::stdout())), if closed_output == ClosedOutput::Ends => {
+                return Ok(());
+            }
         }
         let stopped = tokio::task::spawn_blocking(stop);
         let ending = async {

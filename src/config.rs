@@ -4,6 +4,7 @@
 mod access;
 mod check;
 mod client_properties;
+mod command_texts;
 mod data;
 mod demo;
 mod doctor;
@@ -24,6 +25,7 @@ mod registry;
 mod serve;
 mod show;
 mod terminal;
+mod topic_args;
 mod topics;
 mod values;
 
@@ -35,8 +37,10 @@ pub use invalid_settings::InvalidSettings;
 pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;
-pub use terminal::{BridgeArgs, ClientTarget, Consume, Export, LineFormat, OnGap, Produce, Separator, TargetArgs};
-pub use topics::{CreateTopic, ListTopics, TopicsAction, TopicsCommand};
+pub use terminal::{
+    BridgeArgs, ClientTarget, Consume, Export, LineFormat, OnGap, Produce, Separator, TailCommand, TargetArgs,
+};
+pub use topics::{CreateTopic, DeleteTopic, DescribeTopic, ListTopics, TopicsAction, TopicsCommand};
 pub use values::{BridgeUrl, UrlScheme};
 
 use crate::logging::LogFormat;
@@ -76,9 +80,11 @@ pub enum Command {
     Demo(Demo),
     /// Print the records of topics as they arrive, one per line.
     Consume(Consume),
+    /// Print the values of the last records of topics, and of new records as they arrive.
+    Tail(TailCommand),
     /// Send the lines of standard input to a topic, one record per line.
     Produce(Produce),
-    /// Create or list topics.
+    /// List, describe, create or delete topics.
     Topics(TopicsCommand),
     /// Check the health of the bridge on this machine; exit code 0 or 1.
     Health(Health),
@@ -97,6 +103,7 @@ impl Command {
             Self::Serve(serve) => serve.log_level,
             Self::Demo(demo) => demo.log_level,
             Self::Consume(consume) => consume.target.log_level,
+            Self::Tail(tail) => tail.target.log_level,
             Self::Produce(produce) => produce.target.log_level,
             Self::Topics(topics) => topics.target().log_level,
             Self::Export(export) => export.target.log_level,
@@ -147,6 +154,7 @@ impl Command {
         match self {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
             Self::Consume(consume) => Some(&mut consume.target),
+            Self::Tail(tail) => Some(&mut tail.target),
             Self::Produce(produce) => Some(&mut produce.target),
             Self::Topics(topics) => Some(topics.target_mut()),
             Self::Export(export) => Some(&mut export.target),
@@ -205,7 +213,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
     let (cli, matches) = match (is_config_check, merged.errors.as_slice()) {
         (true, _) => parse_all(&definition, &mut merged)?,
         (false, []) => parse(&definition, &merged).map_err(|e| EarlyExit::from_clap(&e, &definition, &merged))?,
-        (false, [first, more @ ..]) => return Err(EarlyExit::from_file_errors(first, more.len())),
+        (false, errors) => return Err(EarlyExit::from_file_errors(errors)),
     };
     match cli.invocation {
         Invocation::Run(mut command) => {
@@ -217,7 +225,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
                 registry.connect(properties).map_err(InvalidSettings::from)?;
             }
             match &mut *command {
-                Command::Consume(consume) => consume.apply_select()?,
+                Command::Consume(consume) => consume.choose_output()?,
                 Command::Produce(produce) => produce.check()?,
                 Command::Serve(serve) => {
                     serve.check()?;
@@ -262,7 +270,7 @@ fn parse_all(definition: &clap::Command, merged: &mut MergedArgs) -> Result<(Cli
 
 /// Returns the definition of all commands.
 fn definition() -> clap::Command {
-    print_command::hide_serve_settings(Cli::command())
+    command_texts::with_examples(print_command::hide_serve_settings(Cli::command()))
 }
 
 /// Parses a command line, which is split at blanks.

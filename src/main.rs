@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => exit_code(format, run(&settings, DemoMode::Off)),
         Command::Demo(settings) => exit_code(format, demo(&settings)),
         Command::Consume(settings) => consume(settings),
+        Command::Tail(settings) => consume(settings.into()),
         Command::Produce(settings) => produce(settings),
         Command::Topics(settings) => topics(&settings),
         Command::Key(settings) => key(settings),

@@ -1,5 +1,6 @@
 //! Interfaces to the operating system: files, signals, limits, the service manager, the terminal.
 
+pub mod closed_pipe;
 pub mod fd_limit;
 pub mod file_stamp;
 pub mod memory_limit;

@@ -1,4 +1,5 @@
-//! Where a stream starts: `latest`, `earliest`, `snapshot`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor.
+//! Where a stream starts: `latest`, `earliest`, `snapshot`, a number of records like `-20`, an RFC 3339 time, an age like
+//! `-15m`, offsets, or a cursor.
 //! Shared by `?from=` and `--from`.
 
 #![deny(missing_docs)]
@@ -19,6 +20,8 @@ pub enum StartPosition {
     Earliest,
     /// The latest record of every key, then the records after that.
     Snapshot,
+    /// So many offsets before the end of each partition.
+    Last(Offset),
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
     /// `TOPIC:PARTITION:OFFSET` for each partition of each topic.
@@ -39,6 +42,8 @@ pub enum Start {
         /// Only keys whose latest record has this timestamp or a later one; `None` for all.
         since: Option<Timestamp>,
     },
+    /// So many offsets before the end of each partition.
+    Last(Offset),
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
     /// A cursor of the stream's topics and partitions.
@@ -55,6 +60,7 @@ impl StartPosition {
             Self::Latest => Start::Latest,
             Self::Earliest => Start::Earliest,
             Self::Snapshot => Start::Snapshot { since: None },
+            Self::Last(count) => Start::Last(count),
             Self::Time(at) => Start::Time(at),
             Self::Offsets(offsets) => Start::Cursor(Cursor::at(offsets, topics.to_vec(), selection.clone())?),
             Self::Cursor(text) => Start::Cursor(Cursor::parse(&text, topics.to_vec(), selection.clone())?),
@@ -65,8 +71,8 @@ impl StartPosition {
 /// An invalid start position. The text quotes it, lists the allowed forms and may add a hint.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "from {given:?} is not a start position; allowed are latest, earliest, snapshot, a time like 2026-01-31T08:00:00Z, an age like \
-     -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
+    "from {given:?} is not a start position; allowed are latest, earliest, snapshot, -20 for the last 20 records of each partition, \
+     a time like 2026-01-31T08:00:00Z, an age like -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
 )]
 pub struct InvalidStart {
     given: String,
@@ -86,6 +92,9 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
         "earliest" => return Ok(StartPosition::Earliest),
         "snapshot" => return Ok(StartPosition::Snapshot),
         _ => {}
+    }
+    if let Some(count) = text.strip_prefix('-').and_then(|count| count.parse::<u32>().ok()) {
+        return Ok(StartPosition::Last(count.into()));
     }
     if let Some(age) = text.strip_prefix('-') {
         let age = parse_age(age).ok_or_else(|| bad(UNITS))?;
@@ -194,6 +203,7 @@ mod tests {
             ("-250ms", StartPosition::Time(NOW - 250)),
             ("-0s", StartPosition::Time(NOW)),
             ("-9999999w", StartPosition::Time(0)),
+            ("-20", StartPosition::Last(20)),
         ];
         for (text, from) in cases {
             assert_eq!(parse_start(text, NOW), Ok(from), "{text}");
@@ -206,7 +216,8 @@ mod tests {
             ("", ""),
             ("newest", ""),
             ("42", IS_A_NUMBER),
-            ("-15", UNITS),
+            ("-15x", UNITS),
+            ("-4294967296", UNITS),
             ("-", UNITS),
             ("-m", UNITS),
             ("-15 m", UNITS),

@@ -183,6 +183,10 @@ impl BridgeClient {
         self.send("POST", path, &[("content-type", content_type)], body).await
     }
 
+    pub async fn delete(&mut self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        self.send("DELETE", path, &[], Bytes::new()).await
+    }
+
     async fn send(
         &mut self,
         method: &str,

@@ -3,7 +3,7 @@
 use super::bridge_client::BridgeTarget;
 use super::error::CommandError;
 use super::output::write_record;
-use super::{PrintOutcome, exit, from_bridge, print_outcome, report, until_signal};
+use super::{ClosedOutput, PrintOutcome, exit, from_bridge, print_outcome, report, until_signal};
 use crate::broker::{BrokerError, Remedy};
 use crate::config::{ClientTarget, Consume, OnGap, OutputFormat};
 use crate::cursor::Selection;
@@ -45,7 +45,7 @@ pub fn consume(settings: Consume) -> ExitCode {
 fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), CommandError> {
     let (missing, until) = (settings.missing(), settings.until());
     let selection = Selection::of(settings.partitions);
-    let start = settings.from.resolve(&settings.topics, &selection)?;
+    let start = settings.from.resolve(&settings.topics.0, &selection)?;
     let lines = Arc::new(RecordPrinter {
         output: settings.output,
         on_gap: settings.on_gap,
@@ -53,7 +53,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), Co
         to: Destination::of(&std::io::stdout()),
     });
     let subscription = Subscription {
-        topics: settings.topics,
+        topics: settings.topics.0,
         selection,
         start,
         filter: Filter {
@@ -83,7 +83,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), Co
         hub.shut_down();
         None
     };
-    until_signal(work, stop)
+    until_signal(work, stop, ClosedOutput::Ends)
 }
 
 fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), CommandError> {

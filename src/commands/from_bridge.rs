@@ -5,7 +5,7 @@ use super::envelope::{self, RecordLine};
 use super::error::CommandError;
 use super::output::{write_envelope, write_record};
 use super::sse::{Parser, ReceivedEvent};
-use super::{PrintOutcome, print_outcome, report, runtime, until_signal};
+use super::{ClosedOutput, PrintOutcome, print_outcome, report, runtime, until_signal};
 use crate::config::{Consume, OnGap, OutputFormat};
 use crate::cursor::Cursor;
 use crate::hub::{Missing, Until};
@@ -41,7 +41,7 @@ pub fn consume(settings: Consume, bridge: BridgeTarget) -> Result<(), CommandErr
         drop(stop);
         None
     };
-    until_signal(work, stop)
+    until_signal(work, stop, ClosedOutput::Ends)
 }
 
 struct BridgeStream {
@@ -220,7 +220,7 @@ impl BridgeStream {
             let mut records = Records::over(value.unwrap_or_default().into());
             records.push(0, -1, None, part);
             // The format does not print the topic.
-            self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
+            self.settings.topics.0.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
             let envelope = RecordLine::read(data)?;
             let records = match output {
@@ -239,7 +239,7 @@ impl BridgeStream {
     fn path(&self) -> String {
         let Consume { topics, partitions, key, condition, sample, limit, output, from, .. } = &self.settings;
         let mut query = Serializer::new(String::from("/events?"));
-        topics.iter().for_each(|topic| {
+        topics.0.iter().for_each(|topic| {
             query.append_pair("topic", topic.as_str());
         });
         partitions.iter().for_each(|partition| {
@@ -286,6 +286,7 @@ fn from_parameter(from: &StartPosition) -> String {
         StartPosition::Latest => "latest".to_owned(),
         StartPosition::Earliest => "earliest".to_owned(),
         StartPosition::Snapshot => "snapshot".to_owned(),
+        StartPosition::Last(count) => format!("-{count}"),
         StartPosition::Cursor(text) => text.clone(),
         StartPosition::Offsets(offsets) => {
             let offsets: Vec<_> = offsets.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();

@@ -135,11 +135,12 @@ fn headers(settings: &Produce) -> Vec<Header> {
 fn values(lines: &Bytes, settings: &Produce) -> Vec<NewRecord> {
     let headers = headers(settings);
     let content = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let usual_key: Option<Bytes> = settings.key.clone().map(Bytes::from);
     let new = |line: &[u8]| {
         let (key, value) = split(line, settings.key_separator.as_ref());
         NewRecord {
             partition: settings.partition,
-            key: key.map(|key| lines.slice_ref(key)),
+            key: key.map(|key| lines.slice_ref(key)).or_else(|| usual_key.clone()),
             value: Some(lines.slice_ref(value)),
             headers: headers.clone(),
             timestamp: None,

@@ -4,7 +4,7 @@ use super::bridge_client::BridgeTarget;
 use super::error::CommandError;
 use super::lines::{InputError, InputLines};
 use super::progress::{ProduceError, ProduceProgress, combine};
-use super::{exit, to_bridge, until_signal};
+use super::{ClosedOutput, exit, to_bridge, until_signal};
 use crate::broker::{AutoCreate, DeliveryResult};
 use crate::config::{ClientTarget, Produce};
 use crate::http::problem::with_flag;
@@ -28,7 +28,7 @@ pub fn produce(settings: Produce) -> ExitCode {
         ClientTarget::Bridge(bridge) => BridgeTarget::new(bridge).map_err(CommandError::from).and_then(|bridge| {
             let at_signal = progress.clone();
             let work = move || to_bridge::produce(&settings, &bridge, &progress);
-            until_signal(work, move || Some(summary(&at_signal)))
+            until_signal(work, move || Some(summary(&at_signal)), ClosedOutput::Ignored)
         }),
     })
 }
@@ -41,10 +41,11 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
     let (hub_at_signal, at_signal) = (hub.clone(), progress.clone());
     let work = move || Ok(send_all(&settings, &hub, io::stdin().lock(), &progress)?);
     // Standard input may never end. The hub writes the records that have been read before it shuts down.
-    until_signal(work, move || {
+    let stop = move || {
         hub_at_signal.shut_down();
         Some(summary(&at_signal))
-    })
+    };
+    until_signal(work, stop, ClosedOutput::Ignored)
 }
 
 /// Sends the records of `input`, and waits for the outcomes of all batches.
@@ -76,7 +77,7 @@ fn send_all(
                 counters.completed(first, outcomes.collect());
                 let _ = completed.try_send(());
             };
-            match hub.produce(settings.topic.clone(), settings.acks, AutoCreate::Ask, batch.clone(), done) {
+            match hub.produce(settings.topic.0.clone(), settings.acks, AutoCreate::Ask, batch.clone(), done) {
                 Ok(()) => break,
                 Err(Rejected::QueueFull) if outstanding > 0 => {
                     let _ = receipts.recv();

@@ -29,7 +29,7 @@ pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProg
         Acks::Leader => "1",
         Acks::None => "0",
     };
-    let path = format!("/topics/{}?acks={acks}", settings.topic);
+    let path = format!("/topics/{}?acks={acks}", settings.topic.0);
     let mut client = Some(runtime.block_on(BridgeClient::connect(bridge))?);
     let mut lines = InputLines::new(std::io::stdin().lock());
     let read = loop {

@@ -1,11 +1,14 @@
-//! `curlew topics`: creates and lists topics.
+//! `curlew topics`: lists, describes, creates and deletes topics.
+
+mod describe;
 
 use super::bridge_client::{self, BridgeClient, BridgeProblem, BridgeTarget, ClientError};
 use super::error::CommandError;
 use super::{exit, print_outcome, runtime};
 use crate::broker::{CreatedTopic, NewTopic};
-use crate::config::{ClientTarget, CreateTopic, ListTopics, TopicsAction, TopicsCommand};
+use crate::config::{ClientTarget, CreateTopic, DeleteTopic, DescribeTopic, ListTopics, TopicsAction, TopicsCommand};
 use crate::kafka;
+use crate::os::terminal_escapes::Destination;
 use crate::record::TopicName;
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -15,11 +18,13 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Returns exit code 0 if the topic was created, or the topics were listed, and 1 otherwise.
+/// Returns exit code 0 if the command did what it says, and 1 otherwise.
 pub fn topics(command: &TopicsCommand) -> ExitCode {
     exit(match &command.action {
         TopicsAction::Create(settings) => create(settings),
         TopicsAction::List(settings) => list(settings),
+        TopicsAction::Describe(settings) => describe(settings),
+        TopicsAction::Delete(settings) => delete(settings),
     })
 }
 
@@ -80,14 +85,54 @@ fn list(settings: &ListTopics) -> Result<(), CommandError> {
 }
 
 fn list_on_bridge(bridge: &BridgeTarget) -> Result<Vec<TopicName>, CommandError> {
+    topic_names(&get(bridge, "/topics")?).map_err(CommandError::UnreadableTopics)
+}
+
+/// Returns the body of a response with the status 200.
+fn get(bridge: &BridgeTarget, path: &str) -> Result<Bytes, CommandError> {
     let (status, body): (StatusCode, Bytes) = runtime()?.block_on(async {
         let mut client = BridgeClient::connect(bridge).await?;
-        let response = client.get("/topics", &[]).await?;
+        let response = client.get(path, &[]).await?;
         let status = response.status();
         Ok::<_, ClientError>((status, bridge_client::body(response).await?))
     })?;
     match status {
-        StatusCode::OK => topic_names(&body).map_err(CommandError::UnreadableTopics),
+        StatusCode::OK => Ok(body),
+        _ => Err(BridgeProblem::from_response(status, &body).into()),
+    }
+}
+
+fn describe(settings: &DescribeTopic) -> Result<(), CommandError> {
+    let topic = &settings.topic.0;
+    let description = match settings.target.selected() {
+        ClientTarget::Kafka(kafka) => describe::of_broker(&*kafka::connect(kafka), topic)?,
+        ClientTarget::Bridge(bridge) => describe::of_bridge(&BridgeTarget::new(bridge)?, topic)?,
+    };
+    let mut out = io::stdout().lock();
+    let to = Destination::of(&out);
+    // Settings are any text.
+    let lines = description.to_string();
+    print_outcome(lines.lines().try_for_each(|line| writeln!(out, "{}", to.text(line)))).map(drop)
+}
+
+fn delete(settings: &DeleteTopic) -> Result<(), CommandError> {
+    let topic = &settings.topic.0;
+    match settings.target.selected() {
+        ClientTarget::Kafka(kafka) => kafka::connect(kafka).delete_topic(topic)?,
+        ClientTarget::Bridge(bridge) => delete_on_bridge(&BridgeTarget::new(bridge)?, topic)?,
+    }
+    print_outcome(writeln!(io::stdout(), "deleted topic {topic}")).map(drop)
+}
+
+fn delete_on_bridge(bridge: &BridgeTarget, topic: &TopicName) -> Result<(), CommandError> {
+    let (status, body) = runtime()?.block_on(async {
+        let mut client = BridgeClient::connect(bridge).await?;
+        let response = client.delete(&format!("/topics/{topic}?records=all")).await?;
+        let status = response.status();
+        Ok::<_, ClientError>((status, bridge_client::body(response).await?))
+    })?;
+    match status {
+        StatusCode::NO_CONTENT => Ok(()),
         _ => Err(BridgeProblem::from_response(status, &body).into()),
     }
 }

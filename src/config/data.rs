@@ -7,28 +7,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Topics kept here")]
 pub struct DataArgs {
     /// Directory of the topics if --kafka is not given.
     ///
     /// Created if missing. One process at a time can use it.
-    #[arg(long, env = "CURLEW_DATA", value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./curlew-data")]
+    #[arg(long, help_heading = "Topics kept here", env = "CURLEW_DATA", value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "./curlew-data")]
     data: PathBuf,
 
     /// Partitions of new topics in --data.
     ///
     /// With a single partition, all records of a topic are in order.
-    #[arg(long, env = "CURLEW_PARTITIONS", value_name = "N", default_value_t = 1,
+    #[arg(long, help_heading = "Topics kept here", env = "CURLEW_PARTITIONS", value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     partitions: u16,
 
     /// How long --data retains a record, such as 12h or 30d; or forever.
-    #[arg(long, env = "CURLEW_RETENTION_TIME", value_name = "TIME", default_value = "7d",
+    #[arg(long, help_heading = "Topics kept here", env = "CURLEW_RETENTION_TIME", value_name = "TIME", default_value = "7d",
           value_parser = values::retention_time)]
     retention_time: Duration,
 
     /// How much --data retains of each topic, such as 500MiB; or unlimited.
-    #[arg(long, env = "CURLEW_RETENTION_BYTES", value_name = "SIZE", default_value = "1GiB",
+    #[arg(long, help_heading = "Topics kept here", env = "CURLEW_RETENTION_BYTES", value_name = "SIZE", default_value = "1GiB",
           value_parser = values::retention_bytes)]
     retention_bytes: u64,
 }

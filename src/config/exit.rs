@@ -13,7 +13,7 @@ pub enum EarlyExit {
     /// Help or other output, for standard output. The exit code is 0.
     Output(String),
     /// One line for standard error with the value as given, the allowed values, and the remedy. The exit code is 2. For
-    /// `curlew config check`, one line per error.
+    /// the settings file and `curlew config check`, one line per error.
     Error(String),
 }
 
@@ -35,12 +35,9 @@ impl EarlyExit {
         Self::Error(line)
     }
 
-    /// Returns the first error of a file, and the number of the other errors, which `curlew config check` prints.
-    pub(super) fn from_file_errors(first: &str, more: usize) -> Self {
-        Self::Error(match more {
-            0 => first.to_owned(),
-            _ => format!("{first} (and {more} more: `curlew config check` shows all)"),
-        })
+    /// Returns the errors of a file, one per line.
+    pub(super) fn from_file_errors(errors: &[String]) -> Self {
+        Self::Error(errors.join("\n"))
     }
 }
 

@@ -8,10 +8,9 @@ use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Kafka")]
 pub struct KafkaArgs {
     /// Addresses of one or more brokers: host:port,host:port.
-    #[arg(long = "kafka", env = "CURLEW_KAFKA", value_name = "HOST:PORT,…", value_delimiter = ',',
+    #[arg(long = "kafka", help_heading = "Kafka", env = "CURLEW_KAFKA", value_name = "HOST:PORT,…", value_delimiter = ',',
           value_parser = values::broker)]
     pub(super) brokers: Vec<String>,
 
@@ -19,14 +18,14 @@ pub struct KafkaArgs {
     ///
     /// Supports security.protocol, sasl.mechanism, sasl.jaas.config, ssl.truststore.location as PEM, and others. Its
     /// bootstrap.servers are used if --kafka is not given.
-    #[arg(long, env = "CURLEW_KAFKA_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_KAFKA_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) kafka_config: Option<PathBuf>,
 
     /// Kafka client: wire, or crate for brokers before 0.11.
     ///
     /// crate supports neither TLS nor SASL, and does not check lengths in responses: a broker, or an attacker in between, can
     /// make it allocate more memory than available, which ends the bridge.
-    #[arg(long, env = "CURLEW_DRIVER", value_name = "DRIVER", default_value = "wire")]
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_DRIVER", value_name = "DRIVER", default_value = "wire")]
     pub(super) driver: Driver,
 
     #[arg(skip)]

@@ -6,36 +6,41 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Listen")]
 pub struct ListenArgs {
     /// Certificate for HTTPS in PEM, followed by intermediate certificates.
     ///
     /// Reloaded when the file changes; if the new one is invalid, the previous one stays in use.
-    #[arg(long, env = "CURLEW_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
+    #[arg(long, help_heading = "Listen", env = "CURLEW_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
     /// Private key of the certificate in PEM, not encrypted.
     ///
     /// Reloaded when the file changes.
-    #[arg(long, env = "CURLEW_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
+    #[arg(long, help_heading = "Listen", env = "CURLEW_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
     /// CA of client certificates in PEM.
     ///
     /// The common name of its certificate identifies a client; without one, the first subject alternative name does.
-    #[arg(long, env = "CURLEW_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath,
+    #[arg(long, help_heading = "Listen", env = "CURLEW_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath,
           requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
 
     /// Whether clients must present a certificate of --tls-client-ca.
-    #[arg(long, env = "CURLEW_TLS_CLIENT_AUTH", value_name = "MODE", default_value = "requested")]
+    #[arg(
+        long,
+        help_heading = "Listen",
+        env = "CURLEW_TLS_CLIENT_AUTH",
+        value_name = "MODE",
+        default_value = "requested"
+    )]
     tls_client_auth: ClientAuth,
 
     /// Address or network of trusted reverse proxies, such as 10.0.0.0/8. Repeatable.
     ///
     /// Only their X-Forwarded-For and X-Forwarded-Proto, or Forwarded, headers are used to identify a client. The variable
     /// takes a comma-separated list.
-    #[arg(long = "trusted-proxy", env = "CURLEW_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',',
+    #[arg(long = "trusted-proxy", help_heading = "Listen", env = "CURLEW_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',',
           action = ArgAction::Append, value_parser = values::network)]
     trusted_proxies: Vec<Network>,
 }

@@ -52,10 +52,21 @@ impl OutputFormat {
             "json" => Ok(Self::Json),
             "exact" => Ok(Self::Exact),
             "csv" => Ok(Self::Csv(Arc::default())),
-            "value" => Self::parse(r"%v\n"),
+            "value" => Ok(Self::of_values()),
             _ if !text.contains(['%', '\\']) => Err(OutputFormatError::UnknownFormat(text.to_owned())),
             _ => tokens(text).map(Self::Format),
         }
+    }
+
+    /// The value, and a line end.
+    pub fn of_values() -> Self {
+        Self::Format(vec![FormatToken::Value, FormatToken::Text(b"\n".to_vec())])
+    }
+
+    /// The key, a separator, the value, and a line end.
+    pub fn with_keys(separator: Vec<u8>) -> Self {
+        let line_end = FormatToken::Text(b"\n".to_vec());
+        Self::Format(vec![FormatToken::Key, FormatToken::Text(separator), FormatToken::Value, line_end])
     }
 
     /// Returns the format that prints these fields, if there is one like it.

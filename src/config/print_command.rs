@@ -1,9 +1,10 @@
 //! Commands that only print: `config`, `completions`, `man`.
 
 use super::merged_args::{self, MergedArgs};
-use super::{EarlyExit, Serve, check, show};
+use super::{EarlyExit, Serve, check, command_texts, show};
 use clap::{ArgMatches, Subcommand};
 use clap_complete::Shell;
+use std::io::Write;
 
 /// Commands that only print.
 #[derive(Debug, Subcommand)]
@@ -35,7 +36,7 @@ impl PrintCommand {
     pub fn run(self, definition: clap::Command, matches: &ArgMatches, merged: &MergedArgs) -> EarlyExit {
         let (command, matches, _) = merged_args::innermost(&definition, matches);
         match self {
-            Self::Config(Settings::Check(serve)) => check::check(&serve, command, matches, merged),
+            Self::Config(Settings::Check(serve)) => check::check(&serve, &definition, command, matches, merged),
             Self::Config(Settings::Show(_)) => EarlyExit::Output(show::show(command, matches, merged)),
             Self::Completions { shell } => EarlyExit::Output(completions(definition, shell)),
             Self::Man { command } => manual(definition, command.as_deref()),
@@ -75,8 +76,13 @@ fn manual(mut definition: clap::Command, command: Option<&str>) -> EarlyExit {
             names.join(", ")
         ));
     };
+    let sections = command_texts::manual_sections(&page);
     let mut out = Vec::new();
-    match clap_mangen::Man::new(page).render(&mut out) {
+    // The section of the examples replaces the text after the help.
+    match clap_mangen::Man::new(page.after_help(None::<&str>))
+        .render(&mut out)
+        .and_then(|()| out.write_all(sections.as_bytes()))
+    {
         Ok(()) => EarlyExit::Output(String::from_utf8_lossy(&out).into_owned()),
         Err(e) => EarlyExit::Error(format!("cannot write the manual: {e}")),
     }

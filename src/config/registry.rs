@@ -11,28 +11,27 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Schemas")]
 pub struct RegistryArgs {
     /// URL of a schema registry, by which keys and values with a schema id are shown as JSON. Repeatable, for replicas.
     ///
     /// Such as http://127.0.0.1:8081, or http://127.0.0.1:8080/apis/ccompat/v7 of Apicurio. The variable takes a
     /// comma-separated list. The file of --kafka-config may have schema.registry.url instead.
-    #[arg(long, env = "CURLEW_SCHEMA_REGISTRY", value_name = "URL", value_delimiter = ',', action = ArgAction::Append,
+    #[arg(long, help_heading = "Schemas", env = "CURLEW_SCHEMA_REGISTRY", value_name = "URL", value_delimiter = ',', action = ArgAction::Append,
           value_parser = |text: &str| Ok::<_, Infallible>(GivenUrl(RegistryUrl::parse(text))))]
     schema_registry: Vec<GivenUrl>,
 
     /// File with USER:PASSWORD or a bearer token for the schema registry.
     ///
     /// Read for each request, so that another program can renew it.
-    #[arg(long, env = "CURLEW_SCHEMA_REGISTRY_CREDENTIALS", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, help_heading = "Schemas", env = "CURLEW_SCHEMA_REGISTRY_CREDENTIALS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     schema_registry_credentials: Option<PathBuf>,
 
     /// CA of the schema registry's certificate in PEM, instead of the system's CAs.
-    #[arg(long, env = "CURLEW_SCHEMA_REGISTRY_CA", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, help_heading = "Schemas", env = "CURLEW_SCHEMA_REGISTRY_CA", value_name = "FILE", value_hint = ValueHint::FilePath)]
     schema_registry_ca: Option<PathBuf>,
 
     /// Client certificate for the schema registry in PEM, with its private key in the same file.
-    #[arg(long, env = "CURLEW_SCHEMA_REGISTRY_CERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, help_heading = "Schemas", env = "CURLEW_SCHEMA_REGISTRY_CERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
     schema_registry_cert: Option<PathBuf>,
 
     #[arg(skip)]

@@ -6,6 +6,7 @@ use super::invalid_value::InvalidValue;
 use super::kafka::KafkaArgs;
 use super::merged_args::MergedArgs;
 use super::output_format::{DEFAULT_OUTPUT, OutputFormat};
+use super::topic_args::{TopicArg, TopicsArg};
 use super::values::BridgeUrl;
 use super::{LogLevel, values};
 use crate::broker::Acks;
@@ -13,7 +14,7 @@ use crate::cel::Expression;
 use crate::http::event::projection::Projection;
 use crate::hub::{Missing, Until};
 use crate::kafka::KafkaSettings;
-use crate::record::{Partition, TopicName, now};
+use crate::record::{Partition, now};
 use crate::secret::Secret;
 use crate::start_position::{InvalidStart, StartPosition, parse_start};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
@@ -32,16 +33,16 @@ pub struct TargetArgs {
     pub(super) kafka: KafkaArgs,
 
     /// A running bridge, used if Kafka is not given.
-    #[arg(long, env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
+    #[arg(long, help_heading = "Bridge", env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
           value_parser = values::bridge)]
     url: BridgeUrl,
 
     /// CA of an https bridge in PEM, instead of the system's CAs; or the bridge's own certificate.
-    #[arg(long, env = "CURLEW_CACERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, help_heading = "Bridge", env = "CURLEW_CACERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
     cacert: Option<PathBuf>,
 
     /// Key, token or NAME:PASSWORD for the bridge at --url; prefer the variable, which ps does not show.
-    #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
+    #[arg(long, help_heading = "Bridge", env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
     token: Option<Secret>,
 
     /// Level of the log on standard error.
@@ -83,24 +84,23 @@ impl TargetArgs {
 
 #[derive(Debug, Args)]
 pub struct Consume {
-    /// Topics to read. Without --until-end and --until, consume waits for missing topics.
-    #[arg(value_name = "TOPIC", required = true, value_parser = TopicName::new)]
-    pub topics: Vec<TopicName>,
+    #[command(flatten)]
+    pub topics: TopicsArg,
 
     #[command(flatten)]
     pub target: TargetArgs,
 
-    /// Where to start: latest, earliest, snapshot (the latest record of every key, then those after that), a time like
-    /// 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
-    #[arg(long, value_name = "POSITION", default_value = "latest", allow_hyphen_values = true, value_parser = start)]
+    /// Where to start: latest, earliest, snapshot (the latest record of every key, then those after that), -20 for the last 20
+    /// records of each partition, a time like 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
+    #[arg(short = 'o', long, value_name = "POSITION", default_value = "latest", allow_hyphen_values = true, value_parser = start)]
     pub from: StartPosition,
 
     /// Only this partition. Repeatable.
-    #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short = 'p', long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
     pub partitions: Vec<Partition>,
 
     /// Only records with this key.
-    #[arg(long)]
+    #[arg(short = 'k', long)]
     pub key: Option<String>,
 
     /// Only records for which this CEL expression is true, such as 'value.temperature > 30 && key == "boiler"'; over
@@ -118,7 +118,7 @@ pub struct Consume {
     pub select: Option<Arc<Projection>>,
 
     /// End at the current end of every partition.
-    #[arg(long)]
+    #[arg(short = 'e', long)]
     pub until_end: bool,
 
     /// End where --from TIME would start: before the first record of this time or a later one, in each partition. A time
@@ -128,20 +128,44 @@ pub struct Consume {
     pub until_time: Option<Until>,
 
     /// End after N records.
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'c', long, value_name = "N")]
     pub limit: Option<NonZeroU64>,
 
     /// How to print a record: value, json, exact (JSON that preserves every byte, for `curlew produce --format
     /// record`), csv (with --select), or a format of %t topic, %p partition, %o offset, %k key,
     /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
-    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_OUTPUT, value_parser = OutputFormat::parse)]
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = DEFAULT_OUTPUT, value_parser = OutputFormat::parse)]
     pub output: OutputFormat,
+
+    /// Print the key, this separator and the value of each record.
+    #[arg(short = 'K', long, value_name = "SEP", conflicts_with_all = ["output", "select"], value_parser = Separator::parse)]
+    key_separator: Option<Separator>,
 
     #[arg(skip)]
     pub on_gap: OnGap,
 }
 
 impl Consume {
+    /// Prints the values of new records.
+    fn new(topics: TopicsArg, target: TargetArgs) -> Self {
+        Self {
+            topics,
+            target,
+            from: StartPosition::Latest,
+            partitions: Vec::new(),
+            key: None,
+            condition: None,
+            sample: None,
+            select: None,
+            until_end: false,
+            until_time: None,
+            limit: None,
+            output: OutputFormat::of_values(),
+            key_separator: None,
+            on_gap: OnGap::Continue,
+        }
+    }
+
     /// How to handle missing topics. A stream that ends does not wait for them.
     pub fn missing(&self) -> Missing {
         if self.until() == Until::Forever { Missing::Wait } else { Missing::Refuse }
@@ -152,10 +176,47 @@ impl Consume {
         if self.until_end { Until::End } else { self.until_time.unwrap_or(Until::Forever) }
     }
 
-    /// Chooses the output of the fields of --select.
-    pub(super) fn apply_select(&mut self) -> Result<(), InvalidSettings> {
-        self.output = self.output.of_fields(self.select.as_ref())?;
+    /// Chooses the output of --select and --key-separator.
+    pub(super) fn choose_output(&mut self) -> Result<(), InvalidSettings> {
+        self.output = match self.key_separator.take() {
+            Some(Separator(separator)) => OutputFormat::with_keys(separator),
+            None => self.output.of_fields(self.select.as_ref())?,
+        };
         Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct TailCommand {
+    #[command(flatten)]
+    topics: TopicsArg,
+
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+
+    /// Number of records of each partition to begin with.
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value = "10")]
+    count: u32,
+
+    /// Only this partition. Repeatable.
+    #[arg(short = 'p', long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
+    partitions: Vec<Partition>,
+
+    /// Only records with this key.
+    #[arg(short = 'k', long)]
+    key: Option<String>,
+}
+
+impl From<TailCommand> for Consume {
+    /// Prints the values of the last records, and of those that follow.
+    fn from(tail: TailCommand) -> Self {
+        Self {
+            from: StartPosition::Last(tail.count.into()),
+            partitions: tail.partitions,
+            key: tail.key,
+            output: OutputFormat::of_values(),
+            ..Self::new(tail.topics, tail.target)
+        }
     }
 }
 
@@ -170,19 +231,18 @@ pub enum OnGap {
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The topic to read.
-    #[arg(value_name = "TOPIC", value_parser = TopicName::new)]
-    topic: TopicName,
+    #[command(flatten)]
+    topic: TopicArg,
 
     #[command(flatten)]
     pub(super) target: TargetArgs,
 
     /// Where to start: earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
-    #[arg(long, value_name = "POSITION", default_value = "earliest", allow_hyphen_values = true, value_parser = start)]
+    #[arg(short = 'o', long, value_name = "POSITION", default_value = "earliest", allow_hyphen_values = true, value_parser = start)]
     from: StartPosition,
 
     /// Only this partition. Repeatable.
-    #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short = 'p', long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<Partition>,
 }
 
@@ -190,28 +250,20 @@ impl From<Export> for Consume {
     /// Reads the topic up to its end, and fails at a gap.
     fn from(export: Export) -> Self {
         Self {
-            topics: vec![export.topic],
-            target: export.target,
             from: export.from,
             partitions: export.partitions,
-            key: None,
-            condition: None,
-            sample: None,
-            select: None,
             until_end: true,
-            until_time: None,
-            limit: None,
             output: OutputFormat::Exact,
             on_gap: OnGap::Fail,
+            ..Self::new(TopicsArg(vec![export.topic.0]), export.target)
         }
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Produce {
-    /// The topic to write.
-    #[arg(value_name = "TOPIC", value_parser = TopicName::new)]
-    pub topic: TopicName,
+    #[command(flatten)]
+    pub topic: TopicArg,
 
     #[command(flatten)]
     pub target: TargetArgs,
@@ -226,15 +278,19 @@ pub struct Produce {
     pub keep_partitions: bool,
 
     /// Separator between key and value of a line, such as : or \t. A line without it has no key.
-    #[arg(long, value_name = "SEP", value_parser = Separator::parse)]
+    #[arg(short = 'K', long, value_name = "SEP", value_parser = Separator::parse)]
     pub key_separator: Option<Separator>,
 
+    /// Key of the records whose line has none.
+    #[arg(short = 'k', long, conflicts_with = "format")]
+    pub key: Option<String>,
+
     /// Write all records to this partition.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Option<Partition>,
 
     /// Header of every record. Repeatable.
-    #[arg(long = "header", value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = values::header)]
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = values::header)]
     pub headers: Vec<(String, String)>,
 
     /// Replicas that must have a record before it is acknowledged: all, 1 or 0.
@@ -275,8 +331,16 @@ fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text.trim()))
 }
 
+/// Parses a start position, also as kcat names it.
 fn start(text: &str) -> Result<StartPosition, InvalidStart> {
-    parse_start(text, now())
+    match text {
+        "beginning" => Ok(StartPosition::Earliest),
+        "end" => Ok(StartPosition::Latest),
+        _ => match text.strip_prefix("s@").and_then(|ms| ms.parse().ok()) {
+            Some(ms) => Ok(StartPosition::Time(ms)),
+            None => parse_start(text, now()),
+        },
+    }
 }
 
 fn acks(text: &str) -> Result<Acks, InvalidValue> {

@@ -145,7 +145,7 @@ fn consume_reads_from_kafka_or_a_bridge() {
         matches!(settings.target.selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate)
     );
     assert!(matches!(settings.from, StartPosition::Time(_)));
-    assert_eq!((settings.topics.len(), settings.partitions, settings.limit), (2, vec![3], NonZeroU64::new(5)));
+    assert_eq!((settings.topics.0.len(), settings.partitions, settings.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");
     let bridge = |line: &str| match consume(line).target.selected() {
         ClientTarget::Bridge(bridge) => (bridge.url.to_string(), bridge.cacert.map(Path::to_owned)),

@@ -1,12 +1,13 @@
 //! The settings of `curlew topics`.
 
 use super::terminal::TargetArgs;
+use super::topic_args::TopicArg;
 use super::values;
 use crate::broker::NewTopic;
-use crate::record::{Partition, TopicName};
+use crate::record::Partition;
 use clap::{ArgAction, Args, Subcommand};
 
-/// Creates and lists topics.
+/// Lists, describes, creates and deletes topics.
 #[derive(Debug, Args)]
 pub struct TopicsCommand {
     #[command(subcommand)]
@@ -21,13 +22,18 @@ pub enum TopicsAction {
     Create(CreateTopic),
     /// Print the names of the topics, one per line.
     List(ListTopics),
+    /// Print the partitions of a topic with their leaders, offsets and replicas, and the settings of the topic.
+    Describe(DescribeTopic),
+    /// Delete a topic with all its records; exit code 0 or 1.
+    ///
+    /// Through a bridge this needs `curlew serve --allow-delete`, and the right manage if the bridge has an auth file.
+    Delete(DeleteTopic),
 }
 
 #[derive(Debug, Args)]
 pub struct CreateTopic {
-    /// The topic to create.
-    #[arg(value_name = "TOPIC", value_parser = TopicName::new)]
-    topic: TopicName,
+    #[command(flatten)]
+    topic: TopicArg,
 
     #[command(flatten)]
     pub(super) target: TargetArgs,
@@ -54,7 +60,7 @@ impl CreateTopic {
     /// The topic to create. The last value of a repeated setting wins.
     pub fn topic(&self) -> NewTopic {
         NewTopic {
-            name: self.topic.clone(),
+            name: self.topic.0.clone(),
             partitions: self.partitions,
             replication_factor: self.replication_factor,
             configs: self.configs.iter().cloned().collect(),
@@ -68,11 +74,35 @@ pub struct ListTopics {
     pub target: TargetArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct DescribeTopic {
+    #[command(flatten)]
+    pub topic: TopicArg,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteTopic {
+    #[command(flatten)]
+    pub topic: TopicArg,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// Confirms that all records of the topic are to be deleted.
+    #[arg(long, required = true)]
+    yes: bool,
+}
+
 impl TopicsCommand {
     pub(super) fn target(&self) -> &TargetArgs {
         match &self.action {
             TopicsAction::Create(create) => &create.target,
             TopicsAction::List(list) => &list.target,
+            TopicsAction::Describe(describe) => &describe.target,
+            TopicsAction::Delete(delete) => &delete.target,
         }
     }
 
@@ -80,6 +110,8 @@ impl TopicsCommand {
         match &mut self.action {
             TopicsAction::Create(create) => &mut create.target,
             TopicsAction::List(list) => &mut list.target,
+            TopicsAction::Describe(describe) => &mut describe.target,
+            TopicsAction::Delete(delete) => &mut delete.target,
         }
     }
 }

@@ -25,7 +25,7 @@ fn an_invalid_setting_is_one_line_and_exit_code_2() {
     rejected(&["serve", "--kafka", "nonsense"], &[], "give host:port");
     rejected(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: wire, crate]");
     rejected(&["consume"], &[], "<TOPIC>...");
-    rejected(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, snapshot, a time like");
+    rejected(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, snapshot, -20 for");
     rejected(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");
     rejected(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
 }
@@ -48,6 +48,30 @@ fn config_check_reports_every_invalid_variable() {
     // Help does not depend on the variables.
     let output = curlew(&["config", "check", "--help"], &environment);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn config_check_names_variables_that_are_probably_misspelled() {
+    // Kubernetes sets the last two for a service named curlew.
+    let environment =
+        [("CURLEW_LISEN", "x"), ("CURLEW_CORS_ORIGINS", "x"), ("CURLEW_SERVICE_HOST", "x"), ("CURLEW_PORT", "x")];
+    let output = curlew(&["config", "check"], &environment);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let notes: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("note: ")).collect();
+    let expected = [("CURLEW_CORS_ORIGINS", "CURLEW_CORS_ORIGIN"), ("CURLEW_LISEN", "CURLEW_LISTEN")]
+        .map(|(given, meant)| format!("{given} is not a setting and is ignored; a similar one is {meant}"));
+    assert_eq!(notes, expected);
+    assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn a_manual_page_has_the_sections_that_readers_expect() {
+    let page = String::from_utf8(curlew(&["man", "consume"], &[]).stdout).unwrap();
+    for section in ["NAME", "SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES"] {
+        let headings = page.lines().filter(|line| line.trim_start_matches(".SH ").trim_matches('"') == section);
+        assert_eq!(headings.count(), 1, "{section} in\n{page}");
+    }
+    assert!(page.contains("curlew consume readings \\-\\-from \\-15m"), "{page}");
 }
 
 #[test]

@@ -79,6 +79,22 @@ proptest! {
 }
 
 #[test]
+fn a_stream_begins_so_many_records_before_the_end_of_each_partition() {
+    let broker = broker(&[vec![1; 5], vec![1; 2], vec![]]);
+    let hub = hub(&broker);
+    for (count, expected) in [(0, vec![]), (3, vec!["0@2", "0@3", "0@4", "1@0", "1@1"])] {
+        let mut read = records(&hub, Subscription { until: Until::End, ..subscription(&["t"], Start::Last(count)) });
+        read.sort();
+        assert_eq!(read, expected, "{count}");
+    }
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Last(1)));
+    for n in 0..3 {
+        broker.append_record("t", n, at(2));
+    }
+    (0..3).for_each(|n| client.until(&format!("record t/{n}@{} 2", [5, 2, 0][n])));
+}
+
+#[test]
 fn a_stream_until_a_future_time_is_live_and_ends_when_it_has_passed() {
     let broker = broker(&[vec![1], vec![2]]);
     let hub = hub_that_waits(&broker, Duration::from_millis(100));

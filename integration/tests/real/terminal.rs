@@ -1,12 +1,13 @@
 //! `curlew consume` and `curlew produce`, directly with Kafka and through a bridge.
 
-use crate::bridge;
-use curlew_integration::bridge::{binary, curlew, run, run_with_input};
+use crate::{SOON, bridge};
+use curlew_integration::bridge::{Bridge, binary, curlew, run, run_with_input};
 use curlew_integration::eventually;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::process::Process;
 use serde_json::json;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 fn both_ways() -> [[String; 2]; 2] {
@@ -123,6 +124,87 @@ fn a_closed_pipe_is_not_an_error() {
         assert!(output.status.success() && output.stderr.is_empty(), "{way:?} {output:?}");
         assert_eq!(output.stdout.len(), "Message: ".len() + 101);
     }
+}
+
+#[test]
+fn a_pipe_that_is_closed_ends_consume_without_another_record() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("head", 1);
+    kafka.produce(&topic, json!([{"value": "only"}]));
+    for [flag, address] in both_ways() {
+        let script = format!("'{}' tail {topic} {flag} {address} | head -n 1", binary().display());
+        let output =
+            Command::new("timeout").args(["60", "bash", "-o", "pipefail", "-c", &script]).output().expect("bash");
+        assert_eq!(stdout(output), "only\n", "{flag}");
+    }
+}
+
+#[test]
+fn tail_prints_the_last_values_and_new_ones() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("tail", 1);
+    kafka.produce(&topic, (0..30).map(|n| json!({"value": n.to_string()})).collect());
+    for (n, [flag, address]) in (30..).zip(both_ways()) {
+        let mut tail = Command::new(binary());
+        let mut tail =
+            tail.args(["tail", "-n", "3", &topic, &flag, &address]).stdout(Stdio::piped()).spawn().expect("tail");
+        let mut lines = BufReader::new(tail.stdout.take().expect("stdout")).lines().map(|line| line.expect("UTF-8"));
+        assert_eq!(
+            lines.by_ref().take(3).collect::<Vec<_>>(),
+            [n - 3, n - 2, n - 1].map(|n: i32| n.to_string()),
+            "{flag}"
+        );
+        kafka.produce(&topic, json!([{"value": n.to_string()}]));
+        assert_eq!(lines.next(), Some(n.to_string()), "{flag}");
+        tail.kill().expect("killed");
+        tail.wait().expect("ended");
+    }
+}
+
+#[test]
+fn short_options_mean_what_they_mean_in_kcat() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("short", 1);
+    for [flag, address] in both_ways() {
+        let written =
+            run_with_input(&["produce", "-t", &topic, &flag, &address, "-K:", "-k", "usual", "-p", "0"], b"a:1\n2\n");
+        stdout(written);
+        let read = |more: &[&str]| stdout(run(&[&["consume", "-t", &topic, &flag, &address, "-e"], more].concat()));
+        assert_eq!(read(&["-o", "-2", "-K", "="]), "a=1\nusual=2\n", "{flag}");
+        assert_eq!(read(&["-o", "beginning", "-c", "1", "-f", "%s\n"]), "1\n", "{flag}");
+        assert_eq!(read(&["-o", "-2", "-k", "usual", "-f", "%k\n"]), "usual\n", "{flag}");
+        assert_eq!(read(&["-o", "end"]), "", "{flag}");
+        assert_eq!(read(&["-o", "s@0", "-p", "0", "-c", "1"]), "Message: 1\n", "{flag}");
+    }
+}
+
+#[test]
+fn topics_are_described_and_deleted_directly_and_through_a_bridge() {
+    let kafka = Kafka::shared();
+    let bridge = Bridge::start_with(&kafka.bootstrap(), &["--allow-delete"]);
+    let ways =
+        [["--kafka".to_owned(), kafka.bootstrap()], ["--url".to_owned(), format!("http://127.0.0.1:{}", bridge.port)]];
+    let mut descriptions = Vec::new();
+    for [flag, address] in &ways {
+        let topic = kafka.fresh("described", 2);
+        kafka.produce(&topic, json!([{"value": "a", "partition": 1}]));
+        let topics = |arguments: &[&str]| run(&[&["topics"], arguments, &[&topic, flag, address]].concat());
+        let described = stdout(topics(&["describe"]));
+        assert!(described.starts_with(&format!("topic {topic}, partitions: 2\n")), "{described}");
+        assert!(described.contains("\ncleanup.policy=delete\n"), "{described}");
+        let rows: Vec<_> =
+            described.lines().skip(2).take(2).map(|row| row.split_whitespace().collect::<Vec<_>>()).collect();
+        assert_eq!(rows, [["0", "1", "0", "0", "1", "(1)"], ["1", "1", "0", "1", "1", "(1)"]], "{flag}");
+        descriptions.push(described.replace(&topic, "TOPIC"));
+        let unconfirmed = topics(&["delete"]);
+        assert_eq!(unconfirmed.status.code(), Some(2), "{unconfirmed:?}");
+        assert_eq!(stdout(topics(&["delete", "--yes"])), format!("deleted topic {topic}\n"), "{flag}");
+        eventually("the topic is gone", SOON, || match topics(&["describe"]).status.code() {
+            Some(1) => Ok(()),
+            code => Err(format!("{code:?}")),
+        });
+    }
+    assert_eq!(descriptions[0], descriptions[1]);
 }
 
 /// Returns the output of a command on a terminal, provided by Python's `pty`.

@@ -1,7 +1,7 @@
 //! The first turns of a stream: looks up its topics, and finds the position at which it starts in each partition.
 
 use super::from_snapshot;
-use super::positions::positions;
+use super::positions::{PartitionPosition, positions, positions_before_end};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use super::until::{self, EndsFound};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
@@ -34,7 +34,12 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
                 task.stream.encoder.move_to(cursor);
                 return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
-            Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) | Start::Snapshot { .. } => {}
+            Start::Cursor(_)
+            | Start::End(_)
+            | Start::Earliest
+            | Start::Last(_)
+            | Start::Time(_)
+            | Start::Snapshot { .. } => {}
         }
     }
     if let Start::Cursor(cursor) | Start::End(cursor) = &start {
@@ -65,14 +70,15 @@ fn find_ends_and_start(
     broker: &dyn Broker,
 ) -> Result<(AtEnd, EndsFound), BrokerError> {
     let ends = until::ends(task, until, broker)?;
-    let at = match start {
+    let positions = match start {
         Start::Cursor(_) | Start::End(_) | Start::Snapshot { .. } => None,
-        Start::Latest => Some(OffsetAt::Latest),
-        Start::Earliest => Some(OffsetAt::Earliest),
-        Start::Time(time) => Some(OffsetAt::Time(*time)),
+        Start::Latest => Some(positions(task, OffsetAt::Latest, broker)?),
+        Start::Earliest => Some(positions(task, OffsetAt::Earliest, broker)?),
+        Start::Last(count) => Some(positions_before_end(task, *count, broker)?),
+        Start::Time(time) => Some(positions(task, OffsetAt::Time(*time), broker)?),
     };
-    if let Some(at) = at {
-        let cursor = cursor_at(task, at, broker)?;
+    if let Some(positions) = positions {
+        let cursor = cursor_at(task, positions);
         task.stream.encoder.move_to(cursor);
     }
     // The ends are looked up after the start. If a record arrived in between, the end of the log would be before the
@@ -249,14 +255,14 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
     }
 }
 
-/// Looks up the cursor of a stream that starts at `at`.
-fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
+/// Returns the cursor of a stream that starts at these positions.
+fn cursor_at(task: &CatchUpTask, positions: Vec<PartitionPosition>) -> Cursor {
     let mut cursor = Cursor::new(task.stream.key.topics.clone(), task.stream.encoder.cursor.selection().clone());
     for (topic, known) in task.stream.topics.iter().enumerate() {
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
     }
-    for (topic, _, position) in positions(task, at, broker)? {
+    for (topic, _, position) in positions {
         cursor.add_position(topic, position);
     }
-    Ok(cursor)
+    cursor
 }
