@@ -7,6 +7,7 @@
 pub mod avro;
 pub mod catalog;
 pub mod decoding_broker;
+mod error_text;
 pub mod framing;
 pub mod json_schema;
 pub mod mismatch;

@@ -6,6 +6,7 @@ mod cost;
 mod pattern;
 mod reference;
 
+use super::error_text::{invalid_value, member_path, shortened};
 use super::mismatch::{DecodeError, EncodeError};
 use super::source::{InvalidSchema, SchemaSource};
 use jsonschema::paths::LocationSegment;
@@ -24,6 +25,8 @@ const MAX_DEPTH: usize = 100;
 const MAX_PATTERNS: usize = 16 << 20;
 /// The steps of a pattern with look-around or back-references. Other patterns take linear time.
 const MAX_BACKTRACKING: usize = 100_000;
+/// The longest error of the validator.
+const MAX_ERROR: usize = 300;
 /// The compiled form of a schema takes about so many bytes for each of its text.
 const COMPILED_SIZE: usize = 20;
 
@@ -60,7 +63,8 @@ impl JsonSchema {
             // As Confluent's registry and serializers for Java do.
             options = options.with_draft(Draft::Draft7);
         }
-        let validator = options.build(schema).map_err(|error| InvalidSchema(shown(&error.to_string())))?;
+        let validator =
+            options.build(schema).map_err(|error| InvalidSchema(shortened(&error.to_string(), MAX_ERROR)))?;
         Ok(Self { validator, documents, bytes })
     }
 
@@ -76,18 +80,21 @@ impl JsonSchema {
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
     pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let invalid = |reason| EncodeError { path: String::new(), reason };
-        let text = checked(json).map_err(invalid)?;
+        let text = checked(json).map_err(invalid_value)?;
         if text.len() > MAX_VALUE {
-            return Err(invalid(format!("the value has {} bytes; at most {MAX_VALUE} can be validated", text.len())));
+            return Err(invalid_value(format!(
+                "the value has {} bytes; at most {MAX_VALUE} can be validated",
+                text.len()
+            )));
         }
-        let value: Value = serde_json::from_str(text).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| invalid_value(format!("invalid JSON: {error}")))?;
         if !cost::is_bounded(&self.documents, &value) {
-            return Err(invalid("the schema is too much work for this value".to_owned()));
+            return Err(invalid_value("the schema is too much work for this value".to_owned()));
         }
         self.validator
             .validate(&value)
-            .map_err(|error| EncodeError { path: path(&error), reason: shown(&error.to_string()) })?;
+            .map_err(|error| EncodeError { path: path(&error), reason: shortened(&error.to_string(), MAX_ERROR) })?;
         out.extend_from_slice(text.as_bytes());
         Ok(())
     }
@@ -138,26 +145,11 @@ fn path(error: &ValidationError) -> String {
     let mut path = String::new();
     for segment in error.instance_path() {
         path.push_str(&match segment {
-            LocationSegment::Property(name) if is_plain(&name) => format!(".{name}"),
-            LocationSegment::Property(name) => format!("[{:?}]", shown(&name)),
+            LocationSegment::Property(name) => member_path(&name),
             LocationSegment::Index(index) => format!("[{index}]"),
         });
     }
     path
-}
-
-fn is_plain(name: &str) -> bool {
-    (1..=60).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || c == '_')
-}
-
-/// Shortens a text from outside for an error message of one line.
-fn shown(text: &str) -> String {
-    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut short: String = chars.by_ref().take(300).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

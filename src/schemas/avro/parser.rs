@@ -5,13 +5,13 @@
 
 use super::defaults::DefaultEncoder;
 use super::json_kind::JsonKind;
-use super::scalars::shown;
 use super::types::{
     AvroField, AvroType, AvroTypes, DecimalType, FieldDefault, RecordType, Symbols, TimeUnit, TypeId, UnionBranch,
     UnionType,
 };
 use super::union::plain_branches;
 use super::{decimal, json_text};
+use crate::schemas::error_text::shown;
 use crate::schemas::source::{InvalidSchema, SchemaSource};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};

@@ -2,6 +2,7 @@
 
 use super::RegistryError;
 use super::settings::{RegistrySettings, RegistryUrl};
+use crate::schemas::error_text::shortened;
 use crate::schemas::source::InvalidSchema;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
@@ -312,8 +313,7 @@ fn describe(url: &RegistryUrl, error: &ureq::Error) -> String {
 
 /// Returns one line of limited length.
 fn one_line(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    line.take(MAX_MESSAGE).collect::<String>().trim().to_owned()
+    shortened(text, MAX_MESSAGE).trim().to_owned()
 }
 
 #[cfg(test)]
