@@ -8,6 +8,7 @@ mod api;
 mod client;
 mod flight_cache;
 mod inspect;
+mod miss_limit;
 mod references;
 mod settings;
 
@@ -17,15 +18,15 @@ pub use settings::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, Re
 use super::framing::SchemaId;
 use super::schema::Schema;
 use super::source::{InvalidSchema, SchemaKind, SchemaSource};
-use crate::sync::lock;
 use crate::sync::watchdog;
 use crate::sync::worker::Worker;
 use client::RegistryClient;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use flight_cache::{CacheLimits, Claim, FetchOutcome, FetchTicket, FlightCache, Lifetime};
+use miss_limit::{MAX_MISSES, MissLimit};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The time limit of a call that blocks, with all references and replicas.
@@ -42,10 +43,6 @@ const SUBJECTS: CacheLimits = CacheLimits { entries: 1_000, bytes: 1 << 20 };
 const REGISTERED: CacheLimits = CacheLimits { entries: 1_000, bytes: 4 << 20 };
 /// The approximate memory of an entry beside its content.
 const ENTRY_BYTES: usize = 256;
-/// The most unknown ids per minute about which the registry is asked. Records that begin with a zero byte by chance would
-/// otherwise cost a request each.
-const MAX_MISSES: usize = 1_000;
-const MISS_WINDOW: Duration = Duration::from_secs(60);
 
 /// The schemas of a registry. Cheap to clone; shared by all threads.
 #[derive(Clone)]
@@ -74,8 +71,10 @@ struct RegistryState {
     schemas: Arc<FlightCache<SchemaId, Arc<Schema>>>,
     latest: Arc<FlightCache<String, SchemaId>>,
     registered: Arc<FlightCache<(String, SchemaKind, String), SchemaId>>,
-    /// The start of the current minute, and the unknown ids in it.
-    misses: Mutex<(Instant, usize)>,
+    /// Of readers. Records that begin with a zero byte by chance would otherwise cost a request each.
+    reader_misses: MissLimit,
+    /// Of producers, so that readers of such records do not make their requests fail.
+    producer_misses: MissLimit,
 }
 
 /// The state of a schema in the cache.
@@ -95,9 +94,17 @@ pub enum RegistryError {
     Unreachable(String),
     #[error("the schema registry has no {0}")]
     NotFound(String),
-    /// 401, 403, 409 and 422, with the registry's own words.
+    /// 401 and 403, or the credentials cannot be read: only the operator of the bridge can help.
+    #[error("the bridge's credentials for the schema registry do not work: {0}")]
+    Credentials(String),
+    /// Other 4xx, such as 409 for an incompatible schema, with the registry's own words.
     #[error("the schema registry refused: {0}")]
     Refused(String),
+    /// The registry was not asked.
+    #[error(
+        "the id is not in the cache, and the schema registry is asked about {MAX_MISSES} unknown ids per minute at most"
+    )]
+    TooManyUnknown { retry_after: Duration },
     #[error("the schema cannot be used: {0}")]
     Invalid(#[from] InvalidSchema),
 }
@@ -123,7 +130,8 @@ impl SchemaRegistry {
             schemas: Arc::new(FlightCache::new(SCHEMAS)),
             latest: Arc::new(FlightCache::new(SUBJECTS)),
             registered: Arc::new(FlightCache::new(REGISTERED)),
-            misses: Mutex::new((Instant::now(), 0)),
+            reader_misses: MissLimit::new(),
+            producer_misses: MissLimit::new(),
         });
         let (queue, tickets) = bounded(MAX_QUEUED);
         let start = |i| {
@@ -142,7 +150,7 @@ impl SchemaRegistry {
         let known = match self.shared.schemas.claim(&id) {
             Claim::Known(result) => Some(result),
             Claim::InFlight => None,
-            Claim::Mine(ticket, stale) => match self.shared.check_misses() {
+            Claim::Mine(ticket, stale) => match self.shared.reader_misses.check() {
                 Ok(()) => {
                     // When the queue is full, the ticket is dropped, and the next lookup tries again.
                     drop(self.fetchers.queue.try_send(ticket));
@@ -158,11 +166,16 @@ impl SchemaRegistry {
         }
     }
 
-    /// Returns the schema of an id. Blocks until it is fetched, within the time limit of a request.
+    /// Returns the schema of an id for a producer. Blocks until it is fetched, within the time limit of a request.
     pub fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, RegistryError> {
         self.shared.check_kind(id)?;
         let deadline = Instant::now() + CALL_TIMEOUT;
-        self.shared.schemas.get(&id, deadline, |id| self.shared.fetch(*id, deadline))
+        self.shared.schemas.get(&id, deadline, |id| self.shared.fetch(*id, deadline, &self.shared.producer_misses))
+    }
+
+    /// Returns what [`by_id`](Self::by_id) returns, if it is known. Does not block.
+    pub fn known(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        self.shared.schemas.peek(&id)
     }
 
     /// Returns the latest schema of a subject. Blocks; the answer is kept for a short time.
@@ -246,18 +259,18 @@ impl RegistryState {
     /// Fetches what lookups are missing, until the queue closes.
     fn run(&self, tickets: &Receiver<FetchTicket<SchemaId, Arc<Schema>>>) {
         while let Ok(ticket) = tickets.recv() {
-            let outcome = self.fetch(ticket.key, Instant::now() + CALL_TIMEOUT);
+            let outcome = self.fetch(ticket.key, Instant::now() + CALL_TIMEOUT, &self.reader_misses);
             ticket.finish(outcome);
         }
     }
 
-    fn fetch(&self, id: SchemaId, deadline: Instant) -> FetchOutcome<Arc<Schema>> {
-        if let Err(error) = self.check_misses() {
+    fn fetch(&self, id: SchemaId, deadline: Instant, misses: &MissLimit) -> FetchOutcome<Arc<Schema>> {
+        if let Err(error) = misses.check() {
             return FetchOutcome { result: Err(Arc::new(error)), bytes: 0, lifetime: Lifetime::NONE };
         }
         let fetched = self.client.schema(id, deadline);
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
-            lock(&self.misses).1 += 1;
+            misses.count();
         }
         keep(fetched.and_then(|source| Ok(Arc::new(parse(&source)?))))
     }
@@ -265,20 +278,6 @@ impl RegistryState {
     /// Fails if no replica can look up ids of this kind. This is not cached and is no miss, because no request is sent.
     fn check_kind(&self, id: SchemaId) -> Result<(), RegistryError> {
         if self.client.can_look_up(id) { Ok(()) } else { Err(RegistryError::NotFound(api::describe(id))) }
-    }
-
-    /// Fails if the registry was asked about too many unknown ids. This is not cached either: errors without a limit on their
-    /// number would displace the schemas.
-    fn check_misses(&self) -> Result<(), RegistryError> {
-        let mut misses = lock(&self.misses);
-        if misses.0.elapsed() >= MISS_WINDOW {
-            *misses = (Instant::now(), 0);
-        }
-        if misses.1 < MAX_MISSES {
-            return Ok(());
-        }
-        let why = format!("it is not asked about more than {MAX_MISSES} unknown ids per minute");
-        Err(RegistryError::Unreachable(why))
     }
 }
 
@@ -297,7 +296,8 @@ fn keep(result: Result<Arc<Schema>, RegistryError>) -> FetchOutcome<Arc<Schema>>
         Ok(_) => (None, seconds(0)),
         Err(RegistryError::NotFound(_)) => (Some(seconds(60)), seconds(0)),
         Err(RegistryError::Invalid(_)) => (Some(seconds(60)), seconds(0)),
-        Err(RegistryError::Refused(_)) => (Some(seconds(5)), seconds(60)),
+        Err(RegistryError::Credentials(_) | RegistryError::Refused(_)) => (Some(seconds(5)), seconds(60)),
+        Err(RegistryError::TooManyUnknown { .. }) => (Some(seconds(0)), seconds(0)),
         // Reading goes on without the schema while the next request is in flight.
         Err(RegistryError::Unreachable(_)) => (Some(seconds(1)), seconds(60)),
     };

@@ -85,6 +85,24 @@ async fn an_unreachable_registry_is_a_503_before_a_record_is_queued() {
 }
 
 #[tokio::test]
+async fn a_registry_that_the_client_cannot_help_is_a_503_with_its_cause() {
+    let bridge = EncodingBridge::new();
+    let body = r#"{"value_schema_id": 1, "records": [{"value": 1}]}"#;
+    for (conduct, retry_after, words) in [
+        (Conduct::Unauthorized, "60", ["bridge's credentials", "until the bridge's operator corrects the credentials"]),
+        (Conduct::Exhausted, "8", ["1000 unknown ids per minute", "nothing was written, try again in 8 s"]),
+    ] {
+        bridge.catalog.set(conduct);
+        let answer = bridge.post("t", AVRO, body).await;
+        answer.is_problem(503, 40801, &words);
+        assert!(!answer.body["detail"].as_str().unwrap().contains("reached"), "{answer:?}");
+        let answer = bridge.bridge.send("t?value_schema=latest", &[], crate::produce::chunks(["1"])).await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &retry_after.parse().unwrap()));
+    }
+    assert!(has_no_records(&bridge));
+}
+
+#[tokio::test]
 async fn an_envelope_that_is_sent_as_one_record_is_answered_with_a_warning() {
     let bridge = Bridge::new();
     let envelope = r#"{"records": [{"key": "a", "value": 1}, {"value": null}]}"#;

@@ -333,6 +333,61 @@ fn many_unknown_ids_do_not_become_many_requests() {
         assert!(registry.by_id(SchemaId::Id(id)).is_err());
     }
     assert_eq!(fake.requests().len(), 1_000);
-    assert!(matches!(registry.lookup(SchemaId::Id(1_400)), Lookup::Failed(_)), "nothing is fetched");
+    let limited = registry.by_id(SchemaId::Id(1_400)).unwrap_err();
+    assert!(
+        matches!(limited, RegistryError::TooManyUnknown { retry_after } if retry_after <= Duration::from_secs(60)),
+        "{limited}"
+    );
     assert_eq!(registry.usage().cached, 1_000, "errors without a request displace no schema");
+}
+
+#[test]
+fn unknown_ids_of_readers_and_of_producers_have_a_limit_each() {
+    let answered = || RegistryReply::json(200, json!({"id": 1, "schema": "\"string\""}));
+    let registries = || {
+        let fake = FakeRegistry::start(move |request| match request.line.as_str() {
+            "GET /schemas/ids/7" => answered(),
+            _ => RegistryReply::not_found(),
+        });
+        (connect(&[fake.url()]), fake)
+    };
+    let (read, _fake) = registries();
+    for id in 1_000..2_100 {
+        assert!(matches!(settled(&read, id), Lookup::Failed(_)), "{id}");
+    }
+    let Lookup::Failed(error) = read.lookup(SchemaId::Id(7)) else { panic!("readers have used up their limit") };
+    assert!(matches!(*error, RegistryError::TooManyUnknown { .. }), "{error}");
+    assert!(read.by_id(SchemaId::Id(7)).is_ok(), "producers have not");
+    assert!(matches!(read.lookup(SchemaId::Id(7)), Lookup::Ready(_)), "what producers fetched is known to readers");
+    let (written, _fake) = registries();
+    for id in 1_000..2_100 {
+        assert!(written.by_id(SchemaId::Id(id)).is_err());
+    }
+    assert!(matches!(written.by_id(SchemaId::Id(7)), Err(RegistryError::TooManyUnknown { .. })));
+    eventually_ready(&written, 7);
+}
+
+#[test]
+fn credentials_that_do_not_work_are_no_refusal_of_the_request() {
+    let replies = [
+        RegistryReply::json(401, json!({"error_code": 401, "message": "Unauthorized"})),
+        RegistryReply::json(403, json!({"error_code": 40301, "message": "User is denied operation Read"})),
+    ];
+    let unauthorized = replies.map(|reply| FakeRegistry::start(move |_| reply.clone()));
+    for fake in &unauthorized {
+        let registry = connect(&[fake.url()]);
+        for result in [
+            registry.by_id(SchemaId::Id(1)).map(drop),
+            registry.latest("t-value").map(drop),
+            registry.register("t-value", &source("\"int\"")).map(drop),
+        ] {
+            assert!(matches!(result, Err(RegistryError::Credentials(_))), "{result:?}");
+        }
+    }
+    let missing = RegistryCredentials::File("/nonexistent/curlew".into());
+    let unread = with_credentials(&[strings().url()], missing).by_id(SchemaId::Id(1)).unwrap_err().to_string();
+    assert!(
+        unread.starts_with("the bridge's credentials for the schema registry do not work: the credentials in"),
+        "{unread}"
+    );
 }

@@ -64,6 +64,16 @@ struct KeptResult<V> {
     used: u64,
 }
 
+impl<V> KeptResult<V> {
+    /// Makes this the last result to be evicted.
+    fn touch<K: Clone>(&mut self, key: &K, order: &mut BTreeMap<u64, K>, clock: &mut u64) {
+        *clock += 1;
+        order.remove(&self.used);
+        self.used = *clock;
+        order.insert(self.used, key.clone());
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flight {
     None,
@@ -99,11 +109,12 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
 
     /// Returns the value of a key, if it is fresh. Does not block, and does not claim a fetch.
     pub fn peek(&self, key: &K) -> Option<V> {
-        let now = Instant::now();
-        let state = lock(&self.state);
-        let kept = state.entries.get(key)?.kept.as_ref()?;
-        let is_fresh = kept.fresh_until.is_none_or(|until| now < until);
-        kept.result.as_ref().ok().filter(|_| is_fresh).cloned()
+        let state = &mut *lock(&self.state);
+        let kept = state.entries.get_mut(key)?.kept.as_mut()?;
+        let is_fresh = kept.fresh_until.is_none_or(|until| Instant::now() < until);
+        let value = kept.result.as_ref().ok().filter(|_| is_fresh).cloned()?;
+        kept.touch(key, &mut state.order, &mut state.clock);
+        Some(value)
     }
 
     /// Returns the result of a key, or claims its fetch. Does not block.
@@ -115,10 +126,7 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
             return Claim::Mine(FetchTicket { cache: self.clone(), key: key.clone() }, None);
         };
         let usable = entry.kept.as_mut().map(|kept| {
-            state.clock += 1;
-            state.order.remove(&kept.used);
-            kept.used = state.clock;
-            state.order.insert(kept.used, key.clone());
+            kept.touch(key, &mut state.order, &mut state.clock);
             let is_fresh = kept.fresh_until.is_none_or(|until| now < until);
             (is_fresh, now < kept.stale_until, &kept.result)
         });
