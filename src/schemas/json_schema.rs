@@ -5,6 +5,7 @@
 mod cost;
 mod pattern;
 mod reference;
+mod size;
 
 use super::error_text::{invalid_value, member_path, shortened};
 use super::mismatch::{DecodeError, EncodeError};
@@ -14,21 +15,22 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use reference::Documents;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use size::JsonSize;
 
 /// The size of a schema or of one that it refers to.
 const MAX_TEXT: usize = 1 << 20;
-/// A parsed value can use thirty times the memory of its text, so longer ones are not validated.
+/// Longer values are not validated. [`JsonSchema::encode_memory`] tells what the others take.
 const MAX_VALUE: usize = 8 << 20;
 /// How deep objects and arrays may be nested. serde_json accepts 128 levels.
 const MAX_DEPTH: usize = 100;
 /// The memory of all compiled patterns of a schema.
-const MAX_PATTERNS: usize = 16 << 20;
+const MAX_PATTERNS: usize = 4 << 20;
+/// The sizes of compiled patterns that are tried. All patterns of a schema are charged with the one that suffices.
+const PATTERN_SIZES: [usize; 3] = [8 << 10, 64 << 10, 512 << 10];
 /// The steps of a pattern with look-around or back-references. Other patterns take linear time.
 const MAX_BACKTRACKING: usize = 100_000;
 /// The longest error of the validator.
 const MAX_ERROR: usize = 300;
-/// The compiled form of a schema takes about so many bytes for each of its text.
-const COMPILED_SIZE: usize = 20;
 
 /// A parsed schema.
 #[derive(Debug)]
@@ -46,9 +48,23 @@ impl JsonSchema {
         let references: Result<Vec<_>, _> =
             references.map(|reference| Ok((reference.name.clone(), parsed(&reference.text)?))).collect();
         let documents = Documents::new(schema, references?);
-        let texts = source.references.iter().map(|reference| reference.text.len()).sum::<usize>() + source.text.len();
-        let bytes = texts.saturating_mul(COMPILED_SIZE);
-        let pattern_size = MAX_PATTERNS / documents.patterns().max(8);
+        let patterns = documents.patterns();
+        let mut sizes = PATTERN_SIZES.into_iter().filter(|size| size * patterns <= MAX_PATTERNS);
+        let mut size = sizes.next().unwrap_or(MAX_PATTERNS / patterns.max(1));
+        let validator = loop {
+            match (Self::build(&documents, size), sizes.next()) {
+                (Ok(validator), _) => break validator,
+                // The error does not say whether a pattern is too large.
+                (Err(_), Some(larger)) if patterns > 0 => size = larger,
+                (Err(error), _) => return Err(error),
+            }
+        };
+        // A pattern has a program and a cache of this size each.
+        let bytes = Self::memory_before_parsing(source).saturating_add(2 * size * patterns);
+        Ok(Self { validator, documents, bytes })
+    }
+
+    fn build(documents: &Documents, pattern_size: usize) -> Result<Validator, InvalidSchema> {
         let schema = documents.root().value;
         let mut options = jsonschema::options()
             .with_retriever(documents.retriever())
@@ -63,9 +79,19 @@ impl JsonSchema {
             // As Confluent's registry and serializers for Java do.
             options = options.with_draft(Draft::Draft7);
         }
-        let validator =
-            options.build(schema).map_err(|error| InvalidSchema(shortened(&error.to_string(), MAX_ERROR)))?;
-        Ok(Self { validator, documents, bytes })
+        options.build(schema).map_err(|error| InvalidSchema(shortened(&error.to_string(), MAX_ERROR)))
+    }
+
+    /// The memory of a schema without its patterns, in bytes.
+    pub fn memory_before_parsing(source: &SchemaSource) -> usize {
+        let references = source.references.iter().map(|reference| &reference.text);
+        let sizes = references.chain([&source.text]).map(|text| JsonSize::of(text.as_bytes()).compiled());
+        sizes.fold(0, usize::saturating_add)
+    }
+
+    /// See [`Schema::encode_memory`](super::schema::Schema::encode_memory).
+    pub fn encode_memory(json: &[u8]) -> usize {
+        JsonSize::of(json).parsed()
     }
 
     /// See [`Schema::decode`](super::schema::Schema::decode).

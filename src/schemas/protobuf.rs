@@ -75,6 +75,7 @@ impl ProtobufSchema {
 
     /// The approximate memory in use, in bytes.
     pub fn memory(&self) -> usize {
-        self.types.memory()
+        // Measured: up to 1.5 times as much, because of the allocator.
+        self.types.memory() / 2 * 3
     }
 }

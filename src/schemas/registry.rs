@@ -18,6 +18,7 @@ pub use settings::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, Re
 use super::framing::SchemaId;
 use super::schema::Schema;
 use super::source::{InvalidSchema, SchemaKind, SchemaSource};
+use crate::sync::memory_budget::Share;
 use crate::sync::watchdog;
 use crate::sync::worker::Worker;
 use client::RegistryClient;
@@ -35,12 +36,14 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const FETCHERS: usize = 2;
 /// The most ids that wait for such a thread.
 const MAX_QUEUED: usize = 256;
-/// The bounds of the parsed schemas.
-const SCHEMAS: CacheLimits = CacheLimits { entries: 10_000, bytes: 32 << 20 };
-/// The bounds of the subjects whose latest id is known.
-const SUBJECTS: CacheLimits = CacheLimits { entries: 1_000, bytes: 1 << 20 };
-/// The bounds of the registered texts.
-const REGISTERED: CacheLimits = CacheLimits { entries: 1_000, bytes: 4 << 20 };
+/// The most parsed schemas, subjects whose latest id is known, and registered texts.
+const MAX_SCHEMAS: usize = 10_000;
+const MAX_SUBJECTS: usize = 1_000;
+const MAX_REGISTERED: usize = 1_000;
+/// The sixteenths of the memory share for each of these.
+const SCHEMAS_PART: usize = 12;
+const SUBJECTS_PART: usize = 1;
+const REGISTERED_PART: usize = 3;
 /// The approximate memory of an entry beside its content.
 const ENTRY_BYTES: usize = 256;
 
@@ -71,6 +74,8 @@ struct RegistryState {
     schemas: Arc<FlightCache<SchemaId, Arc<Schema>>>,
     latest: Arc<FlightCache<String, SchemaId>>,
     registered: Arc<FlightCache<(String, SchemaKind, String), SchemaId>>,
+    /// The most memory of one schema, in bytes.
+    largest_schema: usize,
     /// Of readers. Records that begin with a zero byte by chance would otherwise cost a request each.
     reader_misses: MissLimit,
     /// Of producers, so that readers of such records do not make their requests fail.
@@ -120,16 +125,19 @@ pub struct RegistryUsage {
 }
 
 impl SchemaRegistry {
-    /// Starts the threads of a registry. Does not connect.
-    pub fn start(settings: RegistrySettings) -> std::io::Result<Self> {
+    /// Starts the threads of a registry, whose schemas are kept in `memory`. Does not connect.
+    pub fn start(settings: RegistrySettings, memory: &Arc<Share>) -> std::io::Result<Self> {
         if let Some(note) = settings.note() {
             log::warn!("{note}");
         }
+        let limits = |entries, part| CacheLimits { entries, bytes: memory.limit() / 16 * part };
+        let schema_limits = limits(MAX_SCHEMAS, SCHEMAS_PART);
         let shared = Arc::new(RegistryState {
             client: RegistryClient::new(settings),
-            schemas: Arc::new(FlightCache::new(SCHEMAS)),
-            latest: Arc::new(FlightCache::new(SUBJECTS)),
-            registered: Arc::new(FlightCache::new(REGISTERED)),
+            schemas: Arc::new(FlightCache::new(schema_limits, memory.empty_reservation())),
+            latest: Arc::new(FlightCache::new(limits(MAX_SUBJECTS, SUBJECTS_PART), memory.empty_reservation())),
+            registered: Arc::new(FlightCache::new(limits(MAX_REGISTERED, REGISTERED_PART), memory.empty_reservation())),
+            largest_schema: schema_limits.bytes.saturating_sub(ENTRY_BYTES),
             reader_misses: MissLimit::new(),
             producer_misses: MissLimit::new(),
         });
@@ -217,7 +225,7 @@ impl SchemaRegistry {
         let mut parsed = None;
         let id = self.shared.registered.get(&key, deadline, |_| {
             // What cannot be used here is not registered.
-            let result = parse(source).map_err(RegistryError::from).and_then(|schema| {
+            let result = self.shared.parse(source).map_err(RegistryError::from).and_then(|schema| {
                 parsed = Some(schema);
                 self.shared.client.register(subject, source, deadline)
             });
@@ -272,12 +280,30 @@ impl RegistryState {
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
             misses.count();
         }
-        keep(fetched.and_then(|source| Ok(Arc::new(parse(&source)?))))
+        keep(fetched.and_then(|source| Ok(Arc::new(self.parse(&source)?))))
     }
 
     /// Fails if no replica can look up ids of this kind. This is not cached and is no miss, because no request is sent.
     fn check_kind(&self, id: SchemaId) -> Result<(), RegistryError> {
         if self.client.can_look_up(id) { Ok(()) } else { Err(RegistryError::NotFound(api::describe(id))) }
+    }
+}
+
+impl RegistryState {
+    /// Parses a schema. Fails if it does not fit into the cache: it would be fetched again for each record.
+    fn parse(&self, source: &SchemaSource) -> Result<Schema, InvalidSchema> {
+        self.check_size(Schema::memory_before_parsing(source))?;
+        let schema = parse(source)?;
+        self.check_size(schema.memory())?;
+        Ok(schema)
+    }
+
+    fn check_size(&self, memory: usize) -> Result<(), InvalidSchema> {
+        let largest = self.largest_schema;
+        let why = || {
+            format!("it takes {memory} bytes of memory, and --memory-budget leaves {largest} for a schema; raise it")
+        };
+        if memory <= largest { Ok(()) } else { Err(InvalidSchema(why())) }
     }
 }
 

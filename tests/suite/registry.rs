@@ -6,6 +6,7 @@ use curlew::schemas::registry::{
     Lookup, RegistryCredentials, RegistryError, RegistrySettings, RegistryUrl, SchemaRegistry,
 };
 use curlew::schemas::source::{SchemaKind, SchemaSource};
+use curlew::sync::memory_budget::{MIN, MemoryBudget};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ fn connect(urls: &[String]) -> SchemaRegistry {
 fn with_credentials(urls: &[String], credentials: RegistryCredentials) -> SchemaRegistry {
     let urls = urls.iter().map(|url| RegistryUrl::parse(url).unwrap()).collect();
     let settings = RegistrySettings { urls, credentials, tls: None, timeout: Duration::from_secs(2) };
-    SchemaRegistry::start(settings).unwrap()
+    SchemaRegistry::start(settings, &MemoryBudget::default().schemas).unwrap()
 }
 
 /// A registry in which every id has the Avro schema `"string"`.
@@ -339,6 +340,41 @@ fn many_unknown_ids_do_not_become_many_requests() {
         "{limited}"
     );
     assert_eq!(registry.usage().cached, 1_000, "errors without a request displace no schema");
+}
+
+#[test]
+fn schemas_are_kept_within_the_memory_budget() {
+    let registry_of = |memory: &MemoryBudget| {
+        // Distinct JSON Schemas that take about 30 kB each, and a large one.
+        let fake = FakeRegistry::start(|request| {
+            let id: usize = request.line.rsplit('/').next().unwrap().parse().unwrap();
+            let member = |i: usize| format!("\"m{i}\":{{\"type\":\"string\"}}");
+            let members: Vec<_> = (0..if id == 1 { 5_000 } else { 10 }).map(member).collect();
+            let schema = format!("{{\"title\":\"{id}\",\"properties\":{{{}}}}}", members.join(","));
+            RegistryReply::json(200, json!({"schema": schema, "schemaType": "JSON"}))
+        });
+        let urls = vec![RegistryUrl::parse(&fake.url()).unwrap()];
+        let settings =
+            RegistrySettings { urls, credentials: RegistryCredentials::Anonymous, tls: None, timeout: PATIENCE };
+        (SchemaRegistry::start(settings, &memory.schemas).unwrap(), fake)
+    };
+    for total in [MIN, 4 * MIN] {
+        let memory = MemoryBudget::new(total);
+        let (registry, _fake) = registry_of(&memory);
+        for id in 2..400 {
+            assert!(registry.by_id(SchemaId::Id(id)).is_ok(), "{id}");
+            assert!(registry.known(SchemaId::Id(id)).is_some(), "the newest one is kept");
+            assert!(memory.schemas.used() <= memory.schemas.limit());
+        }
+        assert!(registry.known(SchemaId::Id(2)).is_none(), "the oldest one is not");
+        let usage = registry.usage();
+        assert_eq!(usage.cached_bytes, memory.schemas.used(), "{usage:?}");
+        assert!(usage.cached_bytes > memory.schemas.limit() / 2, "{usage:?}");
+        let error = registry.by_id(SchemaId::Id(1)).unwrap_err();
+        assert!(matches!(error, RegistryError::Invalid(_)) && error.to_string().contains("--memory-budget"), "{error}");
+        drop(registry);
+        assert_eq!(memory.schemas.used(), 0);
+    }
 }
 
 #[test]

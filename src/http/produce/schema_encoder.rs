@@ -202,14 +202,17 @@ impl FoundSchemas {
                     MAX_TIME.as_secs()
                 )));
             }
-            // Most records are not larger than their JSON. An error keeps this amount, which one record does not exceed.
-            held.set(memory + record.bytes())?;
+            // Most records are not larger than their JSON.
+            held.set(memory + record.bytes() + self.encode_memory(record))?;
             match self.encode_record(record, form, &before) {
                 Ok(bytes) => {
                     memory += bytes;
                     held.set(memory)?;
                 }
-                Err(problem) => errors.push(problem),
+                Err(problem) => {
+                    held.set(memory + record.bytes())?;
+                    errors.push(problem);
+                }
             }
             if errors.len() == MAX_ERRORS {
                 break;
@@ -219,6 +222,14 @@ impl FoundSchemas {
             Some(problem) => Err(nothing_written(&problem)),
             None => Ok(EncodedRecords { records, ids: self.ids(), held }),
         }
+    }
+
+    /// Returns the memory that encoding a record takes for a moment, in bytes.
+    fn encode_memory(&self, record: &NewRecord) -> usize {
+        let of = |found: &Option<FoundSchema>, json: &Option<Bytes>| {
+            found.as_ref().zip(json.as_ref()).map_or(0, |(found, json)| found.schema.encode_memory(json))
+        };
+        of(&self.key, &record.key).max(of(&self.value, &record.value))
     }
 
     /// Replaces the JSON of a record. Returns the memory of the encoded key and value, in bytes.

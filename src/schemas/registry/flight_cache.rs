@@ -2,6 +2,7 @@
 
 use super::RegistryError;
 use crate::sync::lock;
+use crate::sync::memory_budget::Reservation;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -48,6 +49,8 @@ struct CacheState<K, V> {
     order: BTreeMap<u64, K>,
     clock: u64,
     bytes: usize,
+    /// Covers `bytes`.
+    memory: Reservation,
 }
 
 struct CacheEntry<V> {
@@ -96,8 +99,9 @@ pub struct FetchTicket<K: Eq + Hash + Clone, V: Clone> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
-    pub fn new(limits: CacheLimits) -> Self {
-        let state = CacheState { entries: HashMap::new(), order: BTreeMap::new(), clock: 0, bytes: 0 };
+    /// Creates a cache whose bytes are charged to `memory`.
+    pub fn new(limits: CacheLimits, memory: Reservation) -> Self {
+        let state = CacheState { entries: HashMap::new(), order: BTreeMap::new(), clock: 0, bytes: 0, memory };
         Self { limits, state: Mutex::new(state), landed: Condvar::new() }
     }
 
@@ -184,6 +188,7 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
         let Some(error) = entry.kept.take_if(|kept| kept.result.is_err()) else { return };
         state.order.remove(&error.used);
         state.bytes -= error.bytes;
+        state.memory.settle(state.bytes);
         if entry.flight == Flight::None {
             state.entries.remove(key);
         }
@@ -194,6 +199,8 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
         let state = &mut *lock(&self.state);
         state.store(key, outcome);
         state.evict(self.limits);
+        // The limits bound it.
+        state.memory.settle(state.bytes);
     }
 }
 
@@ -222,9 +229,9 @@ impl<K: Eq + Hash + Clone, V> CacheState<K, V> {
         self.bytes += bytes;
     }
 
-    /// Removes the results that were not used for the longest time, except the newest one.
+    /// Removes the results that were not used for the longest time.
     fn evict(&mut self, limits: CacheLimits) {
-        while self.order.len() > limits.entries.max(1) || (self.bytes > limits.bytes && self.order.len() > 1) {
+        while self.order.len() > limits.entries || self.bytes > limits.bytes {
             let Some((_, key)) = self.order.pop_first() else { return };
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             self.bytes -= entry.kept.take().map_or(0, |kept| kept.bytes);
