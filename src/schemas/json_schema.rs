@@ -25,6 +25,8 @@ const MAX_VALUE: usize = 8 << 20;
 const MAX_DEPTH: usize = 100;
 /// The memory of all compiled patterns of a schema.
 const MAX_PATTERNS: usize = 4 << 20;
+/// Half of the memory of a pattern of three letters. Its limit does not cover all of it.
+const LEAST_PATTERN: usize = 2 << 10;
 /// The sizes of compiled patterns that are tried. All patterns of a schema are charged with the one that suffices.
 const PATTERN_SIZES: [usize; 3] = [8 << 10, 64 << 10, 512 << 10];
 /// The steps of a pattern with look-around or back-references. Other patterns take linear time.
@@ -60,7 +62,7 @@ impl JsonSchema {
             }
         };
         // A pattern has a program and a cache of this size each.
-        let bytes = Self::memory_before_parsing(source).saturating_add(2 * size * patterns);
+        let bytes = Self::memory_before_parsing(source).saturating_add(2 * size.max(LEAST_PATTERN) * patterns);
         Ok(Self { validator, documents, bytes })
     }
 
