@@ -39,6 +39,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most partitions of a new topic.
+pub const MAX_NEW_PARTITIONS: usize = 1000;
+
 /// Where the log is stored, and how much of it is kept.
 #[derive(Debug, Clone)]
 pub struct EmbeddedSettings {

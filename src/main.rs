@@ -139,14 +139,15 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
                 return Ok(());
             }
         };
-        let registry = settings.schema_registry().cloned().map(SchemaRegistry::start).transpose();
+        let memory = settings.memory();
+        let registry = settings.schema_registry().cloned();
+        let registry = registry.map(|registry| SchemaRegistry::start(registry, &memory.schemas)).transpose();
         let registry = registry.map_err(ServeError::Thread)?;
         let broker: Arc<dyn Broker> = match &registry {
             Some(registry) => Arc::new(DecodingBroker::new(broker, Arc::new(registry.clone()))),
             None => broker,
         };
         let topics = describe_topics(settings);
-        let memory = settings.memory();
         let hub = Hub::start(broker, settings.hub(&memory)).map_err(ServeError::Thread)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let serving = format!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));

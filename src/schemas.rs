@@ -8,6 +8,7 @@ pub mod avro;
 pub mod catalog;
 pub mod decoding_broker;
 pub mod encode_failure;
+mod error_text;
 pub mod framing;
 pub mod json_schema;
 pub mod mismatch;

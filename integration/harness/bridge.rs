@@ -1,7 +1,7 @@
 //! The real `curlew` binary.
 
 use crate::http;
-use crate::process::Process;
+use crate::process::{Process, output_with_input};
 use crate::{eventually, free_port};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -53,13 +53,7 @@ pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CURLEW_")) {
         command.env_remove(name);
     }
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("timeout");
-    let mut stdin = child.stdin.take().expect("stdin");
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &input)));
-    let output = child.wait_with_output().expect("wait");
-    let _ = writer.join();
+    let output = output_with_input(command.stderr(Stdio::piped()), input);
     assert_ne!(output.status.code(), Some(124), "curlew {arguments:?} did not exit: {output:?}");
     output
 }

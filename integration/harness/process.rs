@@ -1,9 +1,23 @@
 //! Programs that end with the test, even if the test is killed.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+
+/// Runs `command` until it exits, with `input` as its stdin, and returns its output. The input is written at the same time,
+/// because a program may block on its output before it has read everything.
+pub fn output_with_input(command: &mut Command, input: &[u8]) -> Output {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+    let mut stdin = child.stdin.take().expect("stdin");
+    std::thread::scope(|scope| {
+        // A program that exits early has a status that says so.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().expect("wait")
+    })
+}
 
 /// A running program. Its output goes to a file, whose last lines are printed if the test fails.
 ///

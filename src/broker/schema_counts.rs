@@ -15,8 +15,10 @@ pub enum SchemaFailure {
     Unreachable,
     /// The registry does not have the schema.
     NotFound,
-    /// The registry rejects the request.
+    /// The registry rejects the request or the bridge's credentials.
     Refused,
+    /// The registry was not asked, because too many ids are unknown.
+    TooManyUnknown,
     /// The schema cannot be used.
     InvalidSchema,
     /// The bytes do not have the form that the schema describes, or the JSON is too large.
@@ -27,10 +29,11 @@ pub enum SchemaFailure {
 
 impl SchemaFailure {
     /// All reasons.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Unreachable,
         Self::NotFound,
         Self::Refused,
+        Self::TooManyUnknown,
         Self::InvalidSchema,
         Self::Undecodable,
         Self::UnsupportedFraming,
@@ -42,6 +45,7 @@ impl SchemaFailure {
             Self::Unreachable => "unreachable",
             Self::NotFound => "not_found",
             Self::Refused => "refused",
+            Self::TooManyUnknown => "too_many_unknown",
             Self::InvalidSchema => "invalid_schema",
             Self::Undecodable => "undecodable",
             Self::UnsupportedFraming => "unsupported_framing",

@@ -1,7 +1,7 @@
 //! Settings of the embedded log: directory, partitions, retention.
 
 use super::values;
-use crate::embedded::EmbeddedSettings;
+use crate::embedded::{EmbeddedSettings, MAX_NEW_PARTITIONS};
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct DataArgs {
     ///
     /// With a single partition, all records of a topic are in order.
     #[arg(long, help_heading = "Topics kept here", env = "CURLEW_PARTITIONS", value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u16).range(1..=1000))]
+          value_parser = clap::value_parser!(u16).range(1..=MAX_NEW_PARTITIONS as i64))]
     partitions: u16,
 
     /// How long --data retains a record, such as 12h or 30d; or forever.

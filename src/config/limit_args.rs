@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct LimitArgs {
-    /// Memory for bodies, pages of records, fetched batches, snapshots and chunks queued for clients; beyond it, 503.
+    /// Memory for bodies, pages of records, fetched batches, snapshots, schemas and chunks queued for clients; beyond it, 503.
     ///
     /// auto is a quarter of the memory available to the process (the machine's, or the limit of its control group if that is
     /// less), but at least 64MiB and at most 256MiB. Records queued for Kafka are limited separately, by --queue-bytes.

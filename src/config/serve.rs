@@ -147,7 +147,8 @@ pub struct Serve {
     /// Request headers to copy to each record, such as x-github-* or x-hub-signature-256. Repeatable.
     ///
     /// For webhooks. A * at the end matches any name with this beginning; record headers have the names in lower case. Never
-    /// Authorization, Cookie, Proxy-Authorization or X-Forwarded-Client-Cert. The variable takes a comma-separated list.
+    /// headers with credentials, such as Authorization, Cookie, X-Api-Key and X-Forwarded-Access-Token (README lists the
+    /// rules). The variable takes a comma-separated list.
     #[arg(long, help_heading = "Kafka", env = "CURLEW_RECORD_HEADERS", value_name = "HEADER", value_delimiter = ',',
           action = ArgAction::Append)]
     record_headers: Vec<HeaderPattern>,

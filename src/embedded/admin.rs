@@ -1,23 +1,20 @@
 //! Creation and configuration of topics, as Kafka's administration describes them.
 
-use super::EmbeddedSettings;
 use super::failure::InvalidNewTopic;
 use super::group_commit::MAX_RECORD;
 use super::log::EmbeddedLog;
 use super::topics::{MAX_AHEAD, NODE};
+use super::{EmbeddedSettings, MAX_NEW_PARTITIONS};
 use crate::broker::{BrokerError, CreatedTopic, NewTopic, Replica, TopicConfigs};
 use crate::record::TopicName;
 use std::time::Duration;
-
-/// The most partitions of a topic, as of `--partitions`.
-const MAX_PARTITIONS: usize = 1000;
 
 /// Creates a topic. Settings that the log does not have are an error, because clients would rely on them.
 pub fn create_topic(log: &EmbeddedLog, topic: &NewTopic) -> Result<CreatedTopic, BrokerError> {
     let partitions = match topic.partitions.map(usize::try_from) {
         None => log.settings.partitions,
-        Some(Ok(partitions @ 1..=MAX_PARTITIONS)) => partitions,
-        Some(_) => return Err(InvalidNewTopic::Partitions { most: MAX_PARTITIONS }.into()),
+        Some(Ok(partitions @ 1..=MAX_NEW_PARTITIONS)) => partitions,
+        Some(_) => return Err(InvalidNewTopic::Partitions { most: MAX_NEW_PARTITIONS }.into()),
     };
     if topic.replication_factor.is_some_and(|factor| factor != 1) {
         return Err(InvalidNewTopic::Replication.into());

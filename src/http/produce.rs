@@ -213,16 +213,13 @@ where
     destination.place_all(&mut entries);
     if let Some(form) = kind.encoded_form(&schemas) {
         let unencoded = Unencoded::new(entries, form, (held, memory), settings.max_body)?;
-        let encoding = encoded(settings, &target.topic, schemas, unencoded);
-        let encoded = tokio::select! {
+        let encoding = encode(settings, &target.topic, schemas, unencoded, &mut members);
+        (entries, held) = tokio::select! {
             biased;
             encoded = encoding => encoded?,
             // Nothing has been written yet.
             problem = end.paused() => return Err(problem),
         };
-        members.schemas = Some(encoded.ids);
-        held = encoded.held;
-        entries = encoded.records.into_iter().map(Ok).collect();
     }
     let queued = Queued::new(hub, &target, entries)?;
     // From here on the records are queued; the shutdown waits for the queue, not for this body.
@@ -254,25 +251,25 @@ pub async fn delete(
     let (mut members, mut held) = (ResponseMembers::default(), BodyMemory::new(&settings.bodies));
     if !target.schemas.is_empty() {
         let unencoded = Unencoded::new(entries, RecordForm::Single, (held, 0), settings.max_body)?;
-        let encoded = encoded(settings, &target.topic, target.schemas.clone(), unencoded).await?;
-        members.schemas = Some(encoded.ids);
-        held = encoded.held;
-        entries = encoded.records.into_iter().map(Ok).collect();
+        (entries, held) = encode(settings, &target.topic, target.schemas.clone(), unencoded, &mut members).await?;
     }
     let queued = Queued::new(hub, &target, entries)?;
     queued.respond(members, target.acks, headers, held).await
 }
 
-async fn encoded(
+/// Encodes records by their schemas, and adds the ids of these to the response. Returns the records with their memory.
+async fn encode(
     settings: &Settings,
     topic: &TopicName,
     schemas: ChosenSchemas,
     unencoded: Unencoded,
-) -> Result<EncodedRecords, Problem> {
-    match &settings.schemas {
-        Some(encoder) => encoder.encode(topic, schemas, unencoded).await,
-        None => Err(schema_problem::no_registry("the schema of a key or value")),
-    }
+    members: &mut ResponseMembers,
+) -> Result<(Vec<Result<NewRecord, Problem>>, BodyMemory), Problem> {
+    let encoder = settings.schemas.as_ref();
+    let encoder = encoder.ok_or_else(|| schema_problem::no_registry("the schema of a key or value"))?;
+    let EncodedRecords { records, ids, held } = encoder.encode(topic, schemas, unencoded).await?;
+    members.schemas = Some(ids);
+    Ok((records.into_iter().map(Ok).collect(), held))
 }
 
 impl ProduceTarget {

@@ -27,7 +27,7 @@ pub struct DecodedPart {
 /// Whether a key or value that cannot be decoded may be decoded later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureDuration {
-    /// The registry cannot be reached at the moment.
+    /// The registry cannot be reached at the moment, or is not asked.
     Temporary,
     /// The next attempt probably fails too.
     Permanent,

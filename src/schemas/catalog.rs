@@ -1,7 +1,7 @@
 //! What a producer needs from a schema registry.
 
 use super::framing::SchemaId;
-use super::registry::{Lookup, RegistryError, SchemaRegistry};
+use super::registry::{RegistryError, SchemaRegistry};
 use super::schema::Schema;
 use super::source::SchemaSource;
 use std::fmt::Debug;
@@ -13,7 +13,7 @@ pub type KnownSchema = (SchemaId, Arc<Schema>);
 /// The schemas by which keys and values are encoded. [`SchemaRegistry`] has the descriptions of the methods. The first three
 /// do not block.
 pub trait SchemaCatalog: Debug + Send + Sync {
-    fn lookup(&self, id: SchemaId) -> Lookup;
+    fn known(&self, id: SchemaId) -> Option<Arc<Schema>>;
 
     fn known_latest(&self, subject: &str) -> Option<KnownSchema>;
 
@@ -27,8 +27,8 @@ pub trait SchemaCatalog: Debug + Send + Sync {
 }
 
 impl SchemaCatalog for SchemaRegistry {
-    fn lookup(&self, id: SchemaId) -> Lookup {
-        self.lookup(id)
+    fn known(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        self.known(id)
     }
 
     fn known_latest(&self, subject: &str) -> Option<KnownSchema> {

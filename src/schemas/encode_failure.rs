@@ -12,10 +12,3 @@ pub enum EncodeFailure {
     #[error("the encoded value is too large")]
     TooLarge,
 }
-
-impl EncodeFailure {
-    /// A mismatch of the value as a whole.
-    pub fn mismatch(reason: String) -> Self {
-        Self::Mismatch(EncodeError { path: String::new(), reason })
-    }
-}

@@ -5,8 +5,10 @@
 mod cost;
 mod pattern;
 mod reference;
+mod size;
 
 use super::encode_failure::EncodeFailure;
+use super::error_text::{invalid_value, member_path, shortened};
 use super::mismatch::{DecodeError, EncodeError};
 use super::source::{InvalidSchema, SchemaSource};
 use jsonschema::paths::LocationSegment;
@@ -14,25 +16,24 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use reference::Documents;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use size::JsonSize;
 
 /// The size of a schema or of one that it refers to.
 const MAX_TEXT: usize = 1 << 20;
-/// A parsed value can use thirty times the memory of its text, so longer ones are not validated.
+/// Longer values are not validated. [`JsonSchema::encode_memory`] tells what the others take.
 const MAX_VALUE: usize = 8 << 20;
 /// How deep objects and arrays may be nested. serde_json accepts 128 levels.
 const MAX_DEPTH: usize = 100;
 /// The memory of all compiled patterns of a schema.
-const MAX_PATTERNS: usize = 16 << 20;
+const MAX_PATTERNS: usize = 4 << 20;
+/// Half of the memory of a pattern of three letters. Its limit does not cover all of it.
+const LEAST_PATTERN: usize = 2 << 10;
+/// The sizes of compiled patterns that are tried. All patterns of a schema are charged with the one that suffices.
+const PATTERN_SIZES: [usize; 3] = [8 << 10, 64 << 10, 512 << 10];
 /// The steps of a pattern with look-around or back-references. Other patterns take linear time.
 const MAX_BACKTRACKING: usize = 100_000;
-/// The memory of a parsed value: of the first node of an object's tree, of an array with room for four elements, of one more member
-/// or element in a tree or array that is half full, and of the allocation of a string.
-const OBJECT_MEMORY: usize = 704;
-const ARRAY_MEMORY: usize = 128;
-const ELEMENT_MEMORY: usize = 128;
-const STRING_MEMORY: usize = 32;
-/// The compiled form of a schema takes about so many bytes for each of its text.
-const COMPILED_SIZE: usize = 20;
+/// The longest error of the validator.
+const MAX_ERROR: usize = 300;
 
 /// A parsed schema.
 #[derive(Debug)]
@@ -50,9 +51,23 @@ impl JsonSchema {
         let references: Result<Vec<_>, _> =
             references.map(|reference| Ok((reference.name.clone(), parsed(&reference.text)?))).collect();
         let documents = Documents::new(schema, references?);
-        let texts = source.references.iter().map(|reference| reference.text.len()).sum::<usize>() + source.text.len();
-        let bytes = texts.saturating_mul(COMPILED_SIZE);
-        let pattern_size = MAX_PATTERNS / documents.patterns().max(8);
+        let patterns = documents.patterns();
+        let mut sizes = PATTERN_SIZES.into_iter().filter(|size| size * patterns <= MAX_PATTERNS);
+        let mut size = sizes.next().unwrap_or(MAX_PATTERNS / patterns.max(1));
+        let validator = loop {
+            match (Self::build(&documents, size), sizes.next()) {
+                (Ok(validator), _) => break validator,
+                // The error does not say whether a pattern is too large.
+                (Err(_), Some(larger)) if patterns > 0 => size = larger,
+                (Err(error), _) => return Err(error),
+            }
+        };
+        // A pattern has a program and a cache of this size each.
+        let bytes = Self::memory_before_parsing(source).saturating_add(2 * size.max(LEAST_PATTERN) * patterns);
+        Ok(Self { validator, documents, bytes })
+    }
+
+    fn build(documents: &Documents, pattern_size: usize) -> Result<Validator, InvalidSchema> {
         let schema = documents.root().value;
         let mut options = jsonschema::options()
             .with_retriever(documents.retriever())
@@ -67,8 +82,19 @@ impl JsonSchema {
             // As Confluent's registry and serializers for Java do.
             options = options.with_draft(Draft::Draft7);
         }
-        let validator = options.build(schema).map_err(|error| InvalidSchema(shown(&error.to_string())))?;
-        Ok(Self { validator, documents, bytes })
+        options.build(schema).map_err(|error| InvalidSchema(shortened(&error.to_string(), MAX_ERROR)))
+    }
+
+    /// The memory of a schema without its patterns, in bytes.
+    pub fn memory_before_parsing(source: &SchemaSource) -> usize {
+        let references = source.references.iter().map(|reference| &reference.text);
+        let sizes = references.chain([&source.text]).map(|text| JsonSize::of(text.as_bytes()).compiled());
+        sizes.fold(0, usize::saturating_add)
+    }
+
+    /// See [`Schema::encode_memory`](super::schema::Schema::encode_memory).
+    pub fn encode_memory(json: &[u8]) -> usize {
+        JsonSize::of(json).parsed()
     }
 
     /// See [`Schema::decode`](super::schema::Schema::decode).
@@ -83,35 +109,26 @@ impl JsonSchema {
 
     /// See [`Schema::encode`](super::schema::Schema::encode).
     pub fn encode(&self, json: &[u8], out: &mut Vec<u8>, most: usize) -> Result<(), EncodeFailure> {
-        let invalid = EncodeFailure::mismatch;
-        let text = checked(json).map_err(invalid)?;
+        let text = checked(json).map_err(invalid_value)?;
         if text.len() > most {
             return Err(EncodeFailure::TooLarge);
         }
         if text.len() > MAX_VALUE {
-            return Err(invalid(format!("the value has {} bytes; at most {MAX_VALUE} can be validated", text.len())));
+            return Err(invalid_value(format!(
+                "the value has {} bytes; at most {MAX_VALUE} can be validated",
+                text.len()
+            )));
         }
-        let value: Value = serde_json::from_str(text).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| invalid_value(format!("invalid JSON: {error}")))?;
         if !cost::is_bounded(&self.documents, &value) {
-            return Err(invalid("the schema is too much work for this value".to_owned()));
+            return Err(invalid_value("the schema is too much work for this value".to_owned()));
         }
         self.validator
             .validate(&value)
-            .map_err(|error| EncodeError { path: path(&error), reason: shown(&error.to_string()) })?;
+            .map_err(|error| EncodeError { path: path(&error), reason: shortened(&error.to_string(), MAX_ERROR) })?;
         out.extend_from_slice(text.as_bytes());
         Ok(())
-    }
-
-    /// An upper bound of the memory of a parsed value beside its text, in bytes.
-    pub fn working_memory(json: &[u8]) -> usize {
-        let memory = json.iter().map(|byte| match byte {
-            b'{' => OBJECT_MEMORY,
-            b'[' => ARRAY_MEMORY,
-            b',' => ELEMENT_MEMORY,
-            b'"' => STRING_MEMORY / 2,
-            _ => 1,
-        });
-        memory.sum()
     }
 
     /// The approximate memory in use, in bytes.
@@ -160,26 +177,11 @@ fn path(error: &ValidationError) -> String {
     let mut path = String::new();
     for segment in error.instance_path() {
         path.push_str(&match segment {
-            LocationSegment::Property(name) if is_plain(&name) => format!(".{name}"),
-            LocationSegment::Property(name) => format!("[{:?}]", shown(&name)),
+            LocationSegment::Property(name) => member_path(&name),
             LocationSegment::Index(index) => format!("[{index}]"),
         });
     }
     path
-}
-
-fn is_plain(name: &str) -> bool {
-    (1..=60).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || c == '_')
-}
-
-/// Shortens a text from outside for an error message of one line.
-fn shown(text: &str) -> String {
-    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut short: String = chars.by_ref().take(300).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

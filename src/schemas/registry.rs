@@ -9,6 +9,7 @@ mod api;
 mod client;
 mod flight_cache;
 mod inspect;
+mod miss_limit;
 mod references;
 mod settings;
 
@@ -18,15 +19,16 @@ pub use settings::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, Re
 use super::framing::SchemaId;
 use super::schema::Schema;
 use super::source::{InvalidSchema, SchemaKind, SchemaSource};
-use crate::sync::lock;
+use crate::sync::memory_budget::Share;
 use crate::sync::watchdog;
 use crate::sync::worker::Worker;
 use client::RegistryClient;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use flight_cache::{CacheLimits, Claim, FetchOutcome, FetchTicket, FlightCache, Lifetime};
+use miss_limit::{MAX_MISSES, MissLimit};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The time limit of a call that blocks, with all references and replicas.
@@ -35,18 +37,16 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const FETCHERS: usize = 2;
 /// The most ids that wait for such a thread.
 const MAX_QUEUED: usize = 256;
-/// The bounds of the parsed schemas.
-const SCHEMAS: CacheLimits = CacheLimits { entries: 10_000, bytes: 32 << 20 };
-/// The bounds of the subjects whose latest id is known.
-const SUBJECTS: CacheLimits = CacheLimits { entries: 1_000, bytes: 1 << 20 };
-/// The bounds of the registered texts.
-const REGISTERED: CacheLimits = CacheLimits { entries: 1_000, bytes: 4 << 20 };
+/// The most parsed schemas, subjects whose latest id is known, and registered texts.
+const MAX_SCHEMAS: usize = 10_000;
+const MAX_SUBJECTS: usize = 1_000;
+const MAX_REGISTERED: usize = 1_000;
+/// The sixteenths of the memory share for each of these.
+const SCHEMAS_PART: usize = 12;
+const SUBJECTS_PART: usize = 1;
+const REGISTERED_PART: usize = 3;
 /// The approximate memory of an entry beside its content.
 const ENTRY_BYTES: usize = 256;
-/// The most unknown ids per minute about which the registry is asked. Records that begin with a zero byte by chance would
-/// otherwise cost a request each.
-const MAX_MISSES: usize = 1_000;
-const MISS_WINDOW: Duration = Duration::from_secs(60);
 
 /// The schemas of a registry. Cheap to clone; shared by all threads.
 #[derive(Clone)]
@@ -75,8 +75,12 @@ struct RegistryState {
     schemas: Arc<FlightCache<SchemaId, Arc<Schema>>>,
     latest: Arc<FlightCache<String, SchemaId>>,
     registered: Arc<FlightCache<(String, SchemaKind, String), SchemaId>>,
-    /// The start of the current minute, and the unknown ids in it.
-    misses: Mutex<(Instant, usize)>,
+    /// The most memory of one schema, in bytes.
+    largest_schema: usize,
+    /// Of readers. Records that begin with a zero byte by chance would otherwise cost a request each.
+    reader_misses: MissLimit,
+    /// Of producers, so that readers of such records do not make their requests fail.
+    producer_misses: MissLimit,
 }
 
 /// The state of a schema in the cache.
@@ -96,9 +100,17 @@ pub enum RegistryError {
     Unreachable(String),
     #[error("the schema registry has no {0}")]
     NotFound(String),
-    /// 401, 403, 409 and 422, with the registry's own words.
+    /// 401 and 403, or the credentials cannot be read: only the operator of the bridge can help.
+    #[error("the bridge's credentials for the schema registry do not work: {0}")]
+    Credentials(String),
+    /// Other 4xx, such as 409 for an incompatible schema, with the registry's own words.
     #[error("the schema registry refused: {0}")]
     Refused(String),
+    /// The registry was not asked.
+    #[error(
+        "the id is not in the cache, and the schema registry is asked about {MAX_MISSES} unknown ids per minute at most"
+    )]
+    TooManyUnknown { retry_after: Duration },
     #[error("the schema cannot be used: {0}")]
     Invalid(#[from] InvalidSchema),
 }
@@ -114,17 +126,21 @@ pub struct RegistryUsage {
 }
 
 impl SchemaRegistry {
-    /// Starts the threads of a registry. Does not connect.
-    pub fn start(settings: RegistrySettings) -> std::io::Result<Self> {
+    /// Starts the threads of a registry, whose schemas are kept in `memory`. Does not connect.
+    pub fn start(settings: RegistrySettings, memory: &Arc<Share>) -> std::io::Result<Self> {
         if let Some(note) = settings.note() {
             log::warn!("{note}");
         }
+        let limits = |entries, part| CacheLimits { entries, bytes: memory.limit() / 16 * part };
+        let schema_limits = limits(MAX_SCHEMAS, SCHEMAS_PART);
         let shared = Arc::new(RegistryState {
             client: RegistryClient::new(settings),
-            schemas: Arc::new(FlightCache::new(SCHEMAS)),
-            latest: Arc::new(FlightCache::new(SUBJECTS)),
-            registered: Arc::new(FlightCache::new(REGISTERED)),
-            misses: Mutex::new((Instant::now(), 0)),
+            schemas: Arc::new(FlightCache::new(schema_limits, memory.empty_reservation())),
+            latest: Arc::new(FlightCache::new(limits(MAX_SUBJECTS, SUBJECTS_PART), memory.empty_reservation())),
+            registered: Arc::new(FlightCache::new(limits(MAX_REGISTERED, REGISTERED_PART), memory.empty_reservation())),
+            largest_schema: schema_limits.bytes.saturating_sub(ENTRY_BYTES),
+            reader_misses: MissLimit::new(),
+            producer_misses: MissLimit::new(),
         });
         let (queue, tickets) = bounded(MAX_QUEUED);
         let start = |i| {
@@ -143,7 +159,7 @@ impl SchemaRegistry {
         let known = match self.shared.schemas.claim(&id) {
             Claim::Known(result) => Some(result),
             Claim::InFlight => None,
-            Claim::Mine(ticket, stale) => match self.shared.check_misses() {
+            Claim::Mine(ticket, stale) => match self.shared.reader_misses.check() {
                 Ok(()) => {
                     // When the queue is full, the ticket is dropped, and the next lookup tries again.
                     drop(self.fetchers.queue.try_send(ticket));
@@ -159,11 +175,16 @@ impl SchemaRegistry {
         }
     }
 
-    /// Returns the schema of an id. Blocks until it is fetched, within the time limit of a request.
+    /// Returns the schema of an id for a producer. Blocks until it is fetched, within the time limit of a request.
     pub fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, RegistryError> {
         self.shared.check_kind(id)?;
         let deadline = Instant::now() + CALL_TIMEOUT;
-        self.shared.schemas.get(&id, deadline, |id| self.shared.fetch(*id, deadline))
+        self.shared.schemas.get(&id, deadline, |id| self.shared.fetch(*id, deadline, &self.shared.producer_misses))
+    }
+
+    /// Returns what [`by_id`](Self::by_id) returns, if it is known. Does not block.
+    pub fn known(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        self.shared.schemas.peek(&id)
     }
 
     /// Returns the latest schema of a subject. Blocks; the answer is kept for a short time.
@@ -205,7 +226,7 @@ impl SchemaRegistry {
         let mut parsed = None;
         let id = self.shared.registered.get(&key, deadline, |_| {
             // What cannot be used here is not registered.
-            let result = parse(source).map_err(RegistryError::from).and_then(|schema| {
+            let result = self.shared.parse(source).map_err(RegistryError::from).and_then(|schema| {
                 parsed = Some(schema);
                 self.shared.client.register(subject, source, deadline)
             });
@@ -247,39 +268,43 @@ impl RegistryState {
     /// Fetches what lookups are missing, until the queue closes.
     fn run(&self, tickets: &Receiver<FetchTicket<SchemaId, Arc<Schema>>>) {
         while let Ok(ticket) = tickets.recv() {
-            let outcome = self.fetch(ticket.key, Instant::now() + CALL_TIMEOUT);
+            let outcome = self.fetch(ticket.key, Instant::now() + CALL_TIMEOUT, &self.reader_misses);
             ticket.finish(outcome);
         }
     }
 
-    fn fetch(&self, id: SchemaId, deadline: Instant) -> FetchOutcome<Arc<Schema>> {
-        if let Err(error) = self.check_misses() {
+    fn fetch(&self, id: SchemaId, deadline: Instant, misses: &MissLimit) -> FetchOutcome<Arc<Schema>> {
+        if let Err(error) = misses.check() {
             return FetchOutcome { result: Err(Arc::new(error)), bytes: 0, lifetime: Lifetime::NONE };
         }
         let fetched = self.client.schema(id, deadline);
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
-            lock(&self.misses).1 += 1;
+            misses.count();
         }
-        keep(fetched.and_then(|source| Ok(Arc::new(parse(&source)?))))
+        keep(fetched.and_then(|source| Ok(Arc::new(self.parse(&source)?))))
     }
 
     /// Fails if no replica can look up ids of this kind. This is not cached and is no miss, because no request is sent.
     fn check_kind(&self, id: SchemaId) -> Result<(), RegistryError> {
         if self.client.can_look_up(id) { Ok(()) } else { Err(RegistryError::NotFound(api::describe(id))) }
     }
+}
 
-    /// Fails if the registry was asked about too many unknown ids. This is not cached either: errors without a limit on their
-    /// number would displace the schemas.
-    fn check_misses(&self) -> Result<(), RegistryError> {
-        let mut misses = lock(&self.misses);
-        if misses.0.elapsed() >= MISS_WINDOW {
-            *misses = (Instant::now(), 0);
-        }
-        if misses.1 < MAX_MISSES {
-            return Ok(());
-        }
-        let why = format!("it is not asked about more than {MAX_MISSES} unknown ids per minute");
-        Err(RegistryError::Unreachable(why))
+impl RegistryState {
+    /// Parses a schema. Fails if it does not fit into the cache: it would be fetched again for each record.
+    fn parse(&self, source: &SchemaSource) -> Result<Schema, InvalidSchema> {
+        self.check_size(Schema::memory_before_parsing(source))?;
+        let schema = parse(source)?;
+        self.check_size(schema.memory())?;
+        Ok(schema)
+    }
+
+    fn check_size(&self, memory: usize) -> Result<(), InvalidSchema> {
+        let largest = self.largest_schema;
+        let why = || {
+            format!("it takes {memory} bytes of memory, and --memory-budget leaves {largest} for a schema; raise it")
+        };
+        if memory <= largest { Ok(()) } else { Err(InvalidSchema(why())) }
     }
 }
 
@@ -298,7 +323,8 @@ fn keep(result: Result<Arc<Schema>, RegistryError>) -> FetchOutcome<Arc<Schema>>
         Ok(_) => (None, seconds(0)),
         Err(RegistryError::NotFound(_)) => (Some(seconds(60)), seconds(0)),
         Err(RegistryError::Invalid(_)) => (Some(seconds(60)), seconds(0)),
-        Err(RegistryError::Refused(_)) => (Some(seconds(5)), seconds(60)),
+        Err(RegistryError::Credentials(_) | RegistryError::Refused(_)) => (Some(seconds(5)), seconds(60)),
+        Err(RegistryError::TooManyUnknown { .. }) => (Some(seconds(0)), seconds(0)),
         // Reading goes on without the schema while the next request is in flight.
         Err(RegistryError::Unreachable(_)) => (Some(seconds(1)), seconds(60)),
     };

@@ -10,9 +10,9 @@ use crate::sync::lock;
 use std::sync::Mutex;
 
 /// The bytes of a schema with its references up to which it is parsed at the same time as others.
-const SMALL_TEXT: usize = 64 << 10;
-/// Held while a larger schema is parsed: parsing takes up to 350 times the memory of the text, and many clients may send
-/// schemas at a time.
+const SMALL_TEXT: usize = 4 << 10;
+/// Held while a larger schema is parsed: parsing takes up to 350 times the memory of the text for a moment, outside of the
+/// memory budget, and many clients may send schemas at a time.
 static PARSING_LARGE: Mutex<()> = Mutex::new(());
 
 /// A schema that is ready for use.
@@ -60,11 +60,20 @@ impl Schema {
         encoded
     }
 
-    /// The memory that encoding `json` takes beside the output and a constant, in bytes.
-    pub fn working_memory(&self, json: &[u8]) -> usize {
+    /// The memory that [`encode`](Self::encode) takes for a moment, beside the encoded form, in bytes. Only JSON Schema needs
+    /// the whole value as a tree.
+    pub fn encode_memory(&self, json: &[u8]) -> usize {
         match self {
             Self::Avro(_) | Self::Protobuf(_) => 0,
-            Self::Json(_) => JsonSchema::working_memory(json),
+            Self::Json(_) => JsonSchema::encode_memory(json),
+        }
+    }
+
+    /// The least memory of a schema, in bytes, as far as the text tells.
+    pub fn memory_before_parsing(source: &SchemaSource) -> usize {
+        match source.kind {
+            SchemaKind::Avro | SchemaKind::Protobuf => 0,
+            SchemaKind::Json => JsonSchema::memory_before_parsing(source),
         }
     }
 
@@ -167,7 +176,7 @@ mod tests {
             (r#"{"a":1}"#.to_owned(), 11 * (size_of::<serde_json::Value>() + size_of::<String>())),
             (format!("{{{}}}", members.join(",")), 11 * (size_of::<serde_json::Value>() + size_of::<String>() + 16)),
         ] {
-            assert!(schema.working_memory(json.as_bytes()) >= least, "{json}");
+            assert!(schema.encode_memory(json.as_bytes()) >= least, "{json}");
         }
     }
 }

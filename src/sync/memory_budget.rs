@@ -39,6 +39,8 @@ pub struct MemoryBudget {
     pub catch_up: Arc<Share>,
     /// The latest records of topics, for streams that start with a snapshot.
     pub snapshots: Arc<Share>,
+    /// Schemas of a registry that are kept.
+    pub schemas: Arc<Share>,
     /// Chunks that wait for clients.
     pub chunks: Arc<Share>,
     /// A reserve for chunks of live streams whose clients are reading, for when slow clients have used up `chunks`.
@@ -53,7 +55,8 @@ impl MemoryBudget {
         let share = |name, most, parts: usize| Share::new(name, most, most / parts);
         let sixteenth = total / 16;
         // The reserve is a quarter of the memory for chunks.
-        let live_chunks = sixteenth / 2;
+        let all_chunks = 7 * sixteenth / 4;
+        let live_chunks = all_chunks / 4;
         let samples = sixteenth / 4;
         let topics = sixteenth / 4;
         Self {
@@ -63,10 +66,11 @@ impl MemoryBudget {
             pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
             series: share("series", sixteenth - samples, 1),
             topics: share("topics", topics, 1),
-            live: Share::new("live", 5 * sixteenth / 2, 3 * sixteenth / 2),
-            catch_up: Share::new("catch_up", 5 * sixteenth / 2, 3 * sixteenth / 2),
+            live: Share::new("live", 9 * sixteenth / 4, 3 * sixteenth / 2),
+            catch_up: Share::new("catch_up", 9 * sixteenth / 4, 3 * sixteenth / 2),
             snapshots: share("snapshots", 2 * sixteenth, 1),
-            chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
+            schemas: share("schemas", 3 * sixteenth / 4, 1),
+            chunks: share("chunks", all_chunks - live_chunks, 1),
             live_chunks: share("live_chunks", live_chunks, 1),
             samples: share("samples", samples, 2),
         }
@@ -78,7 +82,7 @@ impl MemoryBudget {
     }
 
     /// Returns all shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 11] {
+    pub fn shares(&self) -> [&Arc<Share>; 12] {
         let Self {
             total: _,
             small_bodies,
@@ -89,11 +93,12 @@ impl MemoryBudget {
             live,
             catch_up,
             snapshots,
+            schemas,
             chunks,
             live_chunks,
             samples,
         } = self;
-        [small_bodies, bodies, pages, series, topics, live, catch_up, snapshots, chunks, live_chunks, samples]
+        [small_bodies, bodies, pages, series, topics, live, catch_up, snapshots, schemas, chunks, live_chunks, samples]
     }
 }
 

@@ -3,6 +3,9 @@
 use crate::produce::{Bridge, JSON, NDJSON, V2_JSON};
 use crate::produce_encoded::{AVRO, EncodingBridge, JSON_SCHEMA};
 use crate::support::fake_catalog::Conduct;
+use curlew::http::produce::Bodies;
+use curlew::schemas::source::{SchemaKind, SchemaSource};
+use curlew::sync::memory_budget::{MIN, MemoryBudget};
 use serde_json::json;
 
 const PROTOBUF: &str = "application/vnd.kafka.protobuf.v2+json";
@@ -82,6 +85,41 @@ async fn an_unreachable_registry_is_a_503_before_a_record_is_queued() {
     assert!(response.headers().contains_key("retry-after"));
     bridge.bridge.delete("t?key=1&key_schema=latest").await.is_problem(503, 40801, &["the key schema"]);
     assert!(has_no_records(&bridge));
+}
+
+#[tokio::test]
+async fn a_registry_that_the_client_cannot_help_is_a_503_with_its_cause() {
+    let bridge = EncodingBridge::new();
+    let body = r#"{"value_schema_id": 1, "records": [{"value": 1}]}"#;
+    for (conduct, retry_after, words) in [
+        (Conduct::Unauthorized, "60", ["bridge's credentials", "until the bridge's operator corrects the credentials"]),
+        (Conduct::Exhausted, "8", ["1000 unknown ids per minute", "nothing was written, try again in 8 s"]),
+    ] {
+        bridge.catalog.set(conduct);
+        let answer = bridge.post("t", AVRO, body).await;
+        answer.is_problem(503, 40801, &words);
+        assert!(!answer.body["detail"].as_str().unwrap().contains("reached"), "{answer:?}");
+        let answer = bridge.bridge.send("t?value_schema=latest", &[], crate::produce::chunks(["1"])).await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &retry_after.parse().unwrap()));
+    }
+    assert!(has_no_records(&bridge));
+}
+
+#[tokio::test]
+async fn a_value_that_is_validated_is_charged_to_the_memory_budget() {
+    let mut bridge = EncodingBridge::new();
+    let memory = MemoryBudget::new(MIN);
+    bridge.bridge.settings.bodies = Bodies::new(&memory);
+    let text = r#"{"type": "array"}"#.to_owned();
+    bridge.catalog.add("t-value", SchemaSource { kind: SchemaKind::Json, text, references: Vec::new() });
+    // An object of a member takes 640 bytes.
+    let objects = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(","));
+    let path = "t?value_schema=latest&partition=0";
+    bridge.post(path, JSON, objects(10_000)).await.is_problem(413, 413, &["--memory-budget"]);
+    assert!(has_no_records(&bridge));
+    assert_eq!(bridge.post(path, JSON, objects(1_000)).await.status, 200);
+    assert_eq!(bridge.bridge.records(0).len(), 1);
+    assert_eq!(memory.bodies.used(), 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use curlew::schemas::registry::{
     Lookup, RegistryCredentials, RegistryError, RegistrySettings, RegistryUrl, SchemaRegistry,
 };
 use curlew::schemas::source::{SchemaKind, SchemaSource};
+use curlew::sync::memory_budget::{MIN, MemoryBudget};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ fn connect(urls: &[String]) -> SchemaRegistry {
 fn with_credentials(urls: &[String], credentials: RegistryCredentials) -> SchemaRegistry {
     let urls = urls.iter().map(|url| RegistryUrl::parse(url).unwrap()).collect();
     let settings = RegistrySettings { urls, credentials, tls: None, timeout: Duration::from_secs(2) };
-    SchemaRegistry::start(settings).unwrap()
+    SchemaRegistry::start(settings, &MemoryBudget::default().schemas).unwrap()
 }
 
 /// A registry in which every id has the Avro schema `"string"`.
@@ -355,6 +356,96 @@ fn many_unknown_ids_do_not_become_many_requests() {
         assert!(registry.by_id(SchemaId::Id(id)).is_err());
     }
     assert_eq!(fake.requests().len(), 1_000);
-    assert!(matches!(registry.lookup(SchemaId::Id(1_400)), Lookup::Failed(_)), "nothing is fetched");
+    let limited = registry.by_id(SchemaId::Id(1_400)).unwrap_err();
+    assert!(
+        matches!(limited, RegistryError::TooManyUnknown { retry_after } if retry_after <= Duration::from_secs(60)),
+        "{limited}"
+    );
     assert_eq!(registry.usage().cached, 1_000, "errors without a request displace no schema");
+}
+
+#[test]
+fn schemas_are_kept_within_the_memory_budget() {
+    let registry_of = |memory: &MemoryBudget| {
+        // Distinct JSON Schemas that take about 30 kB each, and a large one.
+        let fake = FakeRegistry::start(|request| {
+            let id: usize = request.line.rsplit('/').next().unwrap().parse().unwrap();
+            let member = |i: usize| format!("\"m{i}\":{{\"type\":\"string\"}}");
+            let members: Vec<_> = (0..if id == 1 { 5_000 } else { 10 }).map(member).collect();
+            let schema = format!("{{\"title\":\"{id}\",\"properties\":{{{}}}}}", members.join(","));
+            RegistryReply::json(200, json!({"schema": schema, "schemaType": "JSON"}))
+        });
+        let urls = vec![RegistryUrl::parse(&fake.url()).unwrap()];
+        let settings =
+            RegistrySettings { urls, credentials: RegistryCredentials::Anonymous, tls: None, timeout: PATIENCE };
+        (SchemaRegistry::start(settings, &memory.schemas).unwrap(), fake)
+    };
+    for total in [MIN, 4 * MIN] {
+        let memory = MemoryBudget::new(total);
+        let (registry, _fake) = registry_of(&memory);
+        for id in 2..400 {
+            assert!(registry.by_id(SchemaId::Id(id)).is_ok(), "{id}");
+            assert!(registry.known(SchemaId::Id(id)).is_some(), "the newest one is kept");
+            assert!(memory.schemas.used() <= memory.schemas.limit());
+        }
+        assert!(registry.known(SchemaId::Id(2)).is_none(), "the oldest one is not");
+        let usage = registry.usage();
+        assert_eq!(usage.cached_bytes, memory.schemas.used(), "{usage:?}");
+        assert!(usage.cached_bytes > memory.schemas.limit() / 2, "{usage:?}");
+        let error = registry.by_id(SchemaId::Id(1)).unwrap_err();
+        assert!(matches!(error, RegistryError::Invalid(_)) && error.to_string().contains("--memory-budget"), "{error}");
+        drop(registry);
+        assert_eq!(memory.schemas.used(), 0);
+    }
+}
+
+#[test]
+fn unknown_ids_of_readers_and_of_producers_have_a_limit_each() {
+    let answered = || RegistryReply::json(200, json!({"id": 1, "schema": "\"string\""}));
+    let registries = || {
+        let fake = FakeRegistry::start(move |request| match request.line.as_str() {
+            "GET /schemas/ids/7" => answered(),
+            _ => RegistryReply::not_found(),
+        });
+        (connect(&[fake.url()]), fake)
+    };
+    let (read, _fake) = registries();
+    for id in 1_000..2_100 {
+        assert!(matches!(settled(&read, id), Lookup::Failed(_)), "{id}");
+    }
+    let Lookup::Failed(error) = read.lookup(SchemaId::Id(7)) else { panic!("readers have used up their limit") };
+    assert!(matches!(*error, RegistryError::TooManyUnknown { .. }), "{error}");
+    assert!(read.by_id(SchemaId::Id(7)).is_ok(), "producers have not");
+    assert!(matches!(read.lookup(SchemaId::Id(7)), Lookup::Ready(_)), "what producers fetched is known to readers");
+    let (written, _fake) = registries();
+    for id in 1_000..2_100 {
+        assert!(written.by_id(SchemaId::Id(id)).is_err());
+    }
+    assert!(matches!(written.by_id(SchemaId::Id(7)), Err(RegistryError::TooManyUnknown { .. })));
+    eventually_ready(&written, 7);
+}
+
+#[test]
+fn credentials_that_do_not_work_are_no_refusal_of_the_request() {
+    let replies = [
+        RegistryReply::json(401, json!({"error_code": 401, "message": "Unauthorized"})),
+        RegistryReply::json(403, json!({"error_code": 40301, "message": "User is denied operation Read"})),
+    ];
+    let unauthorized = replies.map(|reply| FakeRegistry::start(move |_| reply.clone()));
+    for fake in &unauthorized {
+        let registry = connect(&[fake.url()]);
+        for result in [
+            registry.by_id(SchemaId::Id(1)).map(drop),
+            registry.latest("t-value").map(drop),
+            registry.register("t-value", &source("\"int\"")).map(drop),
+        ] {
+            assert!(matches!(result, Err(RegistryError::Credentials(_))), "{result:?}");
+        }
+    }
+    let missing = RegistryCredentials::File("/nonexistent/curlew".into());
+    let unread = with_credentials(&[strings().url()], missing).by_id(SchemaId::Id(1)).unwrap_err().to_string();
+    assert!(
+        unread.starts_with("the bridge's credentials for the schema registry do not work: the credentials in"),
+        "{unread}"
+    );
 }

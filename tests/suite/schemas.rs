@@ -303,6 +303,24 @@ fn a_stream_waits_for_a_schema_and_only_its_partition() {
 }
 
 #[test]
+fn a_live_series_reads_the_other_partitions_of_a_pending_one() {
+    let world = world(2);
+    world.registry.set(TEXT, ready(r#""string""#));
+    world.append(1, None, Some(b"{\"t\": 1}".to_vec()));
+    let (from, app) = ("2020-01-01T00:00:00Z", &world.app);
+    let count = || {
+        let path = format!("/topics/t/series?from={from}&step=1d&field=value.t");
+        let series: Value = serde_json::from_str(&get(app, &path, "*/*")).unwrap();
+        series["series"][0]["points"][0][4].as_i64()
+    };
+    until("the history is read", || count() == Some(1));
+    // The schema of the first partition never arrives.
+    world.append(0, None, Some(reading(2, "a")));
+    world.append(1, None, Some(b"{\"t\": 3}".to_vec()));
+    until("the second partition is followed", || count() == Some(2));
+}
+
+#[test]
 fn many_unknown_ids_do_not_delay_other_partitions() {
     const OTHERS: usize = 100;
     let world = world(OTHERS + 1);

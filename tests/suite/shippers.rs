@@ -334,3 +334,17 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn form_feeds_are_no_white_space_of_json() {
+    for (query, content_type, body) in [
+        ("&split=array", JSON, "[1\u{c}]"),
+        ("&split=array", JSON, "[{}\t\u{c}\n]"),
+        ("", "application/json-seq", "\u{1e}\u{c}{}\n"),
+        ("", "application/json-seq", "\u{1e}{}\u{c}\n"),
+    ] {
+        let bridge = Bridge::new();
+        let answer = bridge.post_as(query, content_type, body).await;
+        assert_eq!((answer.status, bridge.values(0).len()), (422, 0), "{body:?}: {answer:?}");
+    }
+}

@@ -2,11 +2,11 @@
 
 use crate::bridge;
 use curlew_integration::kafka::Kafka;
+use curlew_integration::process::output_with_input;
 use curlew_integration::{cache, file};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const CLIENTS: [&str; 4] = ["python-v1", "python-core", "javascript", "go"];
 const WAYS: [&str; 5] = ["http-binary", "http-structured", "http-batch", "kafka-binary", "kafka-structured"];
@@ -32,12 +32,8 @@ fn client(name: &str) -> Command {
 /// Runs a client with these lines as input, and returns its output.
 fn run(name: &str, arguments: &[&str], lines: &str) -> String {
     let mut command = client(name);
-    command.args(arguments).env("CURLEW_CACHE", cache()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start ({e}); run integration/setup"));
-    let mut stdin = child.stdin.take().expect("standard input");
-    stdin.write_all(lines.as_bytes()).expect("the client reads");
-    drop(stdin);
-    let output = child.wait_with_output().expect("the client ends");
+    command.args(arguments).env("CURLEW_CACHE", cache());
+    let output = output_with_input(&mut command, lines.as_bytes());
     assert!(output.status.success(), "{name} {arguments:?} failed");
     String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -4,9 +4,10 @@ use crate::{SOON, bridge};
 use curlew::record::now;
 use curlew_integration::java_client::bytes;
 use curlew_integration::kafka::Kafka;
+use curlew_integration::process::output_with_input;
 use curlew_integration::{cache, eventually, file, fresh_topic, http};
 use serde_json::{Value, json};
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -16,16 +17,9 @@ fn kafka() -> &'static Kafka {
 
 /// Runs `clients/kafka_python.py` and returns its output.
 pub fn kafka_python(arguments: &[&str], input: &str) -> String {
-    let mut child = Command::new(cache().join("python/bin/python"))
-        .arg(file("clients/kafka_python.py"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python");
-    child.stdin.take().expect("stdin").write_all(input.as_bytes()).expect("sent");
-    let output = child.wait_with_output().expect("wait");
+    let mut python = Command::new(cache().join("python/bin/python"));
+    python.arg(file("clients/kafka_python.py")).args(arguments).stderr(Stdio::piped());
+    let output = output_with_input(&mut python, input.as_bytes());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -4,22 +4,15 @@ use crate::SOON;
 use curlew_integration::bridge::Bridge;
 use curlew_integration::http::Response;
 use curlew_integration::kafka::Kafka;
+use curlew_integration::process::output_with_input;
 use curlew_integration::{cache, eventually, file, fresh_topic};
 use serde_json::Value;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Parses samples by name and labels with `clients/metrics.py`.
 fn read(format: &str, answer: &Response) -> Value {
-    let mut python = Command::new(cache().join("schemathesis/bin/python"))
-        .arg(file("clients/metrics.py"))
-        .arg(format)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("run integration/setup first");
-    python.stdin.take().expect("stdin").write_all(&answer.body).expect("it reads");
-    let output = python.wait_with_output().expect("python");
+    let mut python = Command::new(cache().join("schemathesis/bin/python"));
+    let output = output_with_input(python.arg(file("clients/metrics.py")).arg(format), &answer.body);
     assert!(output.status.success(), "{}", answer.text());
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

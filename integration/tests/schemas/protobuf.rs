@@ -5,23 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
 use curlew_integration::kafka::Kafka;
+use curlew_integration::process::output_with_input;
 use curlew_integration::{cache, file};
 use serde_json::{Value, json};
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// Runs `clients/protobuf_records.py` and returns the lines that it prints.
 fn python(verb: &str, input: &[Value]) -> Vec<Value> {
-    let mut child = Command::new(cache().join("schemas/bin/python"))
-        .args([&file("clients/protobuf_records.py").display().to_string(), &Apicurio::shared().url(), verb])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python starts");
+    let mut python = Command::new(cache().join("schemas/bin/python"));
+    python.arg(file("clients/protobuf_records.py")).args([&Apicurio::shared().url(), verb]);
     let lines: String = input.iter().map(|line| format!("{line}\n")).collect();
-    child.stdin.take().expect("standard input").write_all(lines.as_bytes()).expect("the client reads");
-    let output = child.wait_with_output().expect("the client ends");
+    let output = output_with_input(&mut python, lines.as_bytes());
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout)
         .expect("UTF-8")

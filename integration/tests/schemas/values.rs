@@ -5,10 +5,10 @@ use curlew::schemas::schema::Schema;
 use curlew::schemas::source::{SchemaKind, SchemaReference, SchemaSource};
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
+use curlew_integration::process::output_with_input;
 use curlew_integration::{cache, file};
 use serde_json::Value;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The magic byte and the id of the schema.
 const FRAMING: usize = 5;
@@ -17,11 +17,9 @@ const FRAMING: usize = 5;
 fn confluent(verb: &str, registry: &Apicurio, lines: &[Value]) -> Vec<Value> {
     let mut python = Command::new(cache().join("schemas/bin/python"));
     python.arg(file("clients/schema_values.py")).args([verb, &registry.url()]);
-    let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("run integration/setup");
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    python.stdin.take().expect("standard input").write_all(lines.as_bytes()).expect("the client reads");
-    let output = python.wait_with_output().expect("the client ends");
-    assert!(output.status.success());
+    let output = output_with_input(&mut python, lines.as_bytes());
+    assert!(output.status.success(), "{output:?}; run integration/setup");
     let output = String::from_utf8(output.stdout).expect("UTF-8");
     output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }

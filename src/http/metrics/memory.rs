@@ -15,7 +15,7 @@ impl Collector for MemoryMetrics {
         let help = "Bytes of the memory budget (--memory-budget), by its shares: small_bodies and bodies of requests, pages of \
                     records and other large responses, tables of time series (series), offsets and newest records of all \
                     topics (topics), batches read by the live flow (live) or by streams that catch up (catch_up), the \
-                    latest records of topics (snapshots), chunks of frames that wait for slow clients, and live_chunks for \
+                    latest records of topics (snapshots), schemas of the registry, chunks of frames that wait for slow clients, and live_chunks for \
                     fast ones";
         let shares = self.0.shares();
         let most = shares.map(|share| (share.name(), share.limit() as u64));

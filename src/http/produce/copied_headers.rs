@@ -8,8 +8,25 @@ use thiserror::Error;
 use warp::http::HeaderMap;
 use warp::http::header::HeaderName;
 
-/// Headers with the credentials of the client for the bridge, or for a proxy. Readers of a topic must not get them.
-const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-forwarded-client-cert"];
+/// Parts of the names of headers with credentials of the client: for the bridge, for a proxy in front of it, or added by such
+/// a proxy (`X-Forwarded-Access-Token` of oauth2-proxy, `Cf-Access-Jwt-Assertion`, `X-Ms-Token-…`). Readers of a topic must
+/// not get them. A list of whole names would lack those of the next proxy.
+const CREDENTIAL_PARTS: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "token",
+    "jwt",
+    "assertion",
+    "password",
+    "secret",
+    "credential",
+    "api-key",
+    "apikey",
+    "client-cert",
+    "clientcert",
+];
+/// Headers with credentials whose names do not say so: of load balancers of AWS (a JWT), and of Azure.
+const CREDENTIALS: [&str; 3] = ["ocp-apim-subscription-key", "x-amzn-oidc-data", "x-functions-key"];
 /// Headers with this prefix are record headers already.
 const RECORD_HEADER: &str = "x-kafka-";
 
@@ -47,7 +64,7 @@ impl FromStr for HeaderPattern {
         }
         match is_prefix {
             true => Ok(Self::Prefix(name.to_owned())),
-            false if CREDENTIALS.contains(&name) => Err(InvalidHeaderPattern::Credentials),
+            false if has_credentials(name) => Err(InvalidHeaderPattern::Credentials),
             false => Ok(Self::Name(name.to_owned())),
         }
     }
@@ -63,11 +80,16 @@ impl HeaderPattern {
     }
 }
 
+/// Whether a header with this name, in lower case, has credentials.
+fn has_credentials(name: &str) -> bool {
+    CREDENTIALS.contains(&name) || CREDENTIAL_PARTS.iter().any(|part| name.contains(part))
+}
+
 /// Returns the record headers for the request headers that match one of the patterns, with names in lower case.
 pub fn copied_headers(patterns: &[HeaderPattern], request_headers: &HeaderMap) -> Vec<Header> {
     let matches = |name: &str| {
         let is_named = patterns.iter().any(|pattern| pattern.matches(name));
-        is_named && !CREDENTIALS.contains(&name) && !name.starts_with(RECORD_HEADER)
+        is_named && !has_credentials(name) && !name.starts_with(RECORD_HEADER)
     };
     let headers = request_headers.iter().filter(|(name, _)| matches(name.as_str()));
     headers
@@ -96,6 +118,8 @@ mod tests {
             ("x-é", Err(InvalidHeaderPattern::Name)),
             ("Authorization", Err(InvalidHeaderPattern::Credentials)),
             ("proxy-authorization", Err(InvalidHeaderPattern::Credentials)),
+            ("X-Forwarded-Access-Token", Err(InvalidHeaderPattern::Credentials)),
+            ("x-ms-token-*", Ok(HeaderPattern::Prefix("x-ms-token-".into()))),
             ("auth*", Ok(HeaderPattern::Prefix("auth".into()))),
         ] {
             assert_eq!(text.parse(), expected, "{text:?}");
@@ -105,14 +129,31 @@ mod tests {
     #[test]
     fn credentials_and_record_headers_are_not_copied() {
         let mut headers = HeaderMap::new();
-        for name in
-            ["authorization", "cookie", "proxy-authorization", "x-forwarded-client-cert", "x-kafka-a", "author", "x-a"]
-        {
+        let credentials = [
+            "authorization",
+            "cf-access-jwt-assertion",
+            "cookie",
+            "proxy-authorization",
+            "x-amz-security-token",
+            "x-amzn-oidc-accesstoken",
+            "x-amzn-oidc-data",
+            "x-api-key",
+            "x-auth-request-access-token",
+            "x-forwarded-access-token",
+            "x-forwarded-client-cert",
+            "x-gitlab-token",
+            "x-goog-iap-jwt-assertion",
+            "x-ms-token-aad-id-token",
+        ];
+        let copied = ["author", "x-a", "x-concert", "x-github-event", "x-hub-signature-256"];
+        for name in credentials.into_iter().chain(["x-kafka-a"]).chain(copied) {
             headers.append(HeaderName::from_static(name), "v".parse().unwrap());
         }
         headers.append("x-a", "w".parse().unwrap());
-        let patterns = ["a*", "c*", "p*", "x-*", "x-a"].map(|text| text.parse().unwrap());
-        let copied: Vec<_> = copied_headers(&patterns, &headers).into_iter().map(|header| header.name).collect();
-        assert_eq!(copied, ["author", "x-a", "x-a"]);
+        let patterns = ["a*", "c*", "p*", "x-*", "x-ms-token-*", "x-a"].map(|text| text.parse().unwrap());
+        let mut names: Vec<_> = copied_headers(&patterns, &headers).into_iter().map(|header| header.name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names, copied);
     }
 }

@@ -1,6 +1,6 @@
 //! Splits a JSON array into its elements, regardless of the body's chunks. The elements themselves are not parsed here.
 
-use super::json::ByteOrderMark;
+use super::json::{self, ByteOrderMark};
 use super::partial_item::{BodyItem, PartialItem};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -107,7 +107,7 @@ impl BodyElements {
                     self.chunk.advance(1);
                     let mut item = self.item.complete(rest);
                     if let Ok(text) = &mut item.text {
-                        text.truncate(text.trim_ascii_end().len());
+                        text.truncate(json::trim_end(text).len());
                     }
                     return Some(item);
                 }

@@ -222,7 +222,7 @@ impl EncodingRoom {
         json: &[u8],
         before: &str,
     ) -> Result<Result<Bytes, Problem>, Problem> {
-        let working = found.schema.working_memory(json);
+        let working = found.schema.encode_memory(json);
         loop {
             let most = json.len().saturating_add(self.spare).min(self.largest);
             self.held.set(self.memory.saturating_add(working).saturating_add(most + MAX_FRAMING))?;

@@ -45,6 +45,23 @@ pub fn check_json(bytes: &[u8]) -> Result<(), InvalidJson> {
     })
 }
 
+/// Removes the white space of JSON from both ends. Unlike [`trim_ascii`](slice::trim_ascii), it keeps form feeds, which JSON
+/// does not allow (RFC 8259, section 2).
+pub fn trim(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !is_white(*byte)).unwrap_or(bytes.len());
+    trim_end(bytes.get(start..).unwrap_or_default())
+}
+
+/// Removes the white space of JSON from the end.
+pub fn trim_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !is_white(*byte)).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
+}
+
+fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
 /// Rejects a byte order mark.
 pub fn check_bom(bytes: &[u8]) -> Result<(), ByteOrderMark> {
     match bytes.starts_with(b"\xef\xbb\xbf") {

@@ -1,5 +1,6 @@
 //! Splits a body into lines, or into the texts of `application/json-seq` (RFC 7464), regardless of its chunks.
 
+use super::json;
 use super::partial_item::{BodyItem, PartialItem};
 use crate::http::problem::Problem;
 use bytes::{Buf, Bytes};
@@ -91,7 +92,7 @@ impl BodyLines {
 /// Returns the text without the white space around it; `None` if it is blank. A number or a literal without white space
 /// after it may have been cut (RFC 7464, section 2.4).
 fn whole_text(bytes: &Bytes) -> Option<Result<Bytes, Problem>> {
-    let text = bytes.slice_ref(bytes.trim_ascii());
+    let text = bytes.slice_ref(json::trim(bytes));
     let last = text.last()?;
     match matches!(last, b'}' | b']' | b'"') || bytes.last() != Some(last) {
         true => Some(Ok(text)),

@@ -9,7 +9,6 @@ use crate::http::blocking::{BlockingLimit, run_blocking};
 use crate::http::problem::Problem;
 use crate::record::{NewRecord, TopicName};
 use crate::schemas::catalog::SchemaCatalog;
-use crate::schemas::registry::Lookup;
 use crate::schemas::schema::Schema;
 use crate::schemas::source::SchemaKind;
 use std::sync::Arc;
@@ -76,10 +75,7 @@ impl SchemaEncoder {
         let known = |part: EncodedPart, choice: &Option<SchemaChoice>| {
             let known = match choice {
                 None => return Some(None),
-                Some(SchemaChoice::Id(id)) => match self.catalog.lookup(*id) {
-                    Lookup::Ready(schema) => (*id, schema),
-                    Lookup::Pending | Lookup::Failed(_) => return None,
-                },
+                Some(SchemaChoice::Id(id)) => (*id, self.catalog.known(*id)?),
                 Some(SchemaChoice::Latest) => self.catalog.known_latest(&part.subject(topic))?,
                 Some(SchemaChoice::Text(source)) => self.catalog.known_registered(&part.subject(topic), source)?,
             };

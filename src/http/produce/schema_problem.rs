@@ -6,6 +6,7 @@ use crate::schemas::framing::SchemaId;
 use crate::schemas::mismatch::EncodeError;
 use crate::schemas::registry::RegistryError;
 use crate::schemas::source::SchemaKind;
+use std::time::Duration;
 
 /// The error codes of the Confluent REST Proxy v2.
 const KEY_SCHEMA_MISSING: u32 = 42201;
@@ -14,6 +15,9 @@ const JSON_CONVERSION: u32 = 42203;
 const INVALID_SCHEMA: u32 = 42205;
 /// "Schema registration or lookup failed."
 const REGISTRY: u32 = 40801;
+
+/// The `Retry-After` until an operator may have corrected the credentials.
+const CREDENTIALS_RETRY: Duration = Duration::from_secs(60);
 
 /// Maximum length of the parts of an error text that quote the record, in bytes.
 const MAX_QUOTED: usize = 200;
@@ -65,6 +69,14 @@ pub fn from_registry(part: EncodedPart, error: &RegistryError) -> Problem {
     match error {
         RegistryError::Unreachable(_) => {
             Problem::busy(format!("the {part} schema: {error}; nothing was written, try again")).code(REGISTRY)
+        }
+        RegistryError::Credentials(_) => {
+            let remedy = "nothing was written, and retries fail until the bridge's operator corrects the credentials";
+            Problem::busy(format!("the {part} schema: {error}; {remedy}")).after(CREDENTIALS_RETRY).code(REGISTRY)
+        }
+        RegistryError::TooManyUnknown { retry_after } => {
+            let remedy = format!("nothing was written, try again in {} s", retry_after.as_secs() + 1);
+            Problem::busy(format!("the {part} schema: {error}; {remedy}")).after(*retry_after).code(REGISTRY)
         }
         RegistryError::Refused(_) => Problem::unprocessable(format!("the {part} schema: {error}")).code(REGISTRY),
         RegistryError::NotFound(_) | RegistryError::Invalid(_) => {

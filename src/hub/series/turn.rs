@@ -169,11 +169,18 @@ impl SeriesTurn<'_> {
             pass.ends = Some(ends.into_iter().map(|end| end.next).collect());
         }
         while !self.is_over() && !pass.is_complete() {
-            let mut progress = 0;
+            let (mut progress, mut failed) = (0, None);
             let behind = pass.behind().map(|(partition, position)| (&pass.topic, partition, position));
             for (leader, wants) in by_leader(behind)? {
                 for FetchResult { partition, offset, result, .. } in self.fetch(leader, wants)? {
-                    let data = result?;
+                    let data = match result {
+                        Ok(data) => data,
+                        // The others are read first, because a partition may wait for its schema for seconds.
+                        Err(error) => {
+                            failed = failed.or(Some(error));
+                            continue;
+                        }
+                    };
                     let next = self.fold(partition, offset, Offset::MAX, &data);
                     let position = usize::try_from(partition).ok().and_then(|index| pass.positions.get_mut(index));
                     if let Some(position) = position.filter(|position| position.next == offset && next > offset) {
@@ -181,6 +188,9 @@ impl SeriesTurn<'_> {
                         progress += 1;
                     }
                 }
+            }
+            if let Some(error) = failed {
+                return Err(error);
             }
             if progress == 0 {
                 let (topic, partition) =

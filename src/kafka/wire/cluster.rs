@@ -17,7 +17,7 @@ use crate::sync::backoff::Backoff;
 use crate::sync::lock;
 use identity::Identities;
 use outdated::OutdatedBrokers;
-use rotation::{BrokerTurn, MetadataConnections};
+use rotation::{BrokerTurn, HEDGE, MetadataConnections};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -44,6 +44,8 @@ struct View {
     topics: HashMap<TopicName, Arc<TopicInfo>>,
     /// The API versions of the broker that responded last.
     versions: Option<Arc<ApiVersions>>,
+    /// The address of that broker, and when it responded.
+    responded: Option<(Arc<str>, Instant)>,
     outage: Option<ClusterOutage>,
     outdated: OutdatedBrokers,
     identities: Identities,
@@ -95,11 +97,22 @@ impl ClusterClient {
     /// The ids of all brokers in the order in which to try them: first the one that has just responded, then the others in
     /// random order.
     pub fn brokers_to_try(&self) -> Result<Vec<NodeId>, BrokerError> {
-        let reply = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?;
-        let addresses = metadata::addresses(&reply.response);
-        let mut brokers = metadata::brokers(&reply.response);
+        let recent = |view: &View| {
+            let (address, at) = view.responded.as_ref()?;
+            let is_recent = at.elapsed() < HEDGE && view.brokers.values().any(|known| known == address);
+            is_recent.then(|| (address.clone(), view.brokers.clone()))
+        };
+        let recent = recent(&self.view());
+        let (responded, addresses) = match recent {
+            Some(recent) => recent,
+            None => {
+                let reply = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?;
+                (reply.address, metadata::addresses(&reply.response))
+            }
+        };
+        let mut brokers: Vec<NodeId> = addresses.keys().copied().collect();
         fastrand::shuffle(&mut brokers);
-        brokers.sort_by_key(|node| addresses.get(node) != Some(&reply.address));
+        brokers.sort_by_key(|node| addresses.get(node) != Some(&responded));
         Ok(brokers)
     }
 

@@ -70,7 +70,8 @@ pub fn describe_topic(
     let brokers = cluster.brokers_to_try()?;
     let deadline = Instant::now() + timeout;
     for node in brokers.into_iter().take(MAX_ATTEMPTS) {
-        response = pool.call(node, VERSION, |_| request.clone(), timeout);
+        let left = deadline.saturating_duration_since(Instant::now());
+        response = pool.call(node, VERSION, |_| request.clone(), left);
         if !matches!(response, Err(BrokerError::Unavailable(_))) || Instant::now() >= deadline {
             break;
         }

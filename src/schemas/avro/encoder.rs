@@ -2,11 +2,12 @@
 
 use super::json_kind::JsonKind;
 use super::members::{for_each_item, for_each_member, only_member};
-use super::scalars::{self, shown};
+use super::scalars;
 use super::types::{AvroType, AvroTypes, FieldDefault, RecordType, TypeId, UnionBranch, UnionType};
 use super::union::usual_kind;
 use super::writer::{push_count, push_sized};
 use crate::schemas::encode_failure::EncodeFailure;
+use crate::schemas::error_text::{invalid_value, member_path, shown};
 use serde_json::value::RawValue;
 use std::cell::Cell;
 
@@ -36,7 +37,8 @@ struct AvroEncoder<'a> {
 
 /// Appends the encoded form of a JSON text to `out`, at most `most` bytes.
 pub fn encode(types: &AvroTypes, root: TypeId, json: &[u8], out: &mut Vec<u8>, most: usize) -> Encoded {
-    let text: &RawValue = serde_json::from_slice(json).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+    let text: &RawValue =
+        serde_json::from_slice(json).map_err(|error| invalid_value(format!("invalid JSON: {error}")))?;
     let work = text.get().len().saturating_mul(WORK_PER_BYTE).saturating_add(WORK);
     let (work, open_fields) = (Cell::new(work), Cell::new(MAX_OPEN_FIELDS));
     let encoder = AvroEncoder { types, work, open_fields, end: out.len().saturating_add(most) };
@@ -49,7 +51,7 @@ impl AvroEncoder<'_> {
         self.spend(1)?;
         self.check_size(out, 0)?;
         if depth > MAX_DEPTH {
-            return Err(invalid(format!("the value is nested more than {MAX_DEPTH} levels deep")));
+            return Err(invalid_value(format!("the value is nested more than {MAX_DEPTH} levels deep")));
         }
         match self.types.at(id) {
             AvroType::Array(items) => {
@@ -63,13 +65,13 @@ impl AvroEncoder<'_> {
                 let start = out.len();
                 let count = for_each_member(json, |name, value| {
                     push_sized(name.as_bytes(), out);
-                    self.value(*values, value, depth + 1, out).map_err(|error| inside(&member(&name), error))
+                    self.value(*values, value, depth + 1, out).map_err(|error| inside(&member_path(&name), error))
                 })?;
                 block(start, count.ok_or_else(|| expected("an object", json))?, out);
             }
             AvroType::Record(record) => self.record(record, json, depth, out)?,
             AvroType::Union(union) => self.union(union, json, depth, out)?,
-            scalar => scalars::push(scalar, json, out).map_err(invalid)?,
+            scalar => scalars::push(scalar, json, out).map_err(invalid_value)?,
         }
         Ok(())
     }
@@ -78,7 +80,7 @@ impl AvroEncoder<'_> {
         let fields = record.fields();
         self.spend(fields.len())?;
         let open_fields = self.open_fields.get().checked_sub(fields.len());
-        self.open_fields.set(open_fields.ok_or_else(|| invalid(TOO_MANY_FIELDS.to_owned()))?);
+        self.open_fields.set(open_fields.ok_or_else(|| invalid_value(TOO_MANY_FIELDS.to_owned()))?);
         let mut given: Vec<Option<&str>> = vec![None; fields.len()];
         // Members are usually in the order of the fields.
         let mut next = 0;
@@ -88,10 +90,13 @@ impl AvroEncoder<'_> {
                 _ => record.index(&name),
             };
             let Some((place, given)) = place.and_then(|place| Some((place, given.get_mut(place)?))) else {
-                return Err(inside(&member(&name), invalid("the record has no field of this name".to_owned())));
+                return Err(inside(
+                    &member_path(&name),
+                    invalid_value("the record has no field of this name".to_owned()),
+                ));
             };
             if given.replace(value).is_some() {
-                return Err(inside(&member(&name), invalid("the field is given twice".to_owned())));
+                return Err(inside(&member_path(&name), invalid_value("the field is given twice".to_owned())));
             }
             next = place + 1;
             Ok(())
@@ -106,12 +111,14 @@ impl AvroEncoder<'_> {
                     .spend(bytes.len())
                     .and_then(|()| self.check_size(out, bytes.len()))
                     .map(|()| out.extend_from_slice(bytes)),
-                (None, FieldDefault::Absent) => Err(invalid("the field is missing and has no default".to_owned())),
+                (None, FieldDefault::Absent) => {
+                    Err(invalid_value("the field is missing and has no default".to_owned()))
+                }
                 (None, FieldDefault::Invalid) => {
-                    Err(invalid("the field is missing, and its default does not fit its type".to_owned()))
+                    Err(invalid_value("the field is missing, and its default does not fit its type".to_owned()))
                 }
             }
-            .map_err(|error| inside(&member(&field.name), error))?;
+            .map_err(|error| inside(&member_path(&field.name), error))?;
         }
         self.open_fields.set(self.open_fields.get() + fields.len());
         Ok(())
@@ -124,7 +131,7 @@ impl AvroEncoder<'_> {
             && let Some((index, branch)) = union.named(&name)
         {
             push_count(index, out);
-            return self.value(branch.of, value, depth + 1, out).map_err(|error| inside(&member(&name), error));
+            return self.value(branch.of, value, depth + 1, out).map_err(|error| inside(&member_path(&name), error));
         }
         let (index, branch) = self.plain_branch(union, json, kind)?;
         push_count(index, out);
@@ -159,12 +166,12 @@ impl AvroEncoder<'_> {
             [only] => Ok(*only),
             [] => {
                 let names = listed(union.branches.iter().map(|branch| &*branch.name));
-                Err(invalid(format!("expected one of {names}, found {}", shown(json))))
+                Err(invalid_value(format!("expected one of {names}, found {}", shown(json))))
             }
             [(_, first), ..] => {
                 let names = listed(fitting.iter().map(|(_, branch)| &*branch.name));
                 let name = shown(&first.name);
-                Err(invalid(format!("fits several branches of the union ({names}); name one: {{\"{name}\": …}}")))
+                Err(invalid_value(format!("fits several branches of the union ({names}); name one: {{\"{name}\": …}}")))
             }
         }
     }
@@ -194,7 +201,7 @@ impl AvroEncoder<'_> {
     fn spend(&self, work: usize) -> Encoded {
         match self.work.get().checked_sub(work) {
             Some(rest) => self.work.set(rest),
-            None => return Err(invalid("the encoded value is too large for its JSON".to_owned())),
+            None => return Err(invalid_value("the encoded value is too large for its JSON".to_owned())),
         }
         Ok(())
     }
@@ -216,11 +223,7 @@ fn block(start: usize, count: usize, out: &mut Vec<u8>) {
 }
 
 fn expected(what: &str, json: &str) -> EncodeFailure {
-    invalid(format!("expected {what}, found {}", shown(json)))
-}
-
-fn invalid(reason: String) -> EncodeFailure {
-    EncodeFailure::mismatch(reason)
+    invalid_value(format!("expected {what}, found {}", shown(json)))
 }
 
 fn inside(segment: &str, failure: EncodeFailure) -> EncodeFailure {
@@ -231,11 +234,6 @@ fn inside(segment: &str, failure: EncodeFailure) -> EncodeFailure {
         }
         EncodeFailure::TooLarge => EncodeFailure::TooLarge,
     }
-}
-
-fn member(name: &str) -> String {
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    if plain && name.len() <= 60 { format!(".{name}") } else { format!("[{:?}]", shown(name)) }
 }
 
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {

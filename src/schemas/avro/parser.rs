@@ -4,13 +4,13 @@
 //! the text of schemas. Its values take four times as long to become JSON as ours, in a debug build of both.
 
 use super::defaults::DefaultEncoder;
-use super::scalars::shown;
 use super::types::{
     AvroField, AvroType, AvroTypes, DecimalType, FieldDefault, RecordType, Symbols, TimeUnit, TypeId, UnionBranch,
     UnionType,
 };
 use super::union::plain_branches;
 use super::{decimal, json_text};
+use crate::schemas::error_text::shown;
 use crate::schemas::source::{InvalidSchema, SchemaSource};
 use serde_json::{Map, Value};
 use std::collections::HashMap;

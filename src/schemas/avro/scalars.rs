@@ -4,6 +4,7 @@ use super::json_kind::JsonKind;
 use super::types::{AvroType, DecimalType, TimeUnit};
 use super::writer::{push_count, push_long, push_sized};
 use super::{decimal, times};
+use crate::schemas::error_text::shown;
 use std::borrow::Cow;
 
 /// Appends the encoded form of a JSON text. On an error nothing is appended.
@@ -129,14 +130,4 @@ fn float<F: std::str::FromStr>(json: &str, kind: JsonKind, finite: fn(&F) -> boo
         (JsonKind::String, "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\"") => json.trim_matches('"').parse().ok(),
         _ => None,
     }
-}
-
-/// Shortens a text from outside for an error message of one line.
-pub fn shown(text: &str) -> String {
-    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut short: String = chars.by_ref().take(60).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
 }

@@ -126,7 +126,7 @@ impl<'d> FetchDecoder<'d> {
         let (reason, error) = failure;
         self.counters.failed(reason);
         let lasts = match reason {
-            SchemaFailure::Unreachable => FailureDuration::Temporary,
+            SchemaFailure::Unreachable | SchemaFailure::TooManyUnknown => FailureDuration::Temporary,
             _ => FailureDuration::Permanent,
         };
         Ok(DecodedPart::failed(Some(framed.id), text.error(&error)?, lasts))
@@ -168,7 +168,8 @@ fn reason(error: &RegistryError) -> SchemaFailure {
     match error {
         RegistryError::Unreachable(_) => SchemaFailure::Unreachable,
         RegistryError::NotFound(_) => SchemaFailure::NotFound,
-        RegistryError::Refused(_) => SchemaFailure::Refused,
+        RegistryError::Credentials(_) | RegistryError::Refused(_) => SchemaFailure::Refused,
+        RegistryError::TooManyUnknown { .. } => SchemaFailure::TooManyUnknown,
         RegistryError::Invalid(_) => SchemaFailure::InvalidSchema,
     }
 }

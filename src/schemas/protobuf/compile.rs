@@ -1,6 +1,7 @@
 //! From the text of a `.proto` file and of its imports to the types in them.
 
 use super::types::MessageTypes;
+use crate::schemas::error_text::shortened;
 use crate::schemas::source::{InvalidSchema, SchemaSource};
 use crate::sync::watchdog;
 use base64::Engine;
@@ -139,9 +140,5 @@ fn drop_custom(options: &mut Vec<UninterpretedOption>) {
 
 /// One line, of bounded length.
 fn invalid(message: &str) -> InvalidSchema {
-    let mut line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_ERROR).collect();
-    if line.len() < message.len() {
-        line.push('…');
-    }
-    InvalidSchema(line.replace(ROOT, "the schema"))
+    InvalidSchema(shortened(message, MAX_ERROR).replace(ROOT, "the schema"))
 }

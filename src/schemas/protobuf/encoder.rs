@@ -6,11 +6,10 @@
 use super::types::{MessageId, MessageTypes};
 use super::wire::{MAX_DEPTH, put_varint, too_deep};
 use crate::schemas::encode_failure::EncodeFailure;
+use crate::schemas::error_text::{invalid_value, member_path};
 use crate::schemas::mismatch::EncodeError;
 use serde::de::Error;
 
-/// The longest part of a name in an error.
-const MAX_NAME: usize = 100;
 /// The members of all messages from the outermost one to the current one, which are kept until their message is written.
 const MAX_OPEN_MEMBERS: usize = 1 << 16;
 
@@ -34,7 +33,7 @@ impl<'a> MessageEncoder<'a> {
 
     /// Writes the message of a JSON document.
     pub fn document(mut self, id: MessageId, json: &[u8]) -> Result<(), EncodeFailure> {
-        let text = std::str::from_utf8(json).map_err(|_| EncodeFailure::mismatch("not UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(json).map_err(|_| invalid_value("not UTF-8".to_owned()))?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let encoded = self.message(id, &mut deserializer).and_then(|()| deserializer.end());
         if self.out.len() > self.end {
@@ -99,8 +98,7 @@ impl<'a> MessageEncoder<'a> {
 
     /// Notes that an error is in the member of a name.
     pub fn in_member(&mut self, name: &str) {
-        let short: String = name.chars().take(MAX_NAME).collect();
-        self.path.push(format!(".{short}"));
+        self.path.push(member_path(name));
     }
 
     /// Notes that an error is in the element of an index.

@@ -2,6 +2,7 @@
 
 use super::RegistryError;
 use super::settings::{RegistrySettings, RegistryUrl};
+use crate::schemas::error_text::shortened;
 use crate::schemas::source::InvalidSchema;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
@@ -86,7 +87,7 @@ enum AttemptError {
     Down(String),
     /// The replica answers, but not to this request.
     Failing(String),
-    /// The request was not sent.
+    /// The request was not sent, because its credentials cannot be read.
     Untried(String),
     /// The answer is final: another replica would give the same.
     Final(RegistryError),
@@ -130,7 +131,7 @@ impl RegistryClient {
         let urls = self.urls();
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failures = Vec::new();
-        let (mut is_down, mut answers) = (false, false);
+        let (mut is_down, mut answers, mut untried) = (false, false, 0);
         for at in (0..urls.len()).map(|i| (first + i) % urls.len().max(1)) {
             let Some(url) = urls.get(at) else { continue };
             let time = deadline.saturating_duration_since(Instant::now());
@@ -161,7 +162,10 @@ impl RegistryClient {
                     answers = true;
                     failures.push(why);
                 }
-                Err(AttemptError::Untried(why)) => failures.push(why),
+                Err(AttemptError::Untried(why)) => {
+                    untried += 1;
+                    failures.push(why);
+                }
             }
         }
         let why = failures.join("; ");
@@ -170,7 +174,10 @@ impl RegistryClient {
         } else if is_down {
             self.begin_outage(&why);
         }
-        let error = RegistryError::Unreachable(why);
+        let error = match untried == failures.len() {
+            true => RegistryError::Credentials(why),
+            false => RegistryError::Unreachable(why),
+        };
         self.count(&error);
         Err(error)
     }
@@ -178,9 +185,8 @@ impl RegistryClient {
     /// Sends a request to `url` alone.
     pub fn ask(&self, url: &RegistryUrl, request: &RegistryRequest<'_>) -> Result<RegistryAnswer, RegistryError> {
         self.attempt(url, request, self.settings.timeout).map_err(|error| match error {
-            AttemptError::Down(why) | AttemptError::Failing(why) | AttemptError::Untried(why) => {
-                RegistryError::Unreachable(why)
-            }
+            AttemptError::Down(why) | AttemptError::Failing(why) => RegistryError::Unreachable(why),
+            AttemptError::Untried(why) => RegistryError::Credentials(why),
             AttemptError::Final(error) => error,
         })
     }
@@ -190,8 +196,9 @@ impl RegistryClient {
         let counter = match error {
             RegistryError::Unreachable(_) => &counts.unreachable,
             RegistryError::NotFound(_) => &counts.not_found,
-            RegistryError::Refused(_) => &counts.refused,
-            RegistryError::Invalid(_) => &counts.answered,
+            RegistryError::Credentials(_) | RegistryError::Refused(_) => &counts.refused,
+            // The latter is decided before a request.
+            RegistryError::Invalid(_) | RegistryError::TooManyUnknown { .. } => &counts.answered,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -296,6 +303,7 @@ fn read(
     let described = format!("{url} answers {}{said}", status.as_u16());
     match status.as_u16() {
         404 => Err(not_found(&request.what)),
+        401 | 403 => Err(AttemptError::Final(RegistryError::Credentials(described))),
         429 | 503 => Err(AttemptError::Down(described)),
         500.. => Err(AttemptError::Failing(described)),
         _ => Err(AttemptError::Final(RegistryError::Refused(described))),
@@ -312,8 +320,7 @@ fn describe(url: &RegistryUrl, error: &ureq::Error) -> String {
 
 /// Returns one line of limited length.
 fn one_line(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    line.take(MAX_MESSAGE).collect::<String>().trim().to_owned()
+    shortened(text, MAX_MESSAGE).trim().to_owned()
 }
 
 #[cfg(test)]

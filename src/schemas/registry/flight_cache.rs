@@ -2,6 +2,7 @@
 
 use super::RegistryError;
 use crate::sync::lock;
+use crate::sync::memory_budget::Reservation;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -48,6 +49,8 @@ struct CacheState<K, V> {
     order: BTreeMap<u64, K>,
     clock: u64,
     bytes: usize,
+    /// Covers `bytes`.
+    memory: Reservation,
 }
 
 struct CacheEntry<V> {
@@ -62,6 +65,16 @@ struct KeptResult<V> {
     stale_until: Instant,
     bytes: usize,
     used: u64,
+}
+
+impl<V> KeptResult<V> {
+    /// Makes this the last result to be evicted.
+    fn touch<K: Clone>(&mut self, key: &K, order: &mut BTreeMap<u64, K>, clock: &mut u64) {
+        *clock += 1;
+        order.remove(&self.used);
+        self.used = *clock;
+        order.insert(self.used, key.clone());
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +99,9 @@ pub struct FetchTicket<K: Eq + Hash + Clone, V: Clone> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
-    pub fn new(limits: CacheLimits) -> Self {
-        let state = CacheState { entries: HashMap::new(), order: BTreeMap::new(), clock: 0, bytes: 0 };
+    /// Creates a cache whose bytes are charged to `memory`.
+    pub fn new(limits: CacheLimits, memory: Reservation) -> Self {
+        let state = CacheState { entries: HashMap::new(), order: BTreeMap::new(), clock: 0, bytes: 0, memory };
         Self { limits, state: Mutex::new(state), landed: Condvar::new() }
     }
 
@@ -99,11 +113,12 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
 
     /// Returns the value of a key, if it is fresh. Does not block, and does not claim a fetch.
     pub fn peek(&self, key: &K) -> Option<V> {
-        let now = Instant::now();
-        let state = lock(&self.state);
-        let kept = state.entries.get(key)?.kept.as_ref()?;
-        let is_fresh = kept.fresh_until.is_none_or(|until| now < until);
-        kept.result.as_ref().ok().filter(|_| is_fresh).cloned()
+        let state = &mut *lock(&self.state);
+        let kept = state.entries.get_mut(key)?.kept.as_mut()?;
+        let is_fresh = kept.fresh_until.is_none_or(|until| Instant::now() < until);
+        let value = kept.result.as_ref().ok().filter(|_| is_fresh).cloned()?;
+        kept.touch(key, &mut state.order, &mut state.clock);
+        Some(value)
     }
 
     /// Returns the result of a key, or claims its fetch. Does not block.
@@ -115,10 +130,7 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
             return Claim::Mine(FetchTicket { cache: self.clone(), key: key.clone() }, None);
         };
         let usable = entry.kept.as_mut().map(|kept| {
-            state.clock += 1;
-            state.order.remove(&kept.used);
-            kept.used = state.clock;
-            state.order.insert(kept.used, key.clone());
+            kept.touch(key, &mut state.order, &mut state.clock);
             let is_fresh = kept.fresh_until.is_none_or(|until| now < until);
             (is_fresh, now < kept.stale_until, &kept.result)
         });
@@ -176,6 +188,7 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
         let Some(error) = entry.kept.take_if(|kept| kept.result.is_err()) else { return };
         state.order.remove(&error.used);
         state.bytes -= error.bytes;
+        state.memory.settle(state.bytes);
         if entry.flight == Flight::None {
             state.entries.remove(key);
         }
@@ -186,6 +199,8 @@ impl<K: Eq + Hash + Clone, V: Clone> FlightCache<K, V> {
         let state = &mut *lock(&self.state);
         state.store(key, outcome);
         state.evict(self.limits);
+        // The limits bound it.
+        state.memory.settle(state.bytes);
     }
 }
 
@@ -214,9 +229,9 @@ impl<K: Eq + Hash + Clone, V> CacheState<K, V> {
         self.bytes += bytes;
     }
 
-    /// Removes the results that were not used for the longest time, except the newest one.
+    /// Removes the results that were not used for the longest time.
     fn evict(&mut self, limits: CacheLimits) {
-        while self.order.len() > limits.entries.max(1) || (self.bytes > limits.bytes && self.order.len() > 1) {
+        while self.order.len() > limits.entries || self.bytes > limits.bytes {
             let Some((_, key)) = self.order.pop_first() else { return };
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             self.bytes -= entry.kept.take().map_or(0, |kept| kept.bytes);

@@ -45,10 +45,10 @@ fn check(client: &RegistryClient, url: &RegistryUrl) -> Diagnosis {
             Err(_) => Diagnosis::failed(STEP, format!("{url} answers, but not like a schema registry"), API_REMEDY),
         },
         Err(error @ RegistryError::Unreachable(_)) => Diagnosis::failed(STEP, error.to_string(), REACH_REMEDY),
-        Err(error @ RegistryError::Refused(_)) => Diagnosis::failed(STEP, error.to_string(), LOGIN_REMEDY),
+        Err(error @ RegistryError::Credentials(_)) => Diagnosis::failed(STEP, error.to_string(), LOGIN_REMEDY),
         Err(RegistryError::NotFound(_)) => {
             Diagnosis::failed(STEP, format!("{url} has no /schemas/types, so it is not a schema registry"), API_REMEDY)
         }
-        Err(error @ RegistryError::Invalid(_)) => Diagnosis::failed(STEP, error.to_string(), API_REMEDY),
+        Err(error) => Diagnosis::failed(STEP, error.to_string(), API_REMEDY),
     }
 }

@@ -2,17 +2,22 @@
 
 use curlew::schemas::catalog::{KnownSchema, SchemaCatalog};
 use curlew::schemas::framing::SchemaId;
-use curlew::schemas::registry::{Lookup, RegistryError};
+use curlew::schemas::registry::RegistryError;
 use curlew::schemas::schema::Schema;
 use curlew::schemas::source::SchemaSource;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// What the registry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conduct {
     Answers,
     Unreachable,
+    /// Rejects the bridge's credentials.
+    Unauthorized,
+    /// Is not asked about any more ids.
+    Exhausted,
     /// Does not respond until its conduct changes.
     Hangs,
     /// Rejects new schemas as incompatible.
@@ -66,6 +71,8 @@ impl FakeCatalog {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         match conduct {
             Conduct::Unreachable => Err(RegistryError::Unreachable("connection refused".into())),
+            Conduct::Unauthorized => Err(RegistryError::Credentials("http://registry answers 401".into())),
+            Conduct::Exhausted => Err(RegistryError::TooManyUnknown { retry_after: Duration::from_millis(7_500) }),
             conduct => Ok(conduct),
         }
     }
@@ -90,13 +97,9 @@ impl FakeCatalog {
 }
 
 impl SchemaCatalog for FakeCatalog {
-    fn lookup(&self, id: SchemaId) -> Lookup {
-        match self.source(id) {
-            Some(source) if self.cached.lock().unwrap().contains(&id) => {
-                Lookup::Ready(Arc::new(Schema::parse(&source).unwrap()))
-            }
-            _ => Lookup::Pending,
-        }
+    fn known(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        let source = self.source(id).filter(|_| self.cached.lock().unwrap().contains(&id))?;
+        Some(Arc::new(Schema::parse(&source).unwrap()))
     }
 
     fn known_latest(&self, _subject: &str) -> Option<KnownSchema> {
@@ -105,10 +108,7 @@ impl SchemaCatalog for FakeCatalog {
 
     fn known_registered(&self, subject: &str, source: &SchemaSource) -> Option<KnownSchema> {
         let (id, _) = self.find(|(known, text)| known == subject && text == source)?;
-        match self.lookup(id) {
-            Lookup::Ready(schema) => Some((id, schema)),
-            Lookup::Pending | Lookup::Failed(_) => None,
-        }
+        Some((id, self.known(id)?))
     }
 
     fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, RegistryError> {

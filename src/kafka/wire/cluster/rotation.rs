@@ -229,6 +229,7 @@ impl ClusterClient {
             log::info!("{} responds again after {} s", connection.address(), outage.since.elapsed().as_secs());
         }
         view.versions = Some(connection.versions().clone());
+        view.responded = Some((connection.address().into(), Instant::now()));
         if !response.brokers.is_empty() {
             view.brokers = metadata::addresses(&response);
         }

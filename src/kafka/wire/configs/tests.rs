@@ -2,6 +2,7 @@
 use super::*;
 use crate::kafka::wire::settings::WireSettings;
 use crate::kafka::wire::testing::{self, DESCRIBE_CONFIGS, Impostor, METADATA, ReceivedRequest, broker_with, metadata};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 const VERSIONS: &[(i16, i16)] = &[(DESCRIBE_CONFIGS, 1)];
@@ -64,6 +65,25 @@ fn a_frozen_broker_does_not_delay_the_description_of_a_topic() {
         assert_eq!(describe(&cluster), Ok(TopicConfigs::new()));
     }
     assert_eq!(frozen.connections(), 0);
+}
+
+#[test]
+fn a_broker_that_has_just_responded_is_asked_without_further_metadata() {
+    let (address, asked) = (Arc::<OnceLock<String>>::default(), Arc::<AtomicUsize>::default());
+    let (known, count) = (address.clone(), asked.clone());
+    let broker = broker_with(VERSIONS, move |request| match request.key {
+        METADATA => {
+            count.fetch_add(1, Ordering::SeqCst);
+            Some(metadata(&[(1, known.get()?.as_str())], &[("t", 0, &[1])]))
+        }
+        _ => Some(described(0, &[])),
+    });
+    address.set(broker.address.clone()).unwrap();
+    let cluster = Arc::new(ClusterClient::new(broker.settings()));
+    cluster.brokers().unwrap();
+    let before = asked.load(Ordering::SeqCst);
+    assert_eq!(describe(&cluster), Ok(TopicConfigs::new()));
+    assert_eq!(asked.load(Ordering::SeqCst), before);
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn an_error_names_the_place_and_what_is_allowed() {
             r#".at: invalid value: string "yesterday", expected a time like 2026-11-30T20:00:00Z"#,
         ),
         (r#"{"took":"1"}"#, r#".took: invalid value: string "1", expected a duration like 1.5s"#),
-        (r#"{"packed":{"@type":"a/b.C"}}"#, ".packed.@type: the schema has no message b.C"),
+        (r#"{"packed":{"@type":"a/b.C"}}"#, ".packed[\"@type\"]: the schema has no message b.C"),
         (
             r#"{"packed":{"@type":"a/forms.Outer.Site","floor":""}}"#,
             r#".packed.floor: invalid value: string "", expected an integer of 32 bits"#,

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::sync::memory_budget::Share;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const FOREVER: Lifetime = Lifetime { fresh: None, stale: Duration::ZERO };
@@ -7,7 +8,8 @@ const EXPIRED: Lifetime = Lifetime { fresh: Some(Duration::ZERO), stale: Duratio
 const STALE: Lifetime = Lifetime { fresh: Some(Duration::ZERO), stale: Duration::from_secs(60) };
 
 fn cache(entries: usize, bytes: usize) -> Arc<FlightCache<u32, u32>> {
-    Arc::new(FlightCache::new(CacheLimits { entries, bytes }))
+    let memory = Share::new("test", bytes, bytes).empty_reservation();
+    Arc::new(FlightCache::new(CacheLimits { entries, bytes }, memory))
 }
 
 fn found(value: u32, bytes: usize, lifetime: Lifetime) -> FetchOutcome<u32> {
@@ -36,11 +38,13 @@ fn the_least_recently_used_results_are_evicted() {
     by_number.insert(&3, found(3, 1, FOREVER));
     assert_eq!([1, 2, 3].map(|key| is_known(&by_number, key)), [true, false, true]);
     let by_bytes = cache(100, 10);
-    for (key, bytes) in [(1, 4), (2, 4), (3, 5), (4, 50)] {
+    for (key, bytes) in [(1, 4), (2, 4), (3, 5), (4, 10)] {
         by_bytes.insert(&key, found(key, bytes, FOREVER));
         assert!(is_known(&by_bytes, key), "the newest result stays");
     }
-    assert_eq!(by_bytes.size(), (1, 50));
+    assert_eq!(by_bytes.size(), (1, 10));
+    by_bytes.insert(&5, found(5, 11, FOREVER));
+    assert_eq!(by_bytes.size(), (0, 0), "a result beyond the limit is not kept");
 }
 
 #[test]
