@@ -25,6 +25,7 @@ mod serve;
 mod show;
 mod terminal;
 mod topics;
+mod user_info;
 mod values;
 
 pub use demo::{Demo, DemoDir};
