@@ -5,4 +5,5 @@
 mod produce;
 mod protobuf;
 mod registry;
+mod tls;
 mod values;
