@@ -9,10 +9,12 @@ const MAX_MESSAGE: usize = 300;
 
 /// Describes a failed request in one line, without credentials.
 pub fn describe(url: &RegistryUrl, error: &ureq::Error) -> String {
-    match tls::fault_of(error) {
-        Some(fault) => format!("{url}: {}", of_tls(fault)),
-        None => format!("{url}: {}", one_line(&error.to_string())),
-    }
+    let why = match (tls::fault_of(error), error) {
+        (Some(fault), _) => of_tls(fault),
+        (None, ureq::Error::Io(error)) => one_line(&error.to_string()),
+        (None, error) => one_line(&error.to_string()),
+    };
+    format!("{url}: {why}")
 }
 
 fn of_tls(fault: &Error) -> String {
