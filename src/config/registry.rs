@@ -1,6 +1,6 @@
 //! Settings of the schema registry.
 
-use super::client_properties::{RegistryProperties, TlsFiles};
+use super::client_properties::{RegistryProperties, RegistryTlsProperties};
 use crate::schemas::registry::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, RegistryUrl};
 use crate::tls::{self, ClientTls, NameCheck, PemError, TlsError, TlsIdentity, TlsVersions, Trust, trust_anchors};
 use clap::{ArgAction, Args, ValueHint};
@@ -103,7 +103,8 @@ impl RegistryArgs {
         if !uses_tls && files.iter().any(|file| file.is_some()) {
             return Err(RegistrySettingsError::FilesWithoutTls);
         }
-        if uses_tls && properties.tls_files == TlsFiles::Unread && files.iter().any(|file| file.is_none()) {
+        if uses_tls && properties.tls_files == RegistryTlsProperties::Unread && files.iter().any(|file| file.is_none())
+        {
             return Err(RegistrySettingsError::PropertiesWithoutTls);
         }
         let file = self.schema_registry_credentials.clone().map(RegistryCredentials::File);
@@ -147,7 +148,8 @@ mod tests {
     /// A client certificate that would not be sent is an error.
     #[test]
     fn tls_files_of_the_properties_are_not_lost_when_a_flag_has_the_https_url() {
-        let properties = || RegistryProperties { tls_files: TlsFiles::Unread, ..RegistryProperties::default() };
+        let properties =
+            || RegistryProperties { tls_files: RegistryTlsProperties::Unread, ..RegistryProperties::default() };
         let with_url =
             |url| RegistryLine::parse_from(["curlew", "--schema-registry", url]).registry.resolve(properties());
         assert!(matches!(with_url("https://r"), Err(RegistrySettingsError::PropertiesWithoutTls)));

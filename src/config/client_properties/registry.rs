@@ -16,12 +16,12 @@ pub struct RegistryProperties {
     pub credentials: RegistryCredentials,
     pub trust: Option<Trust>,
     pub identity: Option<TlsIdentity>,
-    pub tls_files: TlsFiles,
+    pub tls_files: RegistryTlsProperties,
 }
 
 /// Whether the properties `schema.registry.ssl.*` were read. They are not needed with http URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsFiles {
+pub enum RegistryTlsProperties {
     Absent,
     Read,
     Unread,
@@ -56,7 +56,7 @@ pub enum RegistryPropertyError {
 impl Default for RegistryProperties {
     fn default() -> Self {
         let credentials = RegistryCredentials::Anonymous;
-        Self { urls: Vec::new(), credentials, trust: None, identity: None, tls_files: TlsFiles::Absent }
+        Self { urls: Vec::new(), credentials, trust: None, identity: None, tls_files: RegistryTlsProperties::Absent }
     }
 }
 
@@ -81,11 +81,11 @@ pub fn read(
     }
     // Files that are not needed are not read. --schema-registry may be https.
     let tls_files = match of_tls.0.is_empty() {
-        true => TlsFiles::Absent,
-        false if urls.is_empty() || urls.iter().any(RegistryUrl::is_https) => TlsFiles::Read,
-        false => TlsFiles::Unread,
+        true => RegistryTlsProperties::Absent,
+        false if urls.is_empty() || urls.iter().any(RegistryUrl::is_https) => RegistryTlsProperties::Read,
+        false => RegistryTlsProperties::Unread,
     };
-    if tls_files != TlsFiles::Read {
+    if tls_files != RegistryTlsProperties::Read {
         let unused = RegistryProperties { urls, credentials, tls_files, ..RegistryProperties::default() };
         return Ok((unused, BTreeMap::new()));
     }

@@ -69,5 +69,5 @@ fn files_for_https_are_read_only_for_https() {
     assert!(matches!(registry(&text).unwrap().trust, Some(Trust::Given(_))));
     let unused = "schema.registry.url=http://a\nschema.registry.ssl.keystore.location=/nonexistent";
     let unused = registry(unused).unwrap();
-    assert!(unused.trust.is_none() && unused.tls_files == TlsFiles::Unread);
+    assert!(unused.trust.is_none() && unused.tls_files == RegistryTlsProperties::Unread);
 }
