@@ -27,6 +27,7 @@ mod show;
 mod terminal;
 mod topic_args;
 mod topics;
+mod user_info;
 mod values;
 
 pub use demo::{Demo, DemoDir};

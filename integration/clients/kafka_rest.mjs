@@ -18,6 +18,9 @@ const results = {
   topic: (await call(topic, "get")).raw,
   partitions: (await call(topic.partitions, "list")).map((partition) => partition.raw),
   partition: (await call(partition, "get")).raw,
+  messages: await call(partition, "messages", { offset: 0, count: 5 }),
+  binary_messages: await call(partition, "messages", { offset: 1, format: "binary" }),
+  avro_messages: await call(partition, "messages", { offset: 0, count: 2, format: "avro" }),
 };
 const failed = (of, method, ...rest) => call(of, method, ...rest).then(
   () => null,

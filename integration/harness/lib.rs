@@ -13,6 +13,7 @@
 //! - [`crowd`]: thousands of streams at once
 //! - [`proxy`]: proxies that cut connections or count Kafka requests
 //! - [`slow_link`]: a slow network
+//! - [`tls_front`]: TLS with client certificates in front of a server without it
 //! - [`web_proxy`]: nginx, Caddy and HAProxy in front of a bridge
 //!
 //! Everything panics with a readable message on failure, which fails the test.
@@ -33,6 +34,7 @@ pub mod proxy;
 pub mod secured;
 pub mod slow_link;
 pub mod sse;
+pub mod tls_front;
 pub mod web_proxy;
 /// The test oracle for event streams, shared with the tests of `curlew` itself.
 #[path = "../../src/http/event/whatwg.rs"]

@@ -124,7 +124,9 @@ fn openssl(directory: &Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn make_certificates(directory: &Path) {
+/// Creates `ca.pem` and `other-ca.pem`, and of the former `broker.pem`, `elsewhere.pem` (for another host) and `client.pem`, each
+/// with its key.
+pub fn make_certificates(directory: &Path) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for ca in ["ca", "other-ca"] {
         openssl(directory, &format!("req -x509 {key} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca}"));

@@ -1,7 +1,9 @@
 //! Parses a record's JSON envelope: the events that `consume` receives, and the lines of `produce --format record`.
 
+use crate::record::{DecodedPart, DecodedParts, DecodedRecords, FailureDuration};
 use crate::record::{Header, InvalidTopicName, NewRecord, Partition, Records, SpanRef, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
+use crate::sync::memory_budget::Share;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
@@ -105,17 +107,23 @@ impl<'a> RecordLine<'a> {
         self.records_with(self.key()?, self.value()?)
     }
 
-    /// Returns the record with the JSON of its key and value, for printing their fields. An undecoded part has its error.
+    /// Returns the record with the JSON of its key and value, for printing their fields. A part that could not be decoded by its
+    /// schema has its error.
     pub fn json_records(&self) -> Result<Records, RecordLineError> {
         let value = self.value.ok_or(RecordLineError::MissingValue)?;
-        let key = json_of("key", self.key, self.key_encoding.as_deref(), self.key_schema_error.as_deref())?;
-        let value = json_of("value", Some(value), self.encoding.as_deref(), self.schema_error.as_deref())?;
-        self.records_with(key, value)
-    }
-
-    /// Why the key or value could not be decoded by its schema.
-    pub fn schema_error(&self) -> Option<&str> {
-        self.schema_error.as_deref().or(self.key_schema_error.as_deref())
+        let key = json_of("key", self.key, self.key_encoding.as_deref())?;
+        let records = self.records_with(key, json_of("value", Some(value), self.encoding.as_deref())?)?;
+        let mut text = Vec::new();
+        let mut failed = |error: &Option<Cow<'_, str>>| {
+            let error = error.as_deref()?.as_bytes();
+            text.extend_from_slice(error);
+            let error = text.len() - error.len()..text.len();
+            Some(DecodedPart::failed(None, error, FailureDuration::Permanent))
+        };
+        let parts = DecodedParts { key: failed(&self.key_schema_error), value: failed(&self.schema_error) };
+        // A command has no memory budget, and prints one record at a time.
+        let unlimited = Share::new("consume", usize::MAX, usize::MAX).empty_reservation();
+        Ok(records.with_decoded(DecodedRecords::new(text.into(), vec![parts], unlimited)))
     }
 
     fn records_with(&self, key: Option<Vec<u8>>, value: Option<Vec<u8>>) -> Result<Records, RecordLineError> {
@@ -180,16 +188,14 @@ impl<'a> RecordLine<'a> {
     }
 }
 
-/// Returns the JSON of a member: strings keep their quotes. A member with an error is the text of that error.
+/// Returns the JSON of a member: strings keep their quotes.
 fn json_of(
     member: &'static str,
     value: Option<&RawValue>,
     encoding: Option<&str>,
-    error: Option<&str>,
 ) -> Result<Option<Vec<u8>>, RecordLineError> {
-    match (value.map(RawValue::get), encoding, error) {
-        (Some(_), _, Some(error)) => Ok(Some(format!("schema_error: {error}").into_bytes())),
-        (Some(raw), None, None) => Ok((raw != "null").then(|| raw.as_bytes().to_vec())),
+    match (value.map(RawValue::get), encoding) {
+        (Some(raw), None) => Ok((raw != "null").then(|| raw.as_bytes().to_vec())),
         _ => original(member, value, encoding),
     }
 }

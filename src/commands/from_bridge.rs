@@ -224,11 +224,7 @@ impl BridgeStream {
         } else {
             let envelope = RecordLine::read(data)?;
             let records = match output {
-                OutputFormat::Csv(_) => {
-                    // The cells of its fields are empty.
-                    envelope.schema_error().into_iter().for_each(|error| report(format_args!("schema_error: {error}")));
-                    envelope.json_records()?
-                }
+                OutputFormat::Csv(_) => envelope.json_records()?,
                 _ => envelope.records()?,
             };
             print(lines, &envelope.topic()?, envelope.partition()?, &records);

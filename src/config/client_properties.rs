@@ -10,7 +10,7 @@ mod tls;
 mod unsupported;
 
 pub use error::ClientPropertiesError;
-pub use registry::RegistryProperties;
+pub use registry::{RegistryProperties, RegistryTlsProperties};
 
 use super::invalid_value::InvalidValue;
 use super::values;

@@ -1,8 +1,10 @@
 //! clap's errors, each on one line and without secrets.
 
+use super::user_info;
+
 /// Returns clap's message as one line, without the usage.
 pub fn one_line(error: &clap::Error) -> String {
-    let text = mask_user_info(&error.render().to_string());
+    let text = user_info::mask_in_text(&error.render().to_string());
     let mut line = String::new();
     let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
     for part in lines.filter(|l| !l.is_empty()) {
@@ -16,23 +18,4 @@ pub fn one_line(error: &clap::Error) -> String {
         line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
     }
     line
-}
-
-/// Masks the user information of URLs, since errors repeat the given values.
-fn mask_user_info(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        out.push_str(before);
-        out.push_str("://");
-        let authority = after.find(|c: char| matches!(c, '/' | '\'' | '"') || c.is_whitespace()).unwrap_or(after.len());
-        rest = match after[..authority].rfind('@') {
-            Some(at) => {
-                out.push_str("***");
-                &after[at..]
-            }
-            None => after,
-        };
-    }
-    out + rest
 }

@@ -1,10 +1,8 @@
 //! Settings of the schema registry.
 
-use super::client_properties::RegistryProperties;
+use super::client_properties::{RegistryProperties, RegistryTlsProperties};
 use crate::schemas::registry::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, RegistryUrl};
-use crate::tls::{
-    self, ClientTls, NameCheck, PemError, TlsError, TlsIdentity, TlsVersions, Trust, UnsupportedCpu, trust_anchors,
-};
+use crate::tls::{self, ClientTls, NameCheck, PemError, TlsError, TlsIdentity, TlsVersions, Trust, trust_anchors};
 use clap::{ArgAction, Args, ValueHint};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -60,8 +58,16 @@ pub enum RegistrySettingsError {
     NoTrustAnchors(#[source] TlsError),
     #[error("--schema-registry-ca or --schema-registry-cert: {0}")]
     Tls(#[source] TlsError),
-    #[error(transparent)]
-    UnsupportedCpu(#[from] UnsupportedCpu),
+    #[error(
+        "--schema-registry-ca and --schema-registry-cert are for https, and no URL of the schema registry is https; change \
+         http to https, or remove them"
+    )]
+    FilesWithoutTls,
+    #[error(
+        "schema.registry.ssl.* is not used with the http URL of schema.registry.url, but --schema-registry is https; remove \
+         schema.registry.url, or give --schema-registry-ca and --schema-registry-cert"
+    )]
+    PropertiesWithoutTls,
 }
 
 impl RegistryArgs {
@@ -91,6 +97,15 @@ impl RegistryArgs {
             let is_unused = others.into_iter().any(Option::is_some);
             return if is_unused { Err(RegistrySettingsError::MissingUrl) } else { Ok(None) };
         }
+        let uses_tls = urls.iter().any(RegistryUrl::is_https);
+        let files = [&self.schema_registry_ca, &self.schema_registry_cert];
+        if !uses_tls && files.iter().any(|file| file.is_some()) {
+            return Err(RegistrySettingsError::FilesWithoutTls);
+        }
+        if uses_tls && properties.tls_files == RegistryTlsProperties::Unread && files.iter().any(|file| file.is_none())
+        {
+            return Err(RegistrySettingsError::PropertiesWithoutTls);
+        }
         let file = self.schema_registry_credentials.clone().map(RegistryCredentials::File);
         let trust = self.schema_registry_ca.as_deref().map(tls::certificates).transpose()?.map(Trust::Given);
         let identity = self.schema_registry_cert.as_deref().map(|file| {
@@ -98,7 +113,6 @@ impl RegistryArgs {
         });
         let trust = trust.or(properties.trust).unwrap_or(Trust::System);
         let identity = identity.transpose()?.or(properties.identity);
-        let uses_tls = urls.iter().any(RegistryUrl::is_https);
         Ok(Some(RegistrySettings {
             urls,
             credentials: file.unwrap_or(properties.credentials),
@@ -116,5 +130,28 @@ fn tls_config(trust: Trust, identity: Option<TlsIdentity>) -> Result<ureq::tls::
         TlsError::NoSystemRoots => RegistrySettingsError::NoTrustAnchors(error),
         error => RegistrySettingsError::Tls(error),
     })?;
-    Ok(tls::ureq_config_with(&trust_anchors(trust), identity.as_ref())?)
+    tls::ureq_config_with(&trust_anchors(trust), identity.as_ref()).map_err(RegistrySettingsError::Tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct RegistryLine {
+        #[command(flatten)]
+        registry: RegistryArgs,
+    }
+
+    /// A client certificate that would not be sent is an error.
+    #[test]
+    fn tls_files_of_the_properties_are_not_lost_when_a_flag_has_the_https_url() {
+        let properties =
+            || RegistryProperties { tls_files: RegistryTlsProperties::Unread, ..RegistryProperties::default() };
+        let with_url =
+            |url| RegistryLine::parse_from(["curlew", "--schema-registry", url]).registry.resolve(properties());
+        assert!(matches!(with_url("https://r"), Err(RegistrySettingsError::PropertiesWithoutTls)));
+        assert!(matches!(with_url("http://r"), Ok(Some(_))));
+    }
 }

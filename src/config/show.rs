@@ -1,6 +1,7 @@
 //! `curlew config show`: prints every setting as TOML, with its source.
 
 use super::merged_args::{MergedArgs, SettingSource, is_path};
+use super::user_info;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fmt::Write;
 
@@ -64,21 +65,15 @@ fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
 
+fn is_url(arg: &Arg) -> bool {
+    arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "URL"))
+}
+
 /// Returns a value without its secret part. Paths become absolute, since the output may be stored in another directory.
 fn shareable(arg: &Arg, value: &str) -> String {
     match std::path::absolute(value) {
         Ok(path) if is_path(arg) => path.display().to_string(),
-        _ => mask_password(value),
-    }
-}
-
-/// Masks the password of a URL.
-fn mask_password(value: &str) -> String {
-    match value.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
-        Some((scheme, Some((user, host)))) if user.contains(':') && !user.contains('/') => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{host}")
-        }
+        _ if is_url(arg) || value.contains("://") => user_info::mask_in_url(value),
         _ => value.to_owned(),
     }
 }

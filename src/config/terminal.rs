@@ -134,6 +134,9 @@ pub struct Consume {
     /// How to print a record: value, json, exact (JSON that preserves every byte, for `curlew produce --format
     /// record`), csv (with --select), or a format of %t topic, %p partition, %o offset, %k key,
     /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
+    ///
+    /// With a schema registry, value, json, csv and a format with %v only print what schemas decode; exact and other formats
+    /// print the stored bytes.
     #[arg(short = 'f', long, value_name = "FORMAT", default_value = DEFAULT_OUTPUT, value_parser = OutputFormat::parse)]
     pub output: OutputFormat,
 

@@ -63,6 +63,7 @@ fn errors_are_one_line() {
         ("curlew --schema-registry ftp://me:hush@r", "--schema-registry: give the http or https URL"),
         ("curlew --schema-registry http://me:hush@r", "write USER:PASSWORD into a file"),
         ("curlew --schema-registry-credentials f", "give --schema-registry URL"),
+        ("curlew --schema-registry http://r --schema-registry-cert c.pem", "no URL of the schema registry is https"),
         ("curlew --schema-registry https://r --schema-registry-ca /nonexistent", "cannot read /nonexistent"),
         ("curlew nonsense", "unrecognized subcommand 'nonsense'"),
         ("curlew consume", "the following required arguments were not provided: <TOPIC>..."),

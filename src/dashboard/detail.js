@@ -2,7 +2,7 @@
 
 import { button, copy, el } from "./dom.js";
 import * as format from "./format.js";
-import { decodedLength, prettyValue, textOf } from "./record.js";
+import { decodedLength, notDecoded, prettyValue, textOf } from "./record.js";
 
 /** A longer value slows the page down; the rest can be copied. */
 const MAX_SHOWN_CHARACTERS = 100_000;
@@ -17,7 +17,7 @@ export function detail(entry, { topic, produceAgain, close }) {
   addFact("Partition", String(entry.partition));
   addFact("Offset", String(entry.offset));
   addFact("Time", format.timestamp(record.timestamp));
-  addFact("Key", record.key === null ? "none" : textOf(record.key) + (record.key_encoding ? " (base64)" : ""));
+  addFact("Key", record.key === null ? "none" : textOf(record.key) + keyNote(record));
   for (const header of record.headers) {
     addFact(`Header ${header.name}`, header.value === null ? "null" : header.value + (header.encoding ? " (base64)" : ""));
   }
@@ -35,14 +35,21 @@ export function detail(entry, { topic, produceAgain, close }) {
   );
 }
 
+function keyNote({ key_encoding: encoding, key_schema_error: error }) {
+  if (error) return ` (base64, ${notDecoded(error)})`;
+  return encoding ? " (base64)" : "";
+}
+
 function pane(title, close, ...content) {
   return [el("header", {}, el("h3", {}, title), el("span", { class: "grow" }), button("Close", close, { class: "small" })), ...content];
 }
 
 function valueNote(entry, record, value) {
   if (value === null) return el("p", { class: "note" }, "Tombstone: compaction deletes earlier records with this key.");
-  if (record.schema_error) return el("p", { class: "note" }, `${record.schema_error}. The stored bytes, as base64:`);
-  if (record.schema_id !== undefined) return el("p", { class: "note" }, `Decoded by schema ${record.schema_id}. A copy as curl sends this JSON without the schema.`);
+  if (record.schema_error) return el("p", { class: "note" }, `The value is ${notDecoded(record.schema_error)}. The stored bytes, as base64:`);
+  if (record.schema_id !== undefined) {
+    return el("p", { class: "note" }, `Decoded by schema ${record.schema_id}. “Copy as curl” and “Send again” send this JSON without the schema.`);
+  }
   if (record.encoding) return el("p", { class: "note" }, `${format.bytes(decodedLength(record.value))}, not UTF-8, shown as base64:`);
   if (typeof record.value === "string") return el("p", { class: "note" }, `Text, ${format.count(record.value.length)} characters:`);
   return null;

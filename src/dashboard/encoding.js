@@ -1,6 +1,6 @@
 // Describes values that cannot be drawn: "Avro, schema id 7", "binary, 120 bytes", "text".
 
-import { decodedLength } from "./record.js";
+import { decodedLength, notDecoded } from "./record.js";
 
 const MAGIC_NUMBERS = [
   ["Avro file", [0x4f, 0x62, 0x6a, 0x01]],
@@ -15,7 +15,7 @@ const REGISTRY_HEADER = 5;
 
 /** Describes a value that has no drawable fields. `record` is in the format `record`. */
 export function describeValue({ value, encoding, schema_error: error }) {
-  if (error) return error;
+  if (error) return notDecoded(error);
   if (encoding === "base64") return describeBytes(bytesOf(value), decodedLength(value));
   if (typeof value !== "string") return value === null ? "null" : Array.isArray(value) ? "a JSON array" : "JSON without numbers or states";
   // An Avro value can be valid UTF-8.

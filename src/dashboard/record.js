@@ -63,8 +63,13 @@ export function headerOf({ headers }, name) {
   return headers?.findLast((header) => header.name === name)?.value ?? null;
 }
 
+/** Says that a value was not decoded. The registry may answer again by the time this is read. */
+export function notDecoded(error) {
+  return `not decoded: ${error}`;
+}
+
 function valueText(record) {
-  if (record.schema_error) return record.schema_error;
+  if (record.schema_error) return notDecoded(record.schema_error);
   if (record.encoding === "base64") return `${decodedLength(record.value)} bytes, base64 ${record.value}`;
   return record.value === null ? "null" : textOf(record.value);
 }

@@ -1,7 +1,7 @@
 // The rows of the overview: their order, their groups and their texts. Pure functions.
 
 import * as format from "./format.js";
-import { decodedLength, textOf } from "./record.js";
+import { decodedLength, notDecoded, textOf } from "./record.js";
 
 /** The orders by column. The first one of each column is chosen first. */
 export const ORDERS = { name: ["", "name-down"], rate: ["rate", "rate-up"], last: ["last", "last-up"] };
@@ -76,7 +76,7 @@ export function lastText(last) {
 }
 
 function valueStart({ value, encoding, value_bytes: length, schema_error: error }) {
-  if (error) return error;
+  if (error) return notDecoded(error);
   if (value === null) return "tombstone";
   if (encoding === "base64") return `${length ?? decodedLength(value)} bytes, base64 ${value}`.slice(0, MAX_CHARACTERS);
   const text = textOf(value);

@@ -3,14 +3,14 @@
 use super::App;
 use super::problem::Problem;
 use super::query::Query;
-use super::records::{PageBody, one_topic};
+use super::records::{PageBody, one_topic, topic_partition};
 use super::request::Request;
 use super::response::json_line;
 use super::rest_proxy::as_accepted_json;
 use super::topic_description::replicas_json;
 use crate::auth::Permit;
 use crate::broker::{BrokerError, OffsetAt, PartitionInfo, Replica, Staleness};
-use crate::record::{Partition, TopicName, TopicPartition};
+use crate::record::TopicName;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use warp::reply::Response;
@@ -84,13 +84,6 @@ pub async fn offsets(
     let (earliest, latest) = ends.await??;
     let json = json_line(&json!({ "beginning_offset": earliest, "end_offset": latest }));
     Ok(as_accepted_json(&request.headers, json))
-}
-
-/// Returns the partition of a path.
-pub fn topic_partition(topic: &str, partition: &str) -> Result<TopicPartition, Problem> {
-    let number = partition.parse::<Partition>().ok().filter(|number| *number >= 0);
-    let invalid = || Problem::bad_request(format!("partition is {partition:?}; it must be a number from 0 on"));
-    Ok(TopicPartition { topic: TopicName::new(topic)?, partition: number.ok_or_else(invalid)? })
 }
 
 /// Returns the partitions of a topic with their replicas. Fails if the replicas are those of a broker that lags behind: a

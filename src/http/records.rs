@@ -1,6 +1,9 @@
 //! `GET /topics/{topic}/partitions/{partition}/records`: a page of records.
 
+mod messages;
 mod page_format;
+
+pub use messages::messages;
 
 use super::App;
 use super::arrival::Arrival;
@@ -14,7 +17,7 @@ use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, SCHEMA_PAUSE,
     Staleness, TopicInfo,
 };
-use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
+use crate::record::{NO_EPOCH, Offset, Partition, RecordRef, Records, TopicName, TopicPartition};
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
@@ -104,24 +107,13 @@ pub async fn records(
     request: &Request,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&request.query, &["offset", "limit", "timeout", "format"])?;
-    let number = |name: &str, most: u64| match query.one(name)? {
-        None => Ok(None),
-        Some(text) => match text.parse::<u64>() {
-            Ok(number) if number <= most => Ok(Some(number)),
-            _ => Err(Problem::bad_request(format!("{name} is {text:?}; it must be a number from 0 to {most}"))),
-        },
-    };
-    let unknown = || Problem::bad_request(format!("partition is {partition:?}; it must be a number from 0 on"));
     let page = Arc::new(PageRequest {
-        topic_partition: TopicPartition {
-            topic: TopicName::new(topic)?,
-            partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
-        },
-        offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
-        limit: number("limit", MAX_PAGE as u64)?.map_or(DEFAULT_PAGE, |limit| limit as usize),
+        topic_partition: topic_partition(topic, partition)?,
+        offset: number(&query, "offset", i64::MAX as u64)?.map(|offset| offset as Offset),
+        limit: number(&query, "limit", MAX_PAGE as u64)?.map_or(DEFAULT_PAGE, |limit| limit as usize),
         format: PageFormat::of(query.one("format")?, &request.headers)?,
     });
-    let deadline = Instant::now() + Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0));
+    let deadline = Instant::now() + Duration::from_millis(number(&query, "timeout", MAX_WAIT)?.unwrap_or(0));
     let find = || find(app, &page);
     let mut found = find().await?;
     if let Some(offset) = found.empty_at
@@ -144,6 +136,22 @@ pub async fn records(
     let mut response = as_json(found.json);
     page.format.set_headers(response.headers_mut(), found.next, page.limit);
     Ok(response)
+}
+
+/// Returns the number of a parameter.
+fn number(query: &Query, name: &str, most: u64) -> Result<Option<u64>, Problem> {
+    let Some(text) = query.one(name)? else { return Ok(None) };
+    match text.parse::<u64>() {
+        Ok(number) if number <= most => Ok(Some(number)),
+        _ => Err(Problem::bad_request(format!("{name} is {text:?}; it must be a number from 0 to {most}"))),
+    }
+}
+
+/// Returns the partition of a path.
+pub fn topic_partition(topic: &str, partition: &str) -> Result<TopicPartition, Problem> {
+    let number = partition.parse::<Partition>().ok().filter(|number| *number >= 0);
+    let invalid = || Problem::bad_request(format!("partition is {partition:?}; it must be a number from 0 on"));
+    Ok(TopicPartition { topic: TopicName::new(topic)?, partition: number.ok_or_else(invalid)? })
 }
 
 /// Reads a page. Waits, without a thread, while the schema of its first record is being fetched.

@@ -121,7 +121,7 @@ where
         (["topics", topic], &Method::GET) => topics::topic(app, permit, topic, request).await?,
         (["topics", topic] | ["topics", topic, "partitions", _], &Method::POST) => {
             let partition = match route.0 {
-                [.., "partitions", partition] => Some(partitions::topic_partition(topic, partition)?.partition),
+                [.., "partitions", partition] => Some(records::topic_partition(topic, partition)?.partition),
                 _ => None,
             };
             let destination = produce::PathTarget { topic, partition };
@@ -147,6 +147,10 @@ where
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
             auth::check(permit, Right::Consume, topic)?;
             records::records(app, permit, topic, partition, request).await?
+        }
+        (["topics", topic, "partitions", partition, "messages"], &Method::GET) => {
+            auth::check(permit, Right::Consume, topic)?;
+            records::messages(app, (topic, partition), request).await?
         }
         (["admin", "topics"], &Method::POST) => create_topic::create(app, permit, request, body).await?,
         (["tickets"], &Method::POST) => login::ticket(app, permit, request, body).await?,
@@ -174,7 +178,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         | ["dashboard", _]
         | ["topics", _, "events" | "series"]
         | ["topics", _, "partitions"]
-        | ["topics", _, "partitions", _, "offsets" | "records"] => Some("GET, HEAD, OPTIONS"),
+        | ["topics", _, "partitions", _, "offsets" | "records" | "messages"] => Some("GET, HEAD, OPTIONS"),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 
 mod api;
 mod client;
+mod failure;
 mod flight_cache;
 mod inspect;
 mod miss_limit;

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::fmt;
 use std::sync::Arc;
+use ureq::tls::{ClientCert, PrivateKey, RootCerts};
 
 /// The trust anchors for server certificates.
 #[derive(Debug, Clone)]
@@ -57,6 +58,8 @@ pub enum TlsError {
     Truststore(#[from] VerifierBuilderError),
     #[error("the keystore cannot be used: {0}; its key must be the one of its first certificate")]
     Keystore(#[source] rustls::Error),
+    #[error("the private key of the client certificate cannot be used: {0}")]
+    PrivateKey(#[source] ureq::Error),
     #[error("TLS cannot be set up: {0}")]
     Versions(#[source] rustls::Error),
     #[error(transparent)]
@@ -117,32 +120,39 @@ pub fn trust_anchors(trust: Trust) -> Vec<CertificateDer<'static>> {
 
 /// Returns the TLS settings of ureq for the given trust anchors.
 pub fn ureq_config(anchors: &[CertificateDer<'static>]) -> Result<ureq::tls::TlsConfig, UnsupportedCpu> {
-    ureq_config_with(anchors, None)
+    ureq_tls(anchors, None)
 }
 
-/// Returns the TLS settings of ureq for the given trust anchors, with a client certificate.
+/// Returns the TLS settings of ureq for the given trust anchors and client certificate.
 pub fn ureq_config_with(
     anchors: &[CertificateDer<'static>],
     identity: Option<&TlsIdentity>,
+) -> Result<ureq::tls::TlsConfig, TlsError> {
+    Ok(ureq_tls(anchors, identity.map(ureq_identity).transpose()?)?)
+}
+
+fn ureq_tls(
+    anchors: &[CertificateDer<'static>],
+    identity: Option<ClientCert>,
 ) -> Result<ureq::tls::TlsConfig, UnsupportedCpu> {
-    use ureq::tls::{ClientCert, PrivateKey, RootCerts};
-    let anchors = ureq_certificates(anchors);
-    let identity = identity.and_then(|TlsIdentity { chain, key }| {
-        let label = match key {
-            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
-            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
-            _ => "PRIVATE KEY",
-        };
-        // ureq has no name for the kind of a key, except in PEM.
-        let der = STANDARD.encode(key.secret_der());
-        let pem = format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n");
-        Some(ClientCert::new_with_certs(&ureq_certificates(chain), PrivateKey::from_pem(pem.as_bytes()).ok()?))
-    });
     Ok(ureq::tls::TlsConfig::builder()
         .unversioned_rustls_crypto_provider(super::provider()?)
-        .root_certs(RootCerts::new_with_certs(&anchors))
+        .root_certs(RootCerts::new_with_certs(&ureq_certificates(anchors)))
         .client_cert(identity)
         .build())
+}
+
+fn ureq_identity(TlsIdentity { chain, key }: &TlsIdentity) -> Result<ClientCert, TlsError> {
+    let label = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    // ureq has no name for the kind of a key, except in PEM.
+    let der = STANDARD.encode(key.secret_der());
+    let pem = format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n");
+    let key = PrivateKey::from_pem(pem.as_bytes()).map_err(TlsError::PrivateKey)?;
+    Ok(ClientCert::new_with_certs(&ureq_certificates(chain), key))
 }
 
 fn ureq_certificates(certificates: &[CertificateDer<'static>]) -> Vec<ureq::tls::Certificate<'static>> {
@@ -158,5 +168,30 @@ impl fmt::Debug for ClientTls {
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({} certificates)", self.chain.len())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::{PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+
+    #[test]
+    fn a_client_certificate_with_each_kind_of_key_reaches_ureq() {
+        // The length of an RSA key with 8,192 bits.
+        let der = vec![7; 4_700];
+        let keys: [PrivateKeyDer<'static>; 3] = [
+            PrivatePkcs8KeyDer::from(der.clone()).into(),
+            PrivatePkcs1KeyDer::from(der.clone()).into(),
+            PrivateSec1KeyDer::from(der.clone()).into(),
+        ];
+        for key in keys {
+            let identity = TlsIdentity { chain: vec![vec![1, 2].into(), vec![3].into()], key };
+            let config = ureq_config_with(&[], Some(&identity)).unwrap();
+            let sent = config.client_cert().unwrap();
+            let chain: Vec<&[u8]> = sent.certs().iter().map(|certificate| certificate.der()).collect();
+            assert_eq!((chain, sent.private_key().der()), (vec![&[1, 2][..], &[3]], der.as_slice()));
+        }
     }
 }

@@ -85,6 +85,7 @@ for (const [name, of, reason] of [
   ["JSON Schema", [{ value: '\0\0\0\0\u0003{"t":1}' }], "JSON Schema, schema id 3"],
   ["bytes", [{ value: base64(...repeat(120, () => 0xfe)), encoding: "base64" }], "binary, 120 bytes"],
   ["compressed bytes", [{ value: base64(0x1f, 0x8b, 8, 0xff), encoding: "base64" }], "gzip, 4 bytes"],
+  ["values without their schema", [{ value: base64(0, 0, 0, 0, 7), encoding: "base64", schema_error: "no schema 7" }], "not decoded: no schema 7"],
   ["text", [{ value: "hello" }], "text"],
   ["empty values", [{ value: "" }], "empty"],
   ["JSON with texts only", [{ value: { message: "hello" } }], "JSON without numbers or states"],

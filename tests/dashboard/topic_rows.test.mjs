@@ -47,6 +47,7 @@ test("the newest record is shown as key and value, or with the reason why it is 
   assert.equal(text({ key: null, value: "AAEC", encoding: "base64" }), "3 bytes, base64 AAEC");
   assert.equal(text({ key: "lo", key_bytes: 300, value: '{"a":1', value_bytes: 2048 }), 'lo…: {"a":1… (2.0 KiB)');
   assert.equal(text({ key: null, value: "AAEC", encoding: "base64", value_bytes: 5000 }), "5000 bytes, base64 AAEC");
+  assert.equal(text({ key: null, value: "AA==", encoding: "base64", schema_error: "no schema 7" }), "not decoded: no schema 7");
   assert.deepEqual(lastText(null), { text: "no records", isNote: true });
   assert.deepEqual(lastText({ problem: "not read yet" }), { text: "not read yet", isNote: true });
 });

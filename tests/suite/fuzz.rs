@@ -16,9 +16,10 @@ use warp::http::uri::PathAndQuery;
 use warp::http::{HeaderName, HeaderValue, Method};
 
 /// Targets from which requests are generated. A target that once caused a bug is added here.
-const TARGETS: [&str; 30] = [
+const TARGETS: [&str; 31] = [
     "/admin/topics",
     "/topics/t/partitions/1/offsets",
+    "/topics/t/partitions/1/messages",
     "/topics/u/partitions/0",
     "/topics/t?key=a%20b&partition=0&timestamp=2026-01-31T08:00:00Z&acks=all",
     "/topics/t?timestamp=1769846400000&acks=0&key=%F0%9F%90%A6",

@@ -136,6 +136,30 @@ async fn records_go_to_the_partition_in_the_path() {
 }
 
 #[tokio::test]
+async fn messages_are_those_of_version_1_of_the_rest_proxy() {
+    let world = world();
+    world.broker.append("t", 1, r#"{"n": 1}"#);
+    let message = |value: Value, offset: i64| json!({"key": null, "value": value, "partition": 1, "offset": offset});
+    let (binary, v1) = ("application/vnd.kafka.binary.v1+json", "application/vnd.kafka.v1+json");
+    for (accept, query, is, expected) in [
+        (v1, "offset=0", v1, json!([message(json!("YQ=="), 0)])),
+        ("*/*", "offset=0&count=0", "application/json", json!([])),
+        (binary, "offset=1&count=9", binary, json!([message(json!("Yg=="), 1), message(json!("eyJuIjogMX0="), 2)])),
+        (binary, "offset=3", binary, json!([])),
+        (
+            "application/vnd.kafka.json.v1+json",
+            "offset=1&count=2",
+            "application/vnd.kafka.json.v1+json",
+            json!([message(json!("b"), 1), message(json!({"n": 1}), 2)]),
+        ),
+    ] {
+        let path = format!("/topics/t/partitions/1/messages?{query}");
+        let answer = world.ask("GET", &path, &[("accept", accept)], "").await;
+        assert_eq!((answer.status().as_u16(), content_type(&answer), json_of(&answer)), (200, is, expected), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn missing_topics_and_partitions_have_the_error_codes_of_the_rest_proxies() {
     let world = world();
     for (path, status, code) in [
@@ -143,6 +167,11 @@ async fn missing_topics_and_partitions_have_the_error_codes_of_the_rest_proxies(
         ("/topics/none/partitions", 404, 40401),
         ("/topics/none/partitions/0", 404, 40401),
         ("/topics/none/partitions/0/offsets", 404, 40401),
+        ("/topics/none/partitions/0/messages?offset=0", 404, 40401),
+        ("/topics/t/partitions/2/messages?offset=0", 404, 40402),
+        ("/topics/t/partitions/1/messages", 400, 400),
+        ("/topics/t/partitions/1/messages?offset=3", 400, 400),
+        ("/topics/t/partitions/1/messages?offset=0&count=10001", 400, 400),
         ("/topics/t/partitions/2", 404, 40402),
         ("/topics/t/partitions/2/offsets", 404, 40402),
         ("/topics/t/partitions/-1", 400, 400),

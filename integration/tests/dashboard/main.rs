@@ -15,6 +15,7 @@ mod overview;
 mod prefix;
 mod proxies;
 mod records;
+mod schemas;
 mod shapes;
 mod shown;
 mod signing_in;

@@ -46,6 +46,12 @@ fn the_node_client_of_the_confluent_rest_proxy_works() {
     assert_eq!(results["topic"]["configs"]["cleanup.policy"], "delete", "{results}");
     assert_eq!(results["partitions"], json!([partition(0), partition(1)]));
     assert_eq!(results["partition"], partition(1));
+    let message =
+        |key: Value, value: &str, offset: i64| json!({"key": key, "value": value, "partition": 1, "offset": offset});
+    let [first, second] = [message(json!(null), "b25l", 0), message(json!("azI="), "dHdv", 1)];
+    assert_eq!(results["messages"], json!([first, second]));
+    assert_eq!(results["binary_messages"], json!([second]));
+    assert_eq!(results["avro_messages"], json!([message(json!(null), "one", 0), message(json!("k2"), "two", 1)]));
     assert_eq!((&results["no_topic"][0], &results["no_topic"][1]), (&json!(404), &json!(40401)), "{results}");
     assert_eq!((&results["no_partition"][0], &results["no_partition"][1]), (&json!(404), &json!(40402)));
     assert_eq!((&results["no_consumers"][0], &results["no_consumers"][1]), (&json!(404), &json!(40403)));

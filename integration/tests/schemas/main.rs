@@ -2,7 +2,9 @@
 //!
 //! One program, so that its suites share the registry, the broker and the Java client.
 
+mod consume;
 mod produce;
 mod protobuf;
 mod registry;
+mod tls;
 mod values;

@@ -16,6 +16,15 @@ pub struct RegistryProperties {
     pub credentials: RegistryCredentials,
     pub trust: Option<Trust>,
     pub identity: Option<TlsIdentity>,
+    pub tls_files: RegistryTlsProperties,
+}
+
+/// Whether the properties `schema.registry.ssl.*` were read. They are not needed with http URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryTlsProperties {
+    Absent,
+    Read,
+    Unread,
 }
 
 /// An invalid or unsupported property of the schema registry.
@@ -46,7 +55,8 @@ pub enum RegistryPropertyError {
 
 impl Default for RegistryProperties {
     fn default() -> Self {
-        Self { urls: Vec::new(), credentials: RegistryCredentials::Anonymous, trust: None, identity: None }
+        let credentials = RegistryCredentials::Anonymous;
+        Self { urls: Vec::new(), credentials, trust: None, identity: None, tls_files: RegistryTlsProperties::Absent }
     }
 }
 
@@ -70,12 +80,18 @@ pub fn read(
         of_tls.0.insert(name.trim_start_matches(PREFIX).to_owned(), value);
     }
     // Files that are not needed are not read. --schema-registry may be https.
-    if of_tls.0.is_empty() || (!urls.is_empty() && !urls.iter().any(RegistryUrl::is_https)) {
-        return Ok((RegistryProperties { urls, credentials, ..RegistryProperties::default() }, BTreeMap::new()));
+    let tls_files = match of_tls.0.is_empty() {
+        true => RegistryTlsProperties::Absent,
+        false if urls.is_empty() || urls.iter().any(RegistryUrl::is_https) => RegistryTlsProperties::Read,
+        false => RegistryTlsProperties::Unread,
+    };
+    if tls_files != RegistryTlsProperties::Read {
+        let unused = RegistryProperties { urls, credentials, tls_files, ..RegistryProperties::default() };
+        return Ok((unused, BTreeMap::new()));
     }
     let trust = Some(tls::trust(&mut of_tls)?);
     let identity = tls::identity_of_registry(&mut of_tls)?;
-    Ok((RegistryProperties { urls, credentials, trust, identity }, of_tls.0))
+    Ok((RegistryProperties { urls, credentials, trust, identity, tls_files }, of_tls.0))
 }
 
 const PREFIX: &str = "schema.registry.";

@@ -296,6 +296,14 @@ fn settings_named_like_secrets_are_masked() {
 }
 
 #[test]
+fn credentials_in_a_registrys_url_are_masked() {
+    for url in ["http://TOKEN@r:1", "http://me:TOKEN@r:1", "TOKEN@r:1", "https://me:TO/KEN@r:1"] {
+        let text = run("curlew config show --config FILE", &format!("schema-registry = {url:?}\n")).unwrap();
+        assert!(!text.contains("KEN") && text.contains("***@r:1"), "{text}");
+    }
+}
+
+#[test]
 fn config_check_finds_missing_and_invalid_files() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let fine = run("curlew config check --config FILE", "max-streams = 5\ndata = \"new\"\n").unwrap();

@@ -1,13 +1,16 @@
 //! The formats of a page of records.
 
+use crate::cel::Variable;
 use crate::http::accept::{accept, preferred};
 use crate::http::event::cloudevents::{self, RecordEvent};
-use crate::http::event::envelope;
+use crate::http::event::{envelope, json};
 use crate::http::problem::Problem;
 use crate::record::{Offset, RecordRef, TopicPartition};
 use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 
 const BATCH: &str = "application/cloudevents-batch+json";
+/// The bytes of a message beside its key and value.
+const MEMBER_BYTES: usize = 96;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageFormat {
@@ -17,6 +20,17 @@ pub enum PageFormat {
     CloudEvents,
     /// A list of CloudEvents (JSON event format, section 4), for clients that accept its media type.
     CloudEventsBatch,
+    /// A list of messages, as the Confluent REST Proxy v1 returns them.
+    Messages(MessageForm),
+}
+
+/// How a message has its key and value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageForm {
+    /// The stored bytes in base64.
+    Binary,
+    /// As in the envelope: JSON, which a schema may have decoded.
+    Json,
 }
 
 impl PageFormat {
@@ -42,7 +56,7 @@ impl PageFormat {
     pub fn start(self) -> &'static str {
         match self {
             Self::Record | Self::CloudEvents => "{\"records\":[",
-            Self::CloudEventsBatch => "[",
+            Self::CloudEventsBatch | Self::Messages(_) => "[",
         }
     }
 
@@ -52,7 +66,7 @@ impl PageFormat {
             Self::Record | Self::CloudEvents => {
                 format!("],\"next_offset\":{next},\"earliest\":{earliest},\"latest\":{latest}}}\n")
             }
-            Self::CloudEventsBatch => "]\n".to_owned(),
+            Self::CloudEventsBatch | Self::Messages(_) => "]\n".to_owned(),
         }
     }
 
@@ -61,12 +75,14 @@ impl PageFormat {
         match self {
             Self::Record => record.encoded_bound(),
             Self::CloudEvents | Self::CloudEventsBatch => cloudevents::EVENT_BYTES + record.encoded_bound(),
+            Self::Messages(form) => form.bound(record),
         }
     }
 
     pub fn write(self, out: &mut Vec<u8>, at: &TopicPartition, record: &RecordRef<'_>) {
         match self {
             Self::Record => envelope::write(out, &at.topic, at.partition, record),
+            Self::Messages(form) => form.write(out, at, record),
             Self::CloudEvents | Self::CloudEventsBatch => {
                 RecordEvent::of(record).write(out, &at.topic, at.partition, record);
             }
@@ -82,5 +98,42 @@ impl PageFormat {
         if let Ok(link) = HeaderValue::from_str(&format!("<?offset={next}&limit={limit}>; rel=\"next\"")) {
             response.insert(LINK, link);
         }
+    }
+}
+
+impl MessageForm {
+    /// Returns an upper bound of the size of a message, in bytes.
+    pub fn bound(self, record: &RecordRef<'_>) -> usize {
+        let base64 = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| bytes.len().div_ceil(3) * 4);
+        match self {
+            Self::Binary => MEMBER_BYTES + base64(record.stored_key()) + base64(record.stored_value()),
+            Self::Json => MEMBER_BYTES + record.encoded_bound(),
+        }
+    }
+
+    /// Appends `{"key","value","partition","offset"}`.
+    pub fn write(self, out: &mut Vec<u8>, at: &TopicPartition, record: &RecordRef<'_>) {
+        let mut before = b'{';
+        for (member, name, stored) in
+            [(Variable::Key, "\"key\":", record.stored_key()), (Variable::Value, "\"value\":", record.stored_value())]
+        {
+            out.push(std::mem::replace(&mut before, b','));
+            if self == Self::Json {
+                envelope::write_member(out, member, &at.topic, at.partition, record);
+                continue;
+            }
+            out.extend_from_slice(name.as_bytes());
+            match stored {
+                Some(bytes) => {
+                    json::base64_string(out, bytes);
+                }
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        for member in [Variable::Partition, Variable::Offset] {
+            out.push(b',');
+            envelope::write_member(out, member, &at.topic, at.partition, record);
+        }
+        out.push(b'}');
     }
 }

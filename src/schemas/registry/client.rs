@@ -1,17 +1,16 @@
 //! HTTP requests to the replicas of a registry, with a time limit, bounded answers, and a back-off while none answers.
 
 use super::RegistryError;
-use super::settings::{RegistrySettings, RegistryUrl};
-use crate::schemas::error_text::shortened;
+use super::failure::{describe, one_line};
+use super::settings::{CredentialsError, RegistrySettings, RegistryUrl};
 use crate::schemas::source::InvalidSchema;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
 use crate::sync::watchdog;
-use crate::tls;
 use log::{info, warn};
 use serde::Deserialize;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use ureq::http::Response;
 
@@ -20,8 +19,6 @@ pub const MAX_ANSWER: u64 = 4 << 20;
 /// The media type of Confluent's API.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json;q=0.9, */*;q=0.1";
-/// The longest message of a registry that is passed on, in characters.
-const MAX_MESSAGE: usize = 300;
 /// The first and the longest pause between requests while no replica answers.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
@@ -33,6 +30,8 @@ pub struct RegistryClient {
     /// The replica that answered last.
     preferred: AtomicUsize,
     outage: Mutex<Option<RegistryOutage>>,
+    /// Whether the credentials could not be read for the last request.
+    lacks_credentials: AtomicBool,
     pub counts: RegistryCounts,
 }
 
@@ -88,7 +87,7 @@ enum AttemptError {
     /// The replica answers, but not to this request.
     Failing(String),
     /// The request was not sent, because its credentials cannot be read.
-    Untried(String),
+    Untried(CredentialsError),
     /// The answer is final: another replica would give the same.
     Final(RegistryError),
 }
@@ -115,6 +114,7 @@ impl RegistryClient {
             settings,
             preferred: AtomicUsize::new(0),
             outage: Mutex::default(),
+            lacks_credentials: AtomicBool::new(false),
             counts: RegistryCounts::default(),
         }
     }
@@ -162,9 +162,10 @@ impl RegistryClient {
                     answers = true;
                     failures.push(why);
                 }
-                Err(AttemptError::Untried(why)) => {
+                Err(AttemptError::Untried(error)) => {
                     untried += 1;
-                    failures.push(why);
+                    self.warn_without_credentials(&error);
+                    failures.push(format!("{url}: this bridge cannot read its credentials for it"));
                 }
             }
         }
@@ -186,9 +187,16 @@ impl RegistryClient {
     pub fn ask(&self, url: &RegistryUrl, request: &RegistryRequest<'_>) -> Result<RegistryAnswer, RegistryError> {
         self.attempt(url, request, self.settings.timeout).map_err(|error| match error {
             AttemptError::Down(why) | AttemptError::Failing(why) => RegistryError::Unreachable(why),
-            AttemptError::Untried(why) => RegistryError::Credentials(why),
+            AttemptError::Untried(error) => RegistryError::Credentials(error.to_string()),
             AttemptError::Final(error) => error,
         })
+    }
+
+    /// Logs the first of several such errors. They name a file, so clients do not see them.
+    fn warn_without_credentials(&self, error: &CredentialsError) {
+        if !self.lacks_credentials.swap(true, Ordering::Relaxed) {
+            warn!("no request to the schema registry: {error}; records whose schemas are not cached stay undecoded");
+        }
     }
 
     fn count(&self, error: &RegistryError) {
@@ -245,7 +253,8 @@ impl RegistryClient {
             RegistryApi::Apicurio => url.apicurio().ok_or_else(|| not_found(&request.what))?,
         };
         let authorization = self.settings.authorization(url);
-        let authorization = authorization.map_err(|error| AttemptError::Untried(error.to_string()))?;
+        let authorization = authorization.map_err(AttemptError::Untried)?;
+        self.lacks_credentials.store(false, Ordering::Relaxed);
         let target = format!("{base}{}", request.path);
         let timeout = Some(time.min(self.settings.timeout));
         let headers = authorization.iter().map(|value| ("Authorization", value.reveal()));
@@ -310,19 +319,6 @@ fn read(
     }
 }
 
-/// Describes a failed request in one line, without credentials.
-fn describe(url: &RegistryUrl, error: &ureq::Error) -> String {
-    match tls::fault_of(error) {
-        Some(fault) => format!("{url}: TLS failed: {}", one_line(&fault.to_string())),
-        None => format!("{url}: {}", one_line(&error.to_string())),
-    }
-}
-
-/// Returns one line of limited length.
-fn one_line(text: &str) -> String {
-    shortened(text, MAX_MESSAGE).trim().to_owned()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -366,8 +362,11 @@ mod tests {
     fn a_request_that_is_not_sent_ends_no_outage() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let client = client(closed, RegistryCredentials::File("/nonexistent/curlew".into()));
-        let error = client.call(&request(), soon()).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/curlew"), "{error}");
+        let error = client.ask(&client.urls()[0], &request()).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/curlew"), "{error}");
+        // Clients see this one.
+        let error = client.call(&request(), soon()).unwrap_err().to_string();
+        assert!(error.contains("cannot read its credentials") && !error.contains("/nonexistent"), "{error}");
         client.begin_outage("no answer");
         lock(&client.outage).as_mut().unwrap().retry_at = Instant::now();
         assert!(client.call(&request(), soon()).is_err());

@@ -68,5 +68,6 @@ fn files_for_https_are_read_only_for_https() {
     let text = format!("schema.registry.url=https://a\nschema.registry.ssl.truststore.certificates={ca}");
     assert!(matches!(registry(&text).unwrap().trust, Some(Trust::Given(_))));
     let unused = "schema.registry.url=http://a\nschema.registry.ssl.keystore.location=/nonexistent";
-    assert!(registry(unused).unwrap().trust.is_none());
+    let unused = registry(unused).unwrap();
+    assert!(unused.trust.is_none() && unused.tls_files == RegistryTlsProperties::Unread);
 }
