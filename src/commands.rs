@@ -11,6 +11,7 @@ mod health;
 mod key;
 mod lines;
 mod output;
+mod pace;
 mod produce;
 mod progress;
 mod sse;

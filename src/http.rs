@@ -26,6 +26,7 @@ pub mod problem;
 pub mod produce;
 pub mod query;
 mod records;
+mod rejection_log;
 mod request;
 mod response;
 mod rest_proxy;
@@ -60,6 +61,7 @@ use blocking::{BlockingLimit, run_blocking};
 use limits::ClientLimits;
 use metrics::Metrics;
 use problem::Problem;
+use rejection_log::RejectionLog;
 use shutdown::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -94,6 +96,17 @@ pub struct Settings {
     pub memory: MemoryBudget,
     /// The schema registry, for its metrics.
     pub registry: Option<SchemaRegistry>,
+    pub access_log: AccessLog,
+}
+
+/// Whether the log has a line for each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// At the level debug.
+    #[default]
+    Off,
+    /// At the level info.
+    On,
 }
 
 /// The defaults of `curlew serve` on loopback.
@@ -115,6 +128,7 @@ impl Default for Settings {
             drain: Duration::from_secs(10),
             memory: MemoryBudget::default(),
             registry: None,
+            access_log: AccessLog::Off,
         }
     }
 }
@@ -123,6 +137,12 @@ impl Default for Settings {
 /// limit, against which a page that waits for records does not count.
 const MAX_BROKER_REQUESTS: usize = 64;
 const MAX_PAGES: usize = 32;
+
+/// Log lines per minute about rejected origins and hosts: a page may retry often.
+const MAX_REJECTION_LINES: u32 = 1;
+
+/// Log lines per minute about rejected credentials.
+const MAX_CREDENTIAL_LINES: u32 = 20;
 
 /// The state that all requests share.
 pub struct App {
@@ -137,7 +157,8 @@ pub struct App {
     last_list: AtomicUsize,
     series_updates: series::cache::UpdateCache,
     scrapes: BlockingLimit,
-    rejections: origin::RejectionLog,
+    rejections: RejectionLog,
+    rejected_credentials: RejectionLog,
     shutdown: Shutdown,
 }
 
@@ -159,7 +180,8 @@ impl App {
             last_list: AtomicUsize::new(0),
             series_updates: series::cache::UpdateCache::default(),
             scrapes,
-            rejections: origin::RejectionLog::default(),
+            rejections: RejectionLog::new(MAX_REJECTION_LINES),
+            rejected_credentials: RejectionLog::new(MAX_CREDENTIAL_LINES),
             shutdown: Shutdown::new(),
         })
     }

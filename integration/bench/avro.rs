@@ -11,6 +11,7 @@ use curlew::schemas::schema::Schema;
 use curlew::schemas::source::{SchemaKind, SchemaSource};
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
+use curlew_integration::cache;
 use curlew_integration::http;
 use curlew_integration::kafka::Kafka;
 use serde_json::{Value, json};
@@ -38,6 +39,12 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     for _ in 0..size.consumed / BATCH {
         decoding.post(&format!("/topics/{topic}"), binary, &stored).expect(200);
     }
+    let confluent = |command: &str, topic: &str, input: Option<&Path>, records: usize| {
+        let script = curlew_integration::file("bench/rivals/avro.py");
+        let (script, records_text) = (script.to_string_lossy(), records.to_string());
+        let arguments = [&script, command, &bootstrap, &registry.url(), topic, &records_text];
+        records_per_second(&cache().join("schemas/bin/python"), &arguments, input, records)
+    };
     let read = |port: u16| {
         let target = format!("http://127.0.0.1:{port}/topics/{topic}/events?from=earliest&until=end");
         records_per_second(Path::new("curl"), &["-sfN", &target], None, size.consumed / BATCH * BATCH)
@@ -48,6 +55,10 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
         vec![
             ("Curlew to curl", Box::new(|| read(decoding.port))),
             ("the same without a registry, as base64", Box::new(|| read(plain.port))),
+            (
+                "Confluent's Python client (librdkafka, fastavro), start included",
+                Box::new(|| confluent("consume", &topic, None, size.consumed / BATCH * BATCH)),
+            ),
         ],
     );
     for streams in STREAMS {
@@ -58,6 +69,13 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
             vec![("Curlew", Box::new(|| delivery_rate(&endpoint, binary, &stored, streams, size.length)))],
         );
     }
+    // Its serializer takes the time as a number of milliseconds.
+    let written = kafka.fresh("avro-rival", 1);
+    registry.register_avro(&format!("{written}-value"), &schema);
+    let input = std::env::temp_dir().join(format!("curlew-bench-avro-{}.json", std::process::id()));
+    let mut plain_value = value();
+    plain_value["at"] = json!(1_769_846_400_123_i64);
+    std::fs::write(&input, plain_value.to_string()).expect("written");
     let given = records(&value(), Some(id));
     let topic = kafka.fresh("avro-in", 1);
     let produce = |port: u16, kind: &str, body: &str| produced(port, &topic, kind, body, size.length);
@@ -70,8 +88,13 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
                 "Curlew, json.v2",
                 Box::new(|| produce(plain.port, "application/vnd.kafka.json.v2+json", &records(&value(), None))),
             ),
+            (
+                "Confluent's Python client, start included",
+                Box::new(|| confluent("produce", &written, Some(&input), size.consumed)),
+            ),
         ],
     );
+    let _ = std::fs::remove_file(&input);
 }
 
 fn schema() -> Value {

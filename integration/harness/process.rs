@@ -1,5 +1,6 @@
 //! Programs that end with the test, even if the test is killed.
 
+use crate::{cache, file};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,16 @@ pub fn output_with_input(command: &mut Command, input: &[u8]) -> Output {
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output().expect("wait")
     })
+}
+
+/// Runs a Python script of `clients/` that uses Confluent's client of a schema registry. The client waits for a response for ever,
+/// and Apicurio 3.3.3 was seen to give none to one of some thousands of requests, so a script may take a minute, twice.
+pub fn confluent_client(script: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(cache().join("schemas/bin/python")).arg(file(script)).args(arguments);
+    let output = output_with_input(&mut command, input);
+    // The exit code of `timeout`.
+    if output.status.code() == Some(124) { output_with_input(&mut command, input) } else { output }
 }
 
 /// A running program. Its output goes to a file, whose last lines are printed if the test fails.

@@ -1,16 +1,29 @@
 //! The progress of `produce`: counts of the records sent, acknowledged and failed.
 
 use super::lines::InputError;
+use super::pace::Pace;
 use super::report;
 use crate::sync::lock;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Number of failures that are reported one by one. Further ones are only counted.
 const REPORTED: usize = 3;
+
+/// Clears the terminal's line behind the cursor.
+const CLEAR_REST: &str = "\x1b[K";
+
+/// Returns the position in standard input and its size, if it is a file.
+fn part_of_input() -> Option<(u64, u64)> {
+    let stdin = io::stdin();
+    let file = rustix::fs::fstat(&stdin).ok()?;
+    let is_file = rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::RegularFile;
+    let size = u64::try_from(file.st_size).ok().filter(|_| is_file)?;
+    Some((rustix::fs::tell(&stdin).ok()?, size))
+}
 
 /// A failure to write every line of standard input.
 #[derive(Debug, Error)]
@@ -55,7 +68,8 @@ pub struct ProduceProgress {
     /// Records that have been assigned a number.
     numbered: AtomicU64,
     failures: Mutex<Vec<String>>,
-    /// When the counters were last shown.
+    /// When the first records were sent, and when the counters were last shown.
+    started: OnceLock<Instant>,
     shown: Mutex<Option<Instant>>,
 }
 
@@ -63,6 +77,7 @@ impl ProduceProgress {
     /// Counts records as sent, and updates the terminal at most every 200 ms.
     pub fn sent(&self, records: usize) {
         let sent = self.sent.fetch_add(records as u64, Ordering::Relaxed) + records as u64;
+        let started = *self.started.get_or_init(Instant::now);
         if !io::stderr().is_terminal() || io::stdin().is_terminal() {
             return;
         }
@@ -70,7 +85,8 @@ impl ProduceProgress {
         if shown.is_none_or(|at| at.elapsed() >= Duration::from_millis(200)) {
             *shown = Some(Instant::now());
             let acknowledged = self.acknowledged.load(Ordering::Relaxed);
-            let _ = write!(io::stderr(), "\r{sent} records sent, {acknowledged} acknowledged");
+            let pace = Pace { records: acknowledged, elapsed: started.elapsed(), part: part_of_input() };
+            let _ = write!(io::stderr(), "\r{sent} records sent, {acknowledged} acknowledged, {pace}{CLEAR_REST}");
         }
     }
 
@@ -101,7 +117,7 @@ impl ProduceProgress {
     pub fn summary(&self) -> Result<(), Unacknowledged> {
         let (sent, acknowledged) = (self.sent.load(Ordering::Relaxed), self.acknowledged.load(Ordering::Relaxed));
         if lock(&self.shown).is_some() {
-            let _ = write!(io::stderr(), "\r");
+            let _ = write!(io::stderr(), "\r{CLEAR_REST}");
         }
         // Drained to report them only once if a signal and the end of input coincide.
         lock(&self.failures).drain(..).for_each(report);

@@ -14,7 +14,9 @@ use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::produce::HeaderPattern;
-use crate::http::{self, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders};
+use crate::http::{
+    self, AccessLog, BindScope, Creation, Deletion, OriginPolicy, Origins, TlsFiles, Trace, WebhookSenders,
+};
 use crate::hub;
 use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
@@ -153,6 +155,12 @@ pub struct Serve {
           action = ArgAction::Append)]
     record_headers: Vec<HeaderPattern>,
 
+    /// Log a line for each request, at the level info: client, method, path, status and time to the response.
+    ///
+    /// The query is left out, because it may contain a ticket. A stream is logged when it begins.
+    #[arg(long, help_heading = "Logs", env = "CURLEW_ACCESS_LOG")]
+    access_log: bool,
+
     /// Format of the log: text for people, json for programs, one object per line.
     #[arg(long, help_heading = "Logs", env = "CURLEW_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
@@ -255,6 +263,7 @@ impl Serve {
             drain: self.drain_timeout,
             memory: memory.clone(),
             registry: None,
+            access_log: if self.access_log { AccessLog::On } else { AccessLog::Off },
         }
     }
 

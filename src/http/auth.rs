@@ -21,6 +21,13 @@ pub async fn authenticate(app: &Arc<App>, request: &Request, origin: &RequestOri
     if !app.settings.auth.is_enabled() {
         return Ok(Permit::unrestricted());
     }
+    let permit = authenticate_any(app, request, origin).await;
+    permit.iter().for_each(|permit| request.authenticated(permit));
+    permit
+}
+
+/// Authenticates a request with the first of its credentials that is valid.
+async fn authenticate_any(app: &Arc<App>, request: &Request, origin: &RequestOrigin) -> Result<Permit, Problem> {
     let unreadable = |BadCredential| Problem::unauthorized(UNREADABLE, challenge(&request.headers));
     let credentials = credentials(request, origin).map_err(unreadable)?;
     let mut permit = authenticate_with(app, request, credentials.first(), ticket_use(request)).await;
@@ -40,7 +47,14 @@ pub async fn authenticate_with(
     credential: Option<&Credential>,
     ticket_use: TicketUse,
 ) -> Result<Permit, Problem> {
-    let reject = |error| problem(&error, challenge(&request.headers));
+    let reject = |error: AuthError| {
+        let problem = problem(&error, challenge(&request.headers));
+        // A request without credentials is no attempt to get in, and the others say nothing about the client.
+        if matches!(error, AuthError::Unknown | AuthError::InvalidToken(_) | AuthError::Expired) {
+            app.rejected_credentials.report(&format!("credentials from {}: {}", request.peer, problem.detail()));
+        }
+        problem
+    };
     match app.settings.auth.authenticate(credential, ticket_use).await.map_err(reject)? {
         AuthOutcome::Permitted(permit) => Ok(permit),
         AuthOutcome::CheckPassword(check) => {

@@ -108,7 +108,7 @@ where
     permit.may(Right::Manage, &topic.name)?;
     let (hub, name) = (app.hub.clone(), topic.name.clone());
     let created = app.ask(move || hub.broker().create_topic(&topic)).await??;
-    log::info!("created topic {name} at a client's request");
+    log::info!("created topic {name} for {}", request.sender());
     let json = json!({
         "topic_name": name.as_str(),
         "partitions_count": created.partitions,

@@ -29,7 +29,7 @@ pub async fn delete(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
         Some("all") => {
             Query::parse(&request.query, &["records"])?;
             auth::check(permit, Right::Manage, topic)?;
-            delete_topic(app, TopicName::new(topic)?).await
+            delete_topic(app, request, TopicName::new(topic)?).await
         }
         Some(other) => Err(Problem::bad_request(format!(
             "records is {other:?}; allowed is all, which deletes the topic; a tombstone is DELETE /topics/NAME?key=KEY"
@@ -38,7 +38,7 @@ pub async fn delete(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
 }
 
 /// Deletes a topic, and returns 204 once the broker has done so.
-async fn delete_topic(app: &Arc<App>, topic: TopicName) -> Result<Response, Problem> {
+async fn delete_topic(app: &Arc<App>, request: &Request, topic: TopicName) -> Result<Response, Problem> {
     if app.settings.deletion == Deletion::Forbidden {
         return Err(Problem::forbidden(
             "topics cannot be deleted through this bridge; start it with --allow-delete to allow it",
@@ -47,6 +47,6 @@ async fn delete_topic(app: &Arc<App>, topic: TopicName) -> Result<Response, Prob
     let hub = app.hub.clone();
     let deleted = topic.clone();
     app.ask(move || hub.broker().delete_topic(&deleted)).await??;
-    log::info!("deleted topic {topic} at a client's request");
+    log::info!("deleted topic {topic} for {}", request.sender());
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -5,11 +5,7 @@
 
 use super::peer::PeerScheme;
 use super::problem::Problem;
-use crate::sync::lock;
-use log::warn;
 use std::net::IpAddr;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
 
@@ -24,8 +20,6 @@ pub enum Origins {
 
 /// Time in seconds for which a browser may cache a preflight response: the maximum of Chromium.
 const MAX_AGE: &str = "7200";
-/// Time between two log lines about rejected requests.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 /// Allowed in every preflight response; requested `X-Kafka-*` and `ce-*` names are added.
 const HEADERS: &str =
@@ -176,34 +170,6 @@ fn is_same_origin(origin: &HeaderValue, scheme: PeerScheme, host: &Authority) ->
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Logs rejected origins and hosts, at most one line per minute, because a page may retry often.
-#[derive(Debug, Default)]
-pub struct RejectionLog(Mutex<RejectionTimes>);
-
-#[derive(Debug, Default)]
-struct RejectionTimes {
-    quiet_until: Option<Instant>,
-    unreported: u64,
-}
-
-impl RejectionLog {
-    /// Logs a rejection. `detail` names the flag that would allow the request.
-    pub fn report(&self, detail: &str) {
-        let mut rejections = lock(&self.0);
-        let now = Instant::now();
-        if rejections.quiet_until.is_some_and(|until| now < until) {
-            rejections.unreported += 1;
-            return;
-        }
-        let unreported = std::mem::take(&mut rejections.unreported);
-        rejections.quiet_until = Some(now + REPORT_INTERVAL);
-        drop(rejections);
-        let others =
-            if unreported > 0 { format!(" ({unreported} others since the last report)") } else { String::new() };
-        warn!("rejected a request{others}: {detail}");
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::problem::Problem;
 use super::query::{self, percent_decode};
 use super::series_format::AnswerFormat;
 use crate::auth::Permit;
+use std::sync::OnceLock;
 use warp::http::Method;
 use warp::http::header::{self, HeaderMap};
 use warp::http::uri::Authority;
@@ -22,6 +23,8 @@ pub struct Request {
     /// The client, as reported by trusted proxies.
     pub peer: Peer,
     pub length: BodyLength,
+    /// The name of the client, once it is authenticated.
+    pub user: OnceLock<String>,
 }
 
 /// Whether the request delimits its body.
@@ -42,6 +45,22 @@ impl BodyLength {
 }
 
 impl Request {
+    /// Keeps the name of the authenticated client for the log.
+    pub fn authenticated(&self, permit: &Permit) {
+        if let Some(identity) = permit.identity() {
+            // A token may contain any name.
+            let _ = self.user.set(identity.name().escape_debug().to_string());
+        }
+    }
+
+    /// Describes the client for the log: its name, if it has one, and its address.
+    pub fn sender(&self) -> String {
+        match self.user.get() {
+            Some(user) => format!("{user} at {}", self.peer.address),
+            None => self.peer.to_string(),
+        }
+    }
+
     /// Rejects a request without a length, on behalf of routes that read a body. `Content-Length: 0` is an empty body.
     pub fn check_length(&self) -> Result<(), Problem> {
         match self.length {

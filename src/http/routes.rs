@@ -7,15 +7,15 @@ use super::peer::Peer;
 use super::problem::Problem;
 use super::request::{BodyLength, Request, segments};
 use super::{
-    App, api_docs, auth, create_topic, dashboard, delete, health, login, partitions, produce, records, series,
-    subscribe, topics, trace,
+    AccessLog, App, api_docs, auth, create_topic, dashboard, delete, health, login, partitions, produce, records,
+    series, subscribe, topics, trace,
 };
 use crate::auth::{Permit, Right};
 use crate::logging;
 use crate::sync::watchdog;
 use futures_util::Stream;
-use log::{debug, warn};
-use std::sync::Arc;
+use log::{Level, log, warn};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use warp::http::header::{self, HeaderValue};
 use warp::http::uri::Authority;
@@ -51,7 +51,8 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                 let peer = app.settings.proxies.client_behind(peer.unwrap_or_default(), &headers);
                 let path = path.as_str().to_owned();
                 let length = length.unwrap_or(BodyLength::Given);
-                let request = Request { method, path, query, host, headers, peer, length };
+                let user = OnceLock::new();
+                let request = Request { method, path, query, host, headers, peer, length, user };
                 let response = identified(app.clone(), request, body);
                 async move {
                     let response = response.await;
@@ -219,7 +220,13 @@ where
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
     let (method, path) = (request.method.as_str(), request.path.as_str());
     // The query is not logged, because it may contain a ticket.
-    debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms for {}", request.peer);
+    let level = match app.settings.access_log {
+        AccessLog::On => Level::Info,
+        AccessLog::Off => Level::Debug,
+    };
+    let (client, user) = (request.peer.address.to_string(), request.user.get().map_or("", String::as_str));
+    log!(level, method, path, status, ms = took as u64, client = client.as_str(), user;
+        "{method} {path} {status} {took} ms for {}", request.sender());
     response
 }
 

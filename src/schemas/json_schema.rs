@@ -38,9 +38,15 @@ const MAX_ERROR: usize = 300;
 /// A parsed schema.
 #[derive(Debug)]
 pub struct JsonSchema {
+    /// Values of the log are read without it.
+    validation: Result<Validation, InvalidSchema>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Validation {
     validator: Validator,
     documents: Documents,
-    bytes: usize,
 }
 
 impl JsonSchema {
@@ -64,7 +70,12 @@ impl JsonSchema {
         };
         // A pattern has a program and a cache of this size each.
         let bytes = Self::memory_before_parsing(source).saturating_add(2 * size.max(LEAST_PATTERN) * patterns);
-        Ok(Self { validator, documents, bytes })
+        Ok(Self { validation: Ok(Validation { validator, documents }), bytes })
+    }
+
+    /// A schema by which values can be read, but none can be written, because of this error.
+    pub fn read_only(error: InvalidSchema) -> Self {
+        Self { bytes: error.0.len(), validation: Err(error) }
     }
 
     fn build(documents: &Documents, pattern_size: usize) -> Result<Validator, InvalidSchema> {
@@ -113,6 +124,8 @@ impl JsonSchema {
         if text.len() > most {
             return Err(EncodeFailure::TooLarge);
         }
+        let unusable = |error: &InvalidSchema| invalid_value(format!("the schema cannot be used: {error}"));
+        let Validation { validator, documents } = self.validation.as_ref().map_err(unusable)?;
         if text.len() > MAX_VALUE {
             return Err(invalid_value(format!(
                 "the value has {} bytes; at most {MAX_VALUE} can be validated",
@@ -121,10 +134,10 @@ impl JsonSchema {
         }
         let value: Value =
             serde_json::from_str(text).map_err(|error| invalid_value(format!("invalid JSON: {error}")))?;
-        if !cost::is_bounded(&self.documents, &value) {
+        if !cost::is_bounded(documents, &value) {
             return Err(invalid_value("the schema is too much work for this value".to_owned()));
         }
-        self.validator
+        validator
             .validate(&value)
             .map_err(|error| EncodeError { path: path(&error), reason: shortened(&error.to_string(), MAX_ERROR) })?;
         out.extend_from_slice(text.as_bytes());

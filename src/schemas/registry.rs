@@ -18,6 +18,7 @@ pub use inspect::inspect;
 pub use settings::{InvalidRegistryUrl, RegistryCredentials, RegistrySettings, RegistryUrl};
 
 use super::framing::SchemaId;
+use super::json_schema::JsonSchema;
 use super::schema::Schema;
 use super::source::{InvalidSchema, SchemaKind, SchemaSource};
 use crate::sync::memory_budget::Share;
@@ -282,7 +283,7 @@ impl RegistryState {
         if matches!(fetched, Err(RegistryError::NotFound(_))) {
             misses.count();
         }
-        keep(fetched.and_then(|source| Ok(Arc::new(self.parse(&source)?))))
+        keep(fetched.and_then(|source| Ok(Arc::new(self.parse_for_reading(&source)?))))
     }
 
     /// Fails if no replica can look up ids of this kind. This is not cached and is no miss, because no request is sent.
@@ -292,6 +293,14 @@ impl RegistryState {
 }
 
 impl RegistryState {
+    /// Parses a schema of the registry. Reading needs nothing of a JSON Schema, so an invalid or large one fails only writes.
+    fn parse_for_reading(&self, source: &SchemaSource) -> Result<Schema, InvalidSchema> {
+        self.parse(source).or_else(|error| match source.kind {
+            SchemaKind::Json => Ok(Schema::Json(JsonSchema::read_only(error))),
+            SchemaKind::Avro | SchemaKind::Protobuf => Err(error),
+        })
+    }
+
     /// Parses a schema. Fails if it does not fit into the cache: it would be fetched again for each record.
     fn parse(&self, source: &SchemaSource) -> Result<Schema, InvalidSchema> {
         self.check_size(Schema::memory_before_parsing(source))?;

@@ -194,3 +194,45 @@ fn repeated_rejections_of_a_page_are_one_line_that_names_the_flag() {
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("--cors-origin http://plant.example"), "{}", lines[0]);
 }
+
+#[test]
+fn the_access_log_names_the_client_and_no_secret() {
+    let made = Command::new(env!("CARGO_BIN_EXE_curlew"))
+        .args(["key", "new", "--name", "press-7", "--produce", "t", "--manage", "t"])
+        .output()
+        .unwrap();
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (key, entry) = made.split_once('\n').unwrap();
+    let file = std::env::temp_dir().join(format!("curlew-access-{}.toml", std::process::id()));
+    std::fs::write(&file, entry).unwrap();
+    let options = ["--auth-file", file.to_str().unwrap(), "--allow-delete", "--access-log", "--log-format", "json"];
+    let bridge = BridgeProcess::start(&options);
+    let authorization = format!("Authorization: Bearer {key}\r\n");
+    bridge.post("/topics/t?acks=1", &authorization, "secret record");
+    bridge.get("/topics/t/events?ticket=secret-ticket", "");
+    bridge.ask(&format!(
+        "DELETE /topics/t?records=all HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\r\n"
+    ));
+    let log = bridge.end();
+    std::fs::remove_file(&file).unwrap();
+    assert!(!log.contains("secret") && !log.contains(key), "{log}");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let requests: Vec<_> = lines.iter().filter(|line| line["path"].is_string()).collect();
+    let shown: Vec<_> = requests
+        .iter()
+        .map(|line| {
+            ["method", "path", "status", "client", "user"].map(|field| line[field].to_string().replace('"', ""))
+        })
+        .collect();
+    let expected = [
+        ["POST", "/topics/t", "200", "127.0.0.1", "press-7"],
+        ["GET", "/topics/t/events", "401", "127.0.0.1", ""],
+        ["DELETE", "/topics/t", "204", "127.0.0.1", "press-7"],
+    ];
+    assert_eq!(shown, expected);
+    assert!(requests.iter().all(|line| line["ms"].is_u64() && line["request"].is_string()), "{requests:?}");
+    let messages: Vec<_> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
+    assert!(messages.contains(&"deleted topic t for press-7 at 127.0.0.1"), "{messages:?}");
+    let rejected = "rejected a request: credentials from 127.0.0.1: unknown key, token, session or ticket";
+    assert!(messages.contains(&rejected), "{messages:?}");
+}

@@ -285,7 +285,7 @@ fn errors_name_the_invalid_parameter() {
     let damaged = format!("{}A", &id[..id.len() - 2]);
     let cases = [
         "from=yesterday",
-        "from=-15",
+        "from=-15x",
         "until=later",
         "limit=many",
         "partition=x",

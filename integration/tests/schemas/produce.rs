@@ -3,17 +3,15 @@
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
 use curlew_integration::kafka::Kafka;
-use curlew_integration::{cache, file};
+use curlew_integration::process::confluent_client;
 use serde_json::{Value, json};
-use std::process::Command;
 
 const AVRO: &str = "application/vnd.kafka.avro.v2+json";
 
 /// Returns the first records of a topic as Confluent's deserializers read them.
 fn read(registry: &Apicurio, topic: &str, count: usize, kind: &str) -> Vec<Value> {
-    let mut python = Command::new(cache().join("schemas/bin/python"));
-    python.arg(file("clients/read_encoded.py")).args([&Kafka::shared().bootstrap(), &registry.url(), topic]);
-    let output = python.args([&count.to_string(), kind]).output().expect("python");
+    let arguments = [&Kafka::shared().bootstrap(), &registry.url(), topic, &count.to_string(), kind];
+    let output = confluent_client("clients/read_encoded.py", &arguments, b"");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()

@@ -5,18 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
 use curlew_integration::kafka::Kafka;
-use curlew_integration::process::output_with_input;
-use curlew_integration::{cache, file};
+use curlew_integration::process::confluent_client;
 use serde_json::{Value, json};
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// Runs `clients/protobuf_records.py` and returns the lines that it prints.
 fn python(verb: &str, input: &[Value]) -> Vec<Value> {
-    let mut python = Command::new(cache().join("schemas/bin/python"));
-    python.arg(file("clients/protobuf_records.py")).args([&Apicurio::shared().url(), verb]);
     let lines: String = input.iter().map(|line| format!("{line}\n")).collect();
-    let output = output_with_input(&mut python, lines.as_bytes());
+    let output = confluent_client("clients/protobuf_records.py", &[&Apicurio::shared().url(), verb], lines.as_bytes());
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout)
         .expect("UTF-8")

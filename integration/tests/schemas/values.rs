@@ -5,20 +5,16 @@ use curlew::schemas::schema::Schema;
 use curlew::schemas::source::{SchemaKind, SchemaReference, SchemaSource};
 use curlew_integration::apicurio::Apicurio;
 use curlew_integration::bridge::Bridge;
-use curlew_integration::process::output_with_input;
-use curlew_integration::{cache, file};
+use curlew_integration::process::confluent_client;
 use serde_json::Value;
-use std::process::Command;
 
 /// The magic byte and the id of the schema.
 const FRAMING: usize = 5;
 
 /// Runs Confluent's serializers (`write`) or deserializers (`read`).
 fn confluent(verb: &str, registry: &Apicurio, lines: &[Value]) -> Vec<Value> {
-    let mut python = Command::new(cache().join("schemas/bin/python"));
-    python.arg(file("clients/schema_values.py")).args([verb, &registry.url()]);
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let output = output_with_input(&mut python, lines.as_bytes());
+    let output = confluent_client("clients/schema_values.py", &[verb, &registry.url()], lines.as_bytes());
     assert!(output.status.success(), "{output:?}; run integration/setup");
     let output = String::from_utf8(output.stdout).expect("UTF-8");
     output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
